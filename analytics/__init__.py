@@ -1,0 +1,1 @@
+"""What happened: the sink into ClickHouse, migrations, log and statistics queries."""

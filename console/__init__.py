@@ -1,0 +1,1 @@
+"""People: the REST API and the admin panel."""

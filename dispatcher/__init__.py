@@ -1,0 +1,1 @@
+"""Events out: consume, match, sign, send and settle; retry, dead letters, replay."""

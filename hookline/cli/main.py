@@ -1,0 +1,45 @@
+"""`hookline`: one command per process, one group per noun; each group stands in its own module here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+import typer
+
+from hookline import __version__
+from hookline.cli.output import fail
+from hookline.kernel.errors import HooklineError
+
+GROUPS: Final = ("schemas", "topics", "config", "api_keys", "events", "webhooks", "deliveries", "dead_letters", "log", "migrate")
+COMMANDS: Final = ("up", "ingest", "dispatch", "sink", "demo_store", "demo", "stats")
+
+
+def build() -> typer.Typer:
+    """Return the whole command line."""
+    app = typer.Typer(
+        name="hookline", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+        help="Signed webhook delivery from Kafka, with its log in ClickHouse. Start with: hookline up",
+    )
+    app.callback()(_root)
+    for name in GROUPS:
+        app.add_typer(import_module(f"hookline.cli.{name}").app, name=name.replace("_", "-"))
+    for name in COMMANDS:
+        app.command(name.replace("_", "-"))(import_module(f"hookline.cli.{name}").command)
+    return app
+
+
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes two clear lines and a non-zero status."""
+    try:
+        build()()
+    except HooklineError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -1,0 +1,99 @@
+"""What a command prints: a table for people, JSON with `--json`, and errors with their remedy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, NoReturn, TypeAlias
+
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from hookline.kernel.errors import HooklineError, InputError
+
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Row: TypeAlias = Mapping[str, Any]
+
+
+def console() -> Console:
+    """Return the console of standard output; a pipe gets plain text at its full width."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def show_table(rows: Iterable[Row], columns: Sequence[str], *, as_json: bool, title: str = "", empty: str = "Nothing found.") -> None:
+    """Print rows as a table of these columns, or all their fields as a JSON array; `empty` is said when there are none."""
+    found = list(rows)
+    if as_json:
+        show_json(found)
+        return
+    if not found:
+        console().print(empty)
+        return
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold", justify="right" if _is_number(found[0].get(column)) else "left")
+    for row in found:
+        table.add_row(*(escape(text(row.get(column))) for column in columns))
+    console().print(table)
+
+
+def show_fields(row: Row, *, as_json: bool, title: str = "") -> None:
+    """Print one thing: a line per field, or JSON."""
+    if as_json:
+        show_json(row)
+        return
+    table = Table(title=title or None, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in row.items():
+        table.add_row(name.replace("_", " "), escape(text(value)))
+    console().print(table)
+
+
+def show_json(value: object) -> None:
+    """Print a value as indented JSON; bytes become text."""
+    sys.stdout.write(orjson.dumps(value, default=_jsonable, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode() + "\n")
+
+
+def say(message: str) -> None:
+    """Tell a person something on standard error, so that `--json` output stays pure."""
+    Console(stderr=True, highlight=False).print(escape(message))
+
+
+def text(value: object) -> str:
+    """Return a value as a cell."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.3f}".rstrip("0").rstrip(".")
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, list | tuple):
+        return ", ".join(str(part) for part in value)
+    return str(value)
+
+
+def fail(error: HooklineError) -> NoReturn:
+    """Print an error and what to do about it, and leave with status 2 for bad input, 1 for the rest."""
+    err = Console(stderr=True, highlight=False)
+    err.print(f"[bold red]error:[/] {escape(error.message)}")
+    if error.remedy:
+        err.print(f"[bold]what to do:[/] {escape(error.remedy)}")
+    raise SystemExit(2 if isinstance(error, InputError) else 1)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _jsonable(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return str(value)

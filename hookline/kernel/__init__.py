@@ -1,0 +1,1 @@
+"""The kernel: what every process shares and nothing of what a process does."""

@@ -1,0 +1,250 @@
+"""Kafka clients with the settings that neither lose nor double, and the seam where their errors become ours.
+
+confluent-kafka 2.16 serialises every call on one `Consumer`: give each consumer one owning thread and
+short polls (`fetch`), and let other threads post commands to that owner.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from hookline.kernel.config import integer, one_of, setting
+from hookline.kernel.errors import BrokerError, BrokerUnavailable, QueueFull, Undelivered
+from hookline.kernel.log import logger
+
+_log = logger("kafka")
+Settings: TypeAlias = dict[str, Any]
+Headers: TypeAlias = dict[str, bytes]
+
+_UNAVAILABLE: Final = frozenset(
+    {
+        KafkaError._TRANSPORT,  # noqa: SLF001  # librdkafka's local codes begin with an underscore
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaConfig:
+    """How to reach the cluster and how its topics are called."""
+
+    bootstrap_servers: str = setting(
+        "KAFKA_BOOTSTRAP_SERVERS", None, "host:port[,host:port] of the Kafka brokers, or start `hookline up` in this folder"
+    )
+    security_protocol: str = setting(
+        "KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+        one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    )
+    sasl_mechanism: str = setting("KAFKA_SASL_MECHANISM", "", "for example SCRAM-SHA-512; empty without SASL")
+    sasl_username: str = setting("KAFKA_SASL_USERNAME", "", "SASL user")
+    sasl_password: str = setting("KAFKA_SASL_PASSWORD", "", "SASL password", secret=True)
+    ssl_ca_location: str = setting("KAFKA_SSL_CA_LOCATION", "", "file of the CA certificates; empty: the system's")
+    topic_prefix: str = setting("HOOKLINE_TOPIC_PREFIX", "hookline", "first part of every topic's name")
+    group_protocol: str = setting(
+        "HOOKLINE_GROUP_PROTOCOL", "classic", "classic (cooperative-sticky) or consumer (KIP-848, brokers 4.0 and up)",
+        one_of("classic", "consumer"),
+    )
+    session_timeout_ms: int = setting(
+        "HOOKLINE_SESSION_TIMEOUT_MS", "10000", "a consumer silent this long loses its partitions", integer(1_000, 600_000)
+    )
+
+    def common(self) -> Settings:
+        """Return the librdkafka settings that every client shares."""
+        found: Settings = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+            "client.id": "hookline",
+            "socket.keepalive.enable": True,
+            "reconnect.backoff.max.ms": 2_000,
+            "log.connection.close": False,
+        }
+        if self.security_protocol.startswith("SASL"):
+            found |= {
+                "sasl.mechanism": self.sasl_mechanism,
+                "sasl.username": self.sasl_username,
+                "sasl.password": self.sasl_password,
+            }
+        if self.ssl_ca_location:
+            found["ssl.ca.location"] = self.ssl_ca_location
+        return found
+
+
+def producer(config: KafkaConfig, **extra: object) -> Producer:
+    """Return an idempotent `acks=all` producer; `extra` takes librdkafka names with `_` for `.`."""
+    return Producer(
+        {
+            **config.common(),
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": 5,
+            "compression.type": "zstd",
+            "delivery.timeout.ms": 120_000,
+            "error_cb": log_error,
+            **_dotted(extra),
+        }
+    )
+
+
+def group_consumer(config: KafkaConfig, group: str, **extra: object) -> Consumer:
+    """Return a consumer of group `<prefix>.<group>` whose offsets move only when it commits them itself."""
+    protocol: Settings = {"group.protocol": config.group_protocol}
+    if config.group_protocol == "classic":
+        protocol |= {
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": config.session_timeout_ms,
+            "heartbeat.interval.ms": max(100, config.session_timeout_ms // 10),
+        }
+    return Consumer(
+        {**_reading(config), **protocol, "group.id": f"{config.topic_prefix}.{group}", "max.poll.interval.ms": 300_000, **_dotted(extra)}
+    )
+
+
+def plain_consumer(config: KafkaConfig, **extra: object) -> Consumer:
+    """Return a consumer for `assign`: it belongs to no group and never commits."""
+    return Consumer({**_reading(config), "group.id": f"{config.topic_prefix}.unused", **_dotted(extra)})
+
+
+def admin(config: KafkaConfig) -> AdminClient:
+    """Return an admin client."""
+    return AdminClient(config.common())
+
+
+def _reading(config: KafkaConfig) -> Settings:
+    return {
+        **config.common(),
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "check.crcs": True,
+        "queued.max.messages.kbytes": 16_384,
+        "fetch.wait.max.ms": 100,
+        "allow.auto.create.topics": False,
+        "error_cb": log_error,
+    }
+
+
+def _dotted(extra: Mapping[str, object]) -> Settings:
+    return {name.replace("_", "."): value for name, value in extra.items()}
+
+
+def log_error(error: KafkaError) -> None:
+    """Log a client-level error; librdkafka recovers from all but fatal ones by itself."""
+    if error.fatal():
+        _log.error("kafka.fatal", error=error.str())
+    else:
+        _log.warning("kafka.trouble", error=error.str())
+
+
+def translate(error: KafkaError) -> BrokerError:
+    """Return our error for a Kafka error."""
+    if error.code() in _UNAVAILABLE:
+        return BrokerUnavailable(f"Kafka does not answer: {error.str()}", remedy="Check KAFKA_BOOTSTRAP_SERVERS and that the broker runs.")
+    if error.code() == KafkaError._MSG_TIMED_OUT:  # noqa: SLF001
+        return Undelivered("Kafka did not confirm the record in time", remedy="It may have arrived: publish again with the same id.")
+    if error.code() == KafkaError._QUEUE_FULL:  # noqa: SLF001
+        return QueueFull("The producer's queue is full", remedy="Publish more slowly, or wait and try again.")
+    return BrokerError(f"Kafka refused: {error.str()}")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a `KafkaException` or `BufferError` from the block into our errors."""
+    try:
+        yield
+    except KafkaException as error:
+        raise translate(error.args[0]) from error
+    except BufferError as error:
+        raise QueueFull("The producer's queue is full", remedy="Publish more slowly, or wait and try again.") from error
+
+
+def fetch(consumer: Consumer, most: int, wait_s: float) -> list[Message]:
+    """Return up to `most` messages, waiting at most `wait_s` for the first and not at all for the others.
+
+    `consume(n, t)` alone waits its whole timeout unless n messages are there. Messages that are errors are
+    logged and left out.
+    """
+    first = consumer.poll(wait_s)
+    if first is None:
+        return []
+    found = [first, *consumer.consume(most - 1, 0)] if most > 1 else [first]
+    return [message for message in found if not _is_error(message)]
+
+
+def _is_error(message: Message) -> bool:
+    error = message.error()
+    if error is None:
+        return False
+    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+        log_error(error)
+    return True
+
+
+def headers_of(message: Message) -> Headers:
+    """Return a message's headers; of a repeated name the last counts, a null value is empty."""
+    return {name: value if isinstance(value, bytes) else (value or "").encode() for name, value in message.headers() or ()}
+
+
+def end_offset(consumer: Consumer, topic: str, partition: int = 0, timeout_s: float = 10.0) -> int:
+    """Return the offset after the last record now; raise `BrokerUnavailable` when nobody answers."""
+    with translated():
+        _low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout_s, cached=False)
+    return int(high)
+
+
+def partitions_of(client: AdminClient | Consumer | Producer, topic: str, timeout_s: float = 10.0) -> int:
+    """Return how many partitions a topic has, 0 when it does not exist; raise `BrokerUnavailable`."""
+    with translated():
+        found = client.list_topics(topic, timeout_s).topics.get(topic)
+    return len(found.partitions) if found is not None and found.error is None else 0
+
+
+def produce_sync(client: Producer, topic: str, *, key: bytes, value: bytes | None, headers: Headers | None = None, timeout_s: float = 30.0) -> int:
+    """Produce one record, wait for every in-sync replica, return its offset; raise `BrokerError`.
+
+    Waits in this thread; for the control plane (webhooks, keys, jobs), not for events.
+    """
+    outcome: list[tuple[KafkaError | None, int]] = []
+
+    def done(error: KafkaError | None, message: Message) -> None:
+        outcome.append((error, message.offset() or 0))
+
+    with translated():
+        client.produce(topic, key=key, value=value, headers=dict(headers or {}), on_delivery=done)
+    deadline = time.monotonic() + timeout_s
+    while not outcome and time.monotonic() < deadline:
+        client.poll(0.05)
+    if not outcome:
+        raise Undelivered(f"Kafka did not confirm a record of {topic} in {timeout_s:g} s", remedy="Check the broker, then look whether it arrived.")
+    error, offset = outcome[0]
+    if error is not None:
+        raise translate(error)
+    return offset
+
+
+def wait_for_broker(config: KafkaConfig, stopped: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
+    """Return once a broker answers; raise `BrokerUnavailable` naming the servers after `timeout_s`."""
+    client = admin(config)
+    deadline = time.monotonic() + timeout_s
+    while not stopped():
+        try:
+            client.list_topics(timeout=2)
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                message = f"No Kafka broker answers at {config.bootstrap_servers}"
+                raise BrokerUnavailable(message, remedy="Start it, or correct KAFKA_BOOTSTRAP_SERVERS.") from error
+        else:
+            return

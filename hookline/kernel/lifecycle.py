@@ -1,0 +1,89 @@
+"""A process's life: start, run until told to stop, stop cleanly; the second signal ends it at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from hookline.kernel.log import logger
+
+_log = logger("lifecycle")
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+EXIT_FORCED: Final = 130
+
+
+class Stop:
+    """The wish to stop, seen by threads and coroutines alike; thread-safe, set once, never cleared."""
+
+    def __init__(self) -> None:
+        self._flag = threading.Event()
+        self._callbacks: list[Callable[[], None]] = []
+
+    def set(self) -> None:
+        """Ask for the stop and call what was registered; later calls do nothing."""
+        if self._flag.is_set():
+            return
+        self._flag.set()
+        for callback in self._callbacks:
+            callback()
+
+    def is_set(self) -> bool:
+        """Tell whether a stop was asked for."""
+        return self._flag.is_set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Block until the stop or the timeout (None: for ever); return whether it was asked for."""
+        return self._flag.wait(timeout_s)
+
+    def on_set(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the stop is asked for, at once if it was already; it must not block."""
+        self._callbacks.append(callback)
+        if self._flag.is_set():
+            callback()
+
+    async def waited(self) -> None:
+        """Return when the stop is asked for, without blocking the loop."""
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+        self.on_set(lambda: loop.call_soon_threadsafe(done.set))
+        await done.wait()
+
+
+def on_signals(stop: Stop) -> None:
+    """Make SIGTERM and SIGINT set `stop`; a second one exits the process at once with status 130."""
+
+    def handle(number: int, _frame: object) -> None:
+        if stop.is_set():
+            os._exit(EXIT_FORCED)
+        _log.info("process.stopping", signal=signal.Signals(number).name)
+        stop.set()
+
+    for number in _SIGNALS:
+        signal.signal(number, handle)
+
+
+def run_async(main: Callable[[Stop], Awaitable[None]]) -> None:
+    """Run `main(stop)` on a uvloop event loop where uvloop is installed, with the signals wired to `stop`."""
+    stop = Stop()
+
+    async def wired() -> None:
+        on_signals(stop)
+        await main(stop)
+
+    try:
+        import uvloop  # noqa: PLC0415  # optional: not built for every platform
+    except ImportError:
+        asyncio.run(wired())
+    else:
+        uvloop.run(wired())
+
+
+def run_sync(main: Callable[[Stop], None]) -> None:
+    """Run `main(stop)` in this thread with the signals wired to `stop`."""
+    stop = Stop()
+    on_signals(stop)
+    main(stop)

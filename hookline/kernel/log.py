@@ -1,0 +1,61 @@
+"""Structured logs: one JSON object a line on standard error, secrets redacted, control characters escaped."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final, TypeAlias
+
+import structlog
+
+_SECRET_KEYS: Final = re.compile(r"secret|password|authorization|signature|api_?key|pepper|token", re.IGNORECASE)
+_SECRET_TEXT: Final = re.compile(r"whsec_[A-Za-z0-9+/=]{8,}|hlk_[A-Za-z0-9_]{8,}|v1,[A-Za-z0-9+/=]{40,}")
+_HIDDEN: Final = "[redacted]"
+
+Event: TypeAlias = MutableMapping[str, Any]
+
+
+def redact(_logger: object, _method: str, event: Event) -> Event:
+    """Replace values under secret-looking keys and secret-looking text anywhere; a structlog processor."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = _HIDDEN if _SECRET_KEYS.search(key) else _SECRET_TEXT.sub(_HIDDEN, value)
+    return event
+
+
+def configure(level: str = "INFO", *, process: str = "") -> None:
+    """Send structlog and the standard logging module to standard error as JSON lines; call once at start."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.dict_tracebacks,
+        redact,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+            foreign_pre_chain=shared,
+        )
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    if process:
+        structlog.contextvars.bind_contextvars(process=process)
+
+
+def logger(name: str) -> structlog.typing.FilteringBoundLogger:
+    """Return a logger whose lines carry `logger=name`."""
+    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    return bound

@@ -1,0 +1,1 @@
+"""One machine: the embedded broker, the supervisor and the demo."""

@@ -1,0 +1,1 @@
+"""Events in: the Publisher library, the HTTP ingest and the demo store."""

@@ -1,0 +1,1 @@
+"""The contract: Avro schemas, event catalogue, topics, wire codec and schema registry."""

@@ -1,0 +1,215 @@
+"""The records that Hookline's processes hand to each other: waiting deliveries, dead letters, attempts.
+
+A waiting delivery (retry, replay, dead letter) carries the event's original wire bytes as its value and
+everything else in headers, so that any Kafka tool can read why it is there.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Self
+
+from hookline.kernel.errors import WireError
+from hookline.kernel.kafka import Headers
+
+_ID_BYTES: Final = 20
+
+
+class Outcome(StrEnum):
+    """What became of an attempt."""
+
+    DELIVERED = "delivered"
+    RETRYING = "retrying"
+    DEAD = "dead"
+    SKIPPED = "skipped"
+
+
+class Trigger(StrEnum):
+    """Why a delivery is made."""
+
+    EVENT = "event"
+    RESEND = "resend"
+    REPLAY = "replay"
+    TEST = "test"
+
+
+class ErrorKind(StrEnum):
+    """Why an attempt failed or a delivery was skipped; `NONE` when nothing went wrong."""
+
+    NONE = ""
+    HTTP_STATUS = "http_status"
+    TIMEOUT = "timeout"
+    CONNECT = "connect_error"
+    RESET = "connection_reset"
+    DNS = "dns_error"
+    TLS = "tls_error"
+    PROTOCOL = "protocol_error"
+    BLOCKED = "blocked_address"
+    INTERNAL = "internal_error"
+    # skips
+    DISABLED = "disabled"
+    PAUSED = "paused"
+    FILTER = "filter_error"
+    CANCELLED = "cancelled"
+    GONE = "gone"
+    # dead letters without an attempt
+    POISON = "poison"
+    EXPIRED = "expired"
+
+
+def delivery_id(store_id: str, event_id: str, webhook_id: str) -> str:
+    """Return the id of one event for one webhook (`webhook-id` on the wire): the same for every copy and attempt."""
+    digest = hashlib.sha256(f"{store_id}\0{event_id}\0{webhook_id}".encode()).digest()
+    return "msg_" + base64.b32encode(digest[:_ID_BYTES]).decode().lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where an event's bytes lie in Kafka; `timestamp_ms` is the broker's."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A delivery between two attempts, as the headers of its record.
+
+    `attempt` counts the attempts made so far; `parked` how often it was put aside since the last one;
+    `not_before_us` is 0 or the earliest time of the next attempt; `reason` and `detail` tell of the last failure;
+    `replays` counts how often an admin or developer had it made again; `first_at_us` is when the event was first taken up.
+    """
+
+    delivery_id: str
+    webhook_id: str
+    store_id: str
+    event_id: str
+    event_type: str
+    source: Source
+    attempt: int = 0
+    parked: int = 0
+    trigger: Trigger = Trigger.EVENT
+    first_at_us: int = 0
+    not_before_us: int = 0
+    reason: str = ""
+    detail: str = ""
+    last_status: int = 0
+    replays: int = 0
+    job_id: str = ""
+    traceparent: str = ""
+
+    def to_headers(self) -> Headers:
+        """Return the headers; empty and zero values are left out."""
+        found = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "source"}
+        found |= {f"source_{name}": value for name, value in dataclasses.asdict(self.source).items()}
+        traceparent = found.pop("traceparent")
+        headers = {_header(name): str(value).encode() for name, value in found.items() if value or name == "attempt"}
+        for name in ("partition", "offset", "timestamp_ms"):
+            headers[_header(f"source_{name}")] = str(getattr(self.source, name)).encode()
+        if traceparent:
+            headers["traceparent"] = traceparent.encode()
+        return headers
+
+    @classmethod
+    def from_headers(cls, headers: Headers) -> Self:
+        """Return the delivery; raise `WireError` naming the header that is missing or wrong."""
+        reader = _Reader(headers)
+        source = Source(
+            topic=reader.text("source_topic", required=False),
+            partition=reader.number("source_partition"),
+            offset=reader.number("source_offset"),
+            timestamp_ms=reader.number("source_timestamp_ms"),
+        )
+        return cls(
+            delivery_id=reader.text("delivery_id"),
+            webhook_id=reader.text("webhook_id"),
+            store_id=reader.text("store_id"),
+            event_id=reader.text("event_id"),
+            event_type=reader.text("event_type"),
+            source=source,
+            attempt=reader.number("attempt"),
+            parked=reader.number("parked"),
+            trigger=reader.trigger(),
+            first_at_us=reader.number("first_at_us"),
+            not_before_us=reader.number("not_before_us"),
+            reason=reader.text("reason", required=False),
+            detail=reader.text("detail", required=False),
+            last_status=reader.number("last_status"),
+            replays=reader.number("replays"),
+            job_id=reader.text("job_id", required=False),
+            traceparent=headers.get("traceparent", b"").decode("ascii", "replace"),
+        )
+
+
+class _Reader:
+    """Typed access to headers that may be anything."""
+
+    def __init__(self, headers: Headers) -> None:
+        self._headers = headers
+
+    def text(self, name: str, *, required: bool = True) -> str:
+        value = self._headers.get(_header(name), b"")
+        if required and not value:
+            raise WireError(f"The record has no header {_header(name)}")
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise WireError(f"The header {_header(name)} is not UTF-8") from error
+
+    def number(self, name: str) -> int:
+        text = self.text(name, required=False) or "0"
+        if not text.isascii() or not text.isdigit() or len(text) > len(str(2**63)):
+            raise WireError(f"The header {_header(name)} is not a whole number")
+        return int(text)
+
+    def trigger(self) -> Trigger:
+        try:
+            return Trigger(self.text("trigger"))
+        except ValueError as error:
+            raise WireError("The header hookline-trigger is not known") from error
+
+
+def _header(name: str) -> str:
+    return "hookline-" + name.replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One HTTP try of a delivery, or a skip that needs explaining (`attempt` 0), as it goes to ClickHouse.
+
+    Times are microseconds since the epoch; `http_status` 0 means no answer; `next_retry_at_us` 0 means none;
+    `queue_wait_us` runs from the moment the delivery could be made to the start of the attempt.
+    """
+
+    attempt_id: str
+    delivery_id: str
+    store_id: str
+    webhook_id: str
+    event_id: str
+    event_type: str
+    trigger: Trigger
+    attempt: int
+    attempted_at_us: int
+    outcome: Outcome
+    http_status: int = 0
+    error_kind: ErrorKind = ErrorKind.NONE
+    error_detail: str = ""
+    response_time_us: int = 0
+    queue_wait_us: int = 0
+    next_retry_at_us: int = 0
+    url: str = ""
+    request_headers: str = ""
+    response_headers: str = ""
+    response_body: bytes = b""
+    source_topic: str = ""
+    source_partition: int = 0
+    source_offset: int = 0
+    source_timestamp_ms: int = 0
+    dispatcher: str = ""
+    job_id: str = ""

@@ -1,0 +1,1 @@
+"""Who gets what: the webhook model, its registry, filters and secrets."""
