@@ -1,0 +1,86 @@
+"""Which webhooks get an event, and which do not for a reason worth recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from hookline.dispatcher import metrics
+from hookline.kernel.errors import FilterError
+from hookline.schemas import payload
+from hookline.schemas.events import Event
+from hookline.schemas.records import ErrorKind
+from hookline.webhooks.filters import compile_filter
+from hookline.webhooks.model import State, Webhook
+
+CLOCK_SLACK_US: Final = 5_000_000
+"""How far the console's and the brokers' clocks may differ: webhooks created up to 5 s after an event get it too."""
+
+
+class Directory(Protocol):
+    """Where webhooks are looked up; both calls cost the same however many there are."""
+
+    def matching(self, store_id: str, event_type: str) -> tuple[Webhook, ...]:
+        """Return the store's webhooks of an event type, in any state."""
+
+    def get(self, webhook_id: str) -> Webhook | None:
+        """Return a webhook, None when it does not exist (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A webhook that does not get the event, and why."""
+
+    webhook: Webhook
+    kind: ErrorKind
+    detail: str
+
+
+@dataclass(slots=True)
+class Matched:
+    """The webhooks to call, those whose deliveries wait at once (paused), and those skipped with a reason."""
+
+    call: list[Webhook] = field(default_factory=list)
+    skip: list[Skip] = field(default_factory=list)
+    dead: list[Webhook] = field(default_factory=list)
+
+
+class Matcher:
+    """Asks the directory and the filters."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    def match(self, event: Event, published_us: int) -> Matched:
+        """Sort the store's webhooks of this type; an event from before a webhook's creation is not for it.
+
+        A webhook that was enabled when the event was published and is disabled now gets a dead letter, since the
+        promise holds for the time of publishing; one that was disabled already is skipped with a record.
+        """
+        matched = Matched()
+        context: dict[str, Any] | None = None
+        for webhook in self._directory.matching(event.store_id, event.type):
+            if webhook.created_at_us > published_us + CLOCK_SLACK_US:
+                continue
+            if webhook.state is State.DISABLED and webhook.state_since_us <= published_us:
+                matched.skip.append(Skip(webhook, ErrorKind.DISABLED, webhook.state_reason or "the webhook is disabled"))
+                continue
+            if webhook.filter:
+                context = context or payload.context(event)
+                if not _wanted(webhook, context, matched):
+                    continue
+            (matched.dead if webhook.state is State.DISABLED else matched.call).append(webhook)
+        return matched
+
+
+def _wanted(webhook: Webhook, context: Mapping[str, Any], matched: Matched) -> bool:
+    """Ask the filter; one that fails counts as no match, with a record that says so."""
+    try:
+        wanted = compile_filter(webhook.filter).matches(dict(context))
+    except FilterError as error:
+        matched.skip.append(Skip(webhook, ErrorKind.FILTER, error.message))
+        return False
+    if not wanted:
+        metrics.UNMATCHED.inc()
+    return wanted

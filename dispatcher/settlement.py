@@ -1,0 +1,223 @@
+"""What follows an attempt, as records on Kafka: the attempt itself, and the retry or the dead letter."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from hookline.dispatcher import metrics
+from hookline.dispatcher.config import DispatchConfig
+from hookline.dispatcher.delivery import Delivery, Unit, source_of
+from hookline.dispatcher.ledger import Entry, Ledger
+from hookline.dispatcher.letters import DeadLetter, Reason
+from hookline.dispatcher.outcome import tier_for
+from hookline.dispatcher.transport.contract import Reply, Result
+from hookline.kernel.log import logger
+from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger, Waiting
+from hookline.schemas.topics import CATEGORIES, Topics, duration_s
+from hookline.schemas.wire import Codec
+from hookline.webhooks.model import Webhook
+
+_log = logger("delivery")
+_DETAIL: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """One finished attempt: its result, when it was sent, and what was sent (headers without secrets)."""
+
+    result: Result
+    at_us: int
+    url: str
+    request_headers: str
+
+
+class Settlement:
+    """Turns what happened to a delivery into ledger entries; the delivery's record settles when they are durable."""
+
+    def __init__(self, ledger: Ledger, codec: Codec, topics: Topics, config: DispatchConfig, tiers: tuple[str, ...], name: str) -> None:
+        self._ledger = ledger
+        self._codec = codec
+        self._topics = topics
+        self._config = config
+        self._tiers = tiers
+        self._name = name
+
+    def delivered(self, delivery: Delivery, sent: Sent) -> None:
+        """The receiver took it."""
+        self._write(delivery, [self._attempt(delivery, Outcome.DELIVERED, sent)])
+
+    def retry(self, delivery: Delivery, sent: Sent, delay_s: float) -> None:
+        """Wait in the longest tier that is not longer than the delay, then (again if need be) until it is due."""
+        now_us = time.time_ns() // 1_000
+        tier = tier_for(delay_s, self._tiers)
+        not_before_us = now_us + int(delay_s * 1e6)
+        kind, detail = _fault(sent.result)
+        waiting = dataclasses.replace(
+            delivery.waiting,
+            attempt=delivery.waiting.attempt + 1,
+            parked=0,
+            not_before_us=not_before_us if delay_s > duration_s(tier) else 0,
+            reason=kind,
+            detail=detail,
+            last_status=_status(sent.result),
+        )
+        attempt = self._attempt(delivery, Outcome.RETRYING, sent, next_retry_at_us=not_before_us)
+        self._write(delivery, [attempt, self._waiting_entry(self._topics.retry(tier), delivery, waiting)])
+
+    def dead(self, delivery: Delivery, reason: Reason, sent: Sent) -> None:
+        """Give up after an attempt: a dead letter that an admin may replay; a test only leaves its attempt."""
+        attempt = self._attempt(delivery, Outcome.DEAD, sent)
+        kind, detail = _fault(sent.result)
+        waiting = dataclasses.replace(delivery.waiting, attempt=delivery.waiting.attempt + 1, reason=kind, detail=detail, last_status=_status(sent.result))
+        if delivery.waiting.trigger is Trigger.TEST:
+            self._write(delivery, [attempt])
+        else:
+            self._write(delivery, [attempt, self._letter(delivery, reason, detail, waiting)])
+
+    def dead_unsent(self, delivery: Delivery, webhook: Webhook | None, reason: Reason, kind: ErrorKind, detail: str) -> None:
+        """Give up without an attempt (disabled meanwhile, waited too long)."""
+        record = self._note(delivery, webhook, Outcome.DEAD, kind, detail)
+        self._write(delivery, [record, self._letter(delivery, reason, detail, delivery.waiting)])
+
+    def cancelled(self, delivery: Delivery) -> None:
+        """The webhook was deleted: there is nobody to deliver to, now or later."""
+        self._write(delivery, [self._note(delivery, None, Outcome.SKIPPED, ErrorKind.CANCELLED, "the webhook was deleted")])
+
+    def skipped(self, delivery: Delivery, webhook: Webhook, kind: ErrorKind, detail: str) -> None:
+        """Leave a record that says why this webhook does not get this event."""
+        self._write(delivery, [self._note(delivery, webhook, Outcome.SKIPPED, kind, detail)])
+
+    def park(self, delivery: Delivery, reason: str, webhook: Webhook | None = None) -> None:
+        """Put a delivery aside without counting an attempt; each time in a row it waits in a longer tier.
+
+        With `webhook`, a record explains the wait, once.
+        """
+        tiers = self._config.park_tiers
+        tier = tiers[min(delivery.waiting.parked, len(tiers) - 1)]
+        waiting = dataclasses.replace(delivery.waiting, parked=delivery.waiting.parked + 1)
+        entries = [self._waiting_entry(self._topics.retry(tier), delivery, waiting)]
+        if webhook is not None and delivery.waiting.parked == 0:
+            entries.append(self._note(delivery, webhook, Outcome.SKIPPED, ErrorKind.PAUSED, "the webhook is paused: held until it is resumed"))
+        metrics.PARKED.labels(reason).inc()
+        self._write(delivery, entries)
+
+    def wait_on(self, delivery: Delivery, remaining_s: float) -> None:
+        """Wait further: the tier's delay is over, the delivery's own time is not."""
+        tier = tier_for(remaining_s, self._tiers)
+        self._write(delivery, [self._waiting_entry(self._topics.retry(tier), delivery, delivery.waiting)])
+
+    def poison(self, unit: Unit, error: str) -> None:
+        """Keep the raw bytes of a record that cannot be decoded in the dead letters of its category."""
+        topic = unit.record.share.topic
+        category = topic.rpartition(".")[2]
+        target = self._topics.dead_letters(category if category in CATEGORIES else CATEGORIES[0])
+        letter = DeadLetter.of(Reason.POISON, error, source_of(unit))
+        message = unit.record.message
+        original = {f"original.{name}": _bytes(value) for name, value in message.headers() or ()}
+        metrics.DEAD.labels(Reason.POISON).inc()
+        _log.error("record.poison", topic=topic, partition=unit.record.share.partition, offset=unit.record.offset, error=error)
+        unit.left = 1
+        entry = Entry(target, _bytes(message.key()), _bytes(message.value()), {**original, **letter.to_headers()})
+        self._ledger.write([entry], unit.settle_one)
+
+    # ---- entries ----
+
+    def _write(self, delivery: Delivery, entries: list[Entry]) -> None:
+        self._ledger.write(entries, delivery.unit.settle_one)
+
+    def _waiting_entry(self, topic: str, delivery: Delivery, waiting: Waiting) -> Entry:
+        return Entry(topic, waiting.webhook_id.encode(), delivery.value, waiting.to_headers())
+
+    def _letter(self, delivery: Delivery, reason: Reason, error: str, waiting: Waiting) -> Entry:
+        letter = DeadLetter.of(reason, error, waiting.source, waiting)
+        category = self._topics.category_of(waiting.source.topic) if waiting.source.topic.rpartition(".")[2] in CATEGORIES else CATEGORIES[0]
+        metrics.DEAD.labels(reason).inc()
+        return Entry(self._topics.dead_letters(category), waiting.webhook_id.encode(), delivery.value, letter.to_headers())
+
+    def _attempt(self, delivery: Delivery, outcome: Outcome, sent: Sent, next_retry_at_us: int = 0) -> Entry:
+        kind, detail = _fault(sent.result)
+        reply = sent.result if isinstance(sent.result, Reply) else None
+        record = dataclasses.replace(
+            self._base(delivery, outcome, kind, detail),
+            attempt=delivery.waiting.attempt + 1,
+            attempted_at_us=sent.at_us,
+            http_status=_status(sent.result),
+            response_time_us=int(sent.result.elapsed_s * 1e6),
+            queue_wait_us=max(0, sent.at_us - int(delivery.ready_at * 1e6)),
+            next_retry_at_us=next_retry_at_us,
+            url=sent.url,
+            request_headers=sent.request_headers,
+            response_headers=reply.headers if reply is not None else "",
+            response_body=reply.body if reply is not None else b"",
+        )
+        return self._entry(record)
+
+    def _note(self, delivery: Delivery, webhook: Webhook | None, outcome: Outcome, kind: ErrorKind, detail: str) -> Entry:
+        record = self._base(delivery, outcome, kind, detail)
+        return self._entry(dataclasses.replace(record, url=webhook.url if webhook is not None else ""))
+
+    def _base(self, delivery: Delivery, outcome: Outcome, kind: ErrorKind, detail: str) -> Attempt:
+        waiting = delivery.waiting
+        return Attempt(
+            attempt_id="att_" + os.urandom(12).hex(),
+            delivery_id=waiting.delivery_id,
+            store_id=waiting.store_id,
+            webhook_id=waiting.webhook_id,
+            event_id=waiting.event_id,
+            event_type=waiting.event_type,
+            trigger=waiting.trigger,
+            attempt=0,
+            attempted_at_us=time.time_ns() // 1_000,
+            outcome=outcome,
+            error_kind=kind,
+            error_detail=detail[:_DETAIL],
+            source_topic=waiting.source.topic,
+            source_partition=waiting.source.partition,
+            source_offset=waiting.source.offset,
+            source_timestamp_ms=waiting.source.timestamp_ms,
+            dispatcher=self._name,
+            job_id=waiting.job_id,
+        )
+
+    def _entry(self, record: Attempt) -> Entry:
+        metrics.ATTEMPTS.labels(record.outcome, record.error_kind).inc()
+        _tell(record)
+        return Entry(self._topics.attempts, record.webhook_id.encode(), self._codec.encode_attempt(record), {})
+
+
+def _tell(record: Attempt) -> None:
+    """Log the one canonical line of an attempt; failures at INFO, the rest at DEBUG; no payload, secret or URL."""
+    line = _log.debug if record.outcome is Outcome.DELIVERED else _log.info
+    line(
+        "delivery.attempted",
+        outcome=record.outcome,
+        delivery_id=record.delivery_id,
+        webhook_id=record.webhook_id,
+        store_id=record.store_id,
+        event_type=record.event_type,
+        attempt=record.attempt,
+        http_status=record.http_status,
+        error_kind=record.error_kind,
+        response_ms=round(record.response_time_us / 1_000, 1),
+    )
+
+
+def _fault(result: Result) -> tuple[ErrorKind, str]:
+    if isinstance(result, Reply):
+        ok = 200 <= result.status < 300  # noqa: PLR2004  # the class of success
+        return (ErrorKind.NONE, "") if ok else (ErrorKind.HTTP_STATUS, f"answered {result.status}")
+    return result.kind, result.detail[:_DETAIL]
+
+
+def _status(result: Result) -> int:
+    return result.status
+
+
+def _bytes(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    return str(value).encode() if value is not None else b""
