@@ -248,3 +248,58 @@ def wait_for_broker(config: KafkaConfig, stopped: Callable[[], bool], *, timeout
                 raise BrokerUnavailable(message, remedy="Start it, or correct KAFKA_BOOTSTRAP_SERVERS.") from error
         else:
             return
+
+
+def scan(config: KafkaConfig, topics: list[str], *, timeout_s: float = 30.0) -> Iterator[Message]:
+    """Yield every record that the topics hold now, partition by partition in order, then end; raise `BrokerUnavailable`.
+
+    `timeout_s` is how long nothing may arrive while records are still owed.
+    """
+    consumer = plain_consumer(config, enable_partition_eof=False)
+    try:
+        ends = _ends(consumer, topics)
+        consumer.assign([TopicPartition(topic, partition, low) for (topic, partition), (low, _) in ends.items()])
+        owed = {key for key, (low, high) in ends.items() if high > low}
+        heard = time.monotonic()
+        while owed:
+            messages = fetch(consumer, 1_000, 0.2)
+            for message in messages:
+                if (message.offset() or 0) < ends[message.topic() or "", message.partition() or 0][1]:
+                    yield message
+            heard = time.monotonic() if messages else heard
+            if time.monotonic() - heard > timeout_s:
+                raise BrokerUnavailable(f"Kafka stopped answering while {', '.join(topics)} was read", remedy="Check the broker and try again.")
+            owed = {p for p in owed if _position(consumer, p) < ends[p][1]}
+    finally:
+        consumer.close()
+
+
+def read_at(config: KafkaConfig, topic: str, partition: int, offset: int, *, timeout_s: float = 10.0) -> Message | None:
+    """Return the record at exactly this place, None when it is not there (any more); raise `BrokerUnavailable`."""
+    consumer = plain_consumer(config, auto_offset_reset="error")
+    try:
+        with translated():
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout_s, cached=False)
+        if not low <= offset < high:
+            return None
+        consumer.assign([TopicPartition(topic, partition, offset)])
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for message in fetch(consumer, 1, 0.2):
+                return message if message.offset() == offset else None
+        raise BrokerUnavailable(f"Kafka did not answer for {topic}[{partition}]@{offset}", remedy="Check the broker and try again.")
+    finally:
+        consumer.close()
+
+
+def _ends(consumer: Consumer, topics: list[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    found: dict[tuple[str, int], tuple[int, int]] = {}
+    for topic in topics:
+        for partition in range(partitions_of(consumer, topic)):
+            with translated():
+                found[topic, partition] = consumer.get_watermark_offsets(TopicPartition(topic, partition), 10, cached=False)
+    return found
+
+
+def _position(consumer: Consumer, partition: tuple[str, int]) -> int:
+    return int(consumer.position([TopicPartition(*partition)])[0].offset)
