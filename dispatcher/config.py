@@ -25,15 +25,25 @@ class DispatchConfig:
     """How much is in flight, how often and how late deliveries are tried again."""
 
     in_flight: int = setting("HOOKLINE_IN_FLIGHT", "1000", "HTTP calls under way at once in one dispatcher", integer(1, 100_000))
-    retry_share: float = setting("HOOKLINE_RETRY_SHARE", "0.5", "part of HOOKLINE_IN_FLIGHT that retries and replays may use", number(0.05, 1))
+    retry_share: float = setting(
+        "HOOKLINE_RETRY_SHARE", "0.5", "part of HOOKLINE_IN_FLIGHT that retries and replays may use", number(0.05, 1)
+    )
     pending: int = setting("HOOKLINE_PENDING", "4000", "records taken up and not settled, per kind of source", integer(1, 1_000_000))
-    schedule_s: tuple[float, ...] = setting("HOOKLINE_RETRY_SCHEDULE", "default", "default (8 attempts, 27.6 h), long (16 attempts, 75 h) or delays: 5s,5m,30m", schedule_s)
-    park_tiers: tuple[str, ...] = setting("HOOKLINE_PARK_TIERS", "1m,5m,30m", "retry tiers that parked deliveries climb, a subset of HOOKLINE_RETRY_TIERS", tier_names)
+    schedule_s: tuple[float, ...] = setting(
+        "HOOKLINE_RETRY_SCHEDULE", "default", "default (8 attempts, 27.6 h), long (16 attempts, 75 h) or delays: 5s,5m,30m", schedule_s
+    )
+    park_tiers: tuple[str, ...] = setting(
+        "HOOKLINE_PARK_TIERS", "1m,5m,30m", "retry tiers that parked deliveries climb, a subset of HOOKLINE_RETRY_TIERS", tier_names
+    )
     drain_s: float = setting("HOOKLINE_DRAIN_S", "32", "seconds that a stopping dispatcher waits for calls under way", number(0, 600))
     revoke_s: float = setting("HOOKLINE_REVOKE_S", "3", "seconds that a rebalance waits for calls under way", number(0, 60))
     commit_s: float = setting("HOOKLINE_COMMIT_S", "0.5", "seconds between commits", number(0.05, 60))
-    poison_limit: int = setting("HOOKLINE_POISON_LIMIT", "100", "undecodable records in a row after which a partition is held", integer(1, 1_000_000))
-    max_held_s: float = setting("HOOKLINE_MAX_HELD_S", str(30 * 86_400), "seconds a parked delivery may wait before it is a dead letter", number(1, math.inf))
+    poison_limit: int = setting(
+        "HOOKLINE_POISON_LIMIT", "100", "undecodable records in a row after which a partition is held", integer(1, 1_000_000)
+    )
+    max_held_s: float = setting(
+        "HOOKLINE_MAX_HELD_S", str(30 * 86_400), "seconds a parked delivery may wait before it is a dead letter", number(1, math.inf)
+    )
 
     def policy(self, topics: TopicsConfig) -> Policy:
         """Return the retry policy over the cluster's tiers."""

@@ -165,7 +165,7 @@ class Intake:
             self._consumer = consumer
             consumer.subscribe(list(self.source.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
             self._loop(consumer)
-        except Exception as error:  # the process's main loop for this source: nothing may end it silently
+        except Exception as error:  # noqa: BLE001  # the process's main loop for this source: nothing may end it silently
             self.failure = f"{type(error).__name__}: {error}"
             _log.exception("intake.failed", source=self.source.name)
 

@@ -11,22 +11,32 @@ from hookline.kernel.metrics import LATENCY_BUCKETS_S
 _WAIT_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30, 300)
 
 EVENTS: Final = Counter("hookline_dispatcher_events_total", "Events taken up.", ["category"])
-ATTEMPTS: Final = Counter("hookline_dispatcher_attempts_total", "Attempts and explained skips, by outcome and error kind.", ["outcome", "error_kind"])
+ATTEMPTS: Final = Counter(
+    "hookline_dispatcher_attempts_total", "Attempts and explained skips, by outcome and error kind.", ["outcome", "error_kind"]
+)
 UNMATCHED: Final = Counter("hookline_dispatcher_filtered_total", "Deliveries not made because the webhook's filter said no.")
 PARKED: Final = Counter("hookline_dispatcher_parked_total", "Deliveries put aside without an attempt.", ["reason"])
 DEAD: Final = Counter("hookline_dispatcher_dead_letters_total", "Dead letters written.", ["reason"])
 RESPONSE_S: Final = Histogram("hookline_dispatcher_response_seconds", "Time of one HTTP attempt.", buckets=LATENCY_BUCKETS_S)
-QUEUE_WAIT_S: Final = Histogram("hookline_dispatcher_queue_wait_seconds", "From published, or due, to the start of the attempt.", buckets=_WAIT_BUCKETS_S)
+QUEUE_WAIT_S: Final = Histogram(
+    "hookline_dispatcher_queue_wait_seconds", "From published, or due, to the start of the attempt.", buckets=_WAIT_BUCKETS_S
+)
 IN_FLIGHT: Final = Gauge("hookline_dispatcher_in_flight", "HTTP calls under way.")
 LANES: Final = Gauge("hookline_dispatcher_lanes", "Lanes in memory, by breaker state.", ["state"])
 PENDING: Final = Gauge("hookline_dispatcher_pending_records", "Records taken up and not settled.", ["source"])
 LAG: Final = Gauge("hookline_dispatcher_lag_records", "Records behind the end of the assigned partitions.", ["source"])
-OLDEST_DUE_S: Final = Gauge("hookline_dispatcher_tier_wait_seconds", "Until the next record of a tier is due; 0 when one is due now or none is known.", ["tier"])
+OLDEST_DUE_S: Final = Gauge(
+    "hookline_dispatcher_tier_wait_seconds", "Until the next record of a tier is due; 0 when one is due now or none is known.", ["tier"]
+)
 TIER_DEPTH: Final = Gauge("hookline_dispatcher_tier_depth_records", "Records not yet taken up in a tier's assigned partitions.", ["tier"])
 REBALANCES: Final = Counter("hookline_dispatcher_rebalances_total", "Partitions given or taken.", ["source", "what"])
-FENCED: Final = Counter("hookline_dispatcher_fenced_total", "Deliveries not attempted because the partition may belong to another dispatcher.")
+FENCED: Final = Counter(
+    "hookline_dispatcher_fenced_total", "Deliveries not attempted because the partition may belong to another dispatcher."
+)
 HELD: Final = Gauge("hookline_dispatcher_held_partitions", "Partitions held after too many undecodable records in a row.")
 PRODUCE_RETRIES: Final = Counter("hookline_dispatcher_produce_retries_total", "Settling records produced again after Kafka refused them.")
-LOOP_STALL_S: Final = Histogram("hookline_dispatcher_loop_stall_seconds", "How late a 100 ms timer of the event loop ran.", buckets=LATENCY_BUCKETS_S)
+LOOP_STALL_S: Final = Histogram(
+    "hookline_dispatcher_loop_stall_seconds", "How late a 100 ms timer of the event loop ran.", buckets=LATENCY_BUCKETS_S
+)
 REGISTRY_AGE_S: Final = Gauge("hookline_dispatcher_registry_age_seconds", "Since the webhook registry was last known to be complete.")
 WEBHOOKS: Final = Gauge("hookline_dispatcher_webhooks", "Webhooks in the registry.")

@@ -59,7 +59,7 @@ class Settings:
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
         """Return the settings; raise `ConfigError`."""
-        found = cls(
+        return cls(
             kafka=load(kafka.KafkaConfig, environ),
             topics=load(TopicsConfig, environ),
             dispatch=load(DispatchConfig, environ),
@@ -68,7 +68,6 @@ class Settings:
             secrets=load(SecretsConfig, environ),
             metrics=load(MetricsConfig, environ),
         )
-        return found
 
 
 class Dispatcher:
@@ -120,7 +119,9 @@ class Dispatcher:
             broken = ledger.fatal() or next((text for i in self._intakes if (text := i.complaint())), "")
             if broken:
                 waiting.cancel()
-                raise HooklineError(f"The dispatcher cannot go on: {broken}", remedy="It is safe to start it again: nothing unsettled was committed.")
+                raise HooklineError(
+                    f"The dispatcher cannot go on: {broken}", remedy="It is safe to start it again: nothing unsettled was committed."
+                )
 
     def _wire(self, loop: asyncio.AbstractEventLoop, ledger: Ledger) -> Sending:
         settings = self._settings
@@ -168,7 +169,9 @@ class Dispatcher:
 
         def work() -> None:
             try:
-                Webhooks(self._settings.kafka, self._registry, self._vault, self._codec, self._settings.urls, self._clock).disable(webhook_id, reason)
+                Webhooks(self._settings.kafka, self._registry, self._vault, self._codec, self._settings.urls, self._clock).disable(
+                    webhook_id, reason
+                )
             except HooklineError as error:
                 _log.warning("dispatcher.disable_failed", webhook_id=webhook_id, error=error.message)
 
@@ -205,7 +208,7 @@ class Dispatcher:
         sending.close()
         deadline = time.monotonic() + self._settings.dispatch.drain_s
         while sending.in_flight and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # a poll every 20 ms while stopping is simpler than an event per call
         left = ledger.stop()
         if left or sending.in_flight:
             _log.warning("dispatcher.undrained", unacknowledged=left, calls=sending.in_flight)

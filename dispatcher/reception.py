@@ -21,7 +21,7 @@ from hookline.kernel.kafka import headers_of
 from hookline.kernel.log import logger
 from hookline.schemas import payload
 from hookline.schemas.events import Event
-from hookline.schemas.records import ErrorKind, Source, Waiting
+from hookline.schemas.records import ErrorKind, Waiting
 from hookline.schemas.wire import Codec
 
 _log = logger("reception")
@@ -33,7 +33,15 @@ _SLICE: Final = 100
 class Reception:
     """Receives batches from the intakes' threads; everything but the two entry points runs on the loop's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, codec: Codec, matcher: Matcher, sending: Sending, settlement: Settlement, config: DispatchConfig) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        codec: Codec,
+        matcher: Matcher,
+        sending: Sending,
+        settlement: Settlement,
+        config: DispatchConfig,
+    ) -> None:
         self._loop = loop
         self._codec = codec
         self._matcher = matcher
@@ -79,7 +87,9 @@ class Reception:
         body = payload.body(event) if matched.call else b""
 
         def delivery(webhook_id: str) -> Delivery:
-            waiting = first(unit, store_id=event.store_id, event_id=event.id, event_type=event.type, webhook_id=webhook_id, traceparent=traceparent)
+            waiting = first(
+                unit, store_id=event.store_id, event_id=event.id, event_type=event.type, webhook_id=webhook_id, traceparent=traceparent
+            )
             return Delivery(waiting=waiting, unit=unit, value=value, body=body, ready_at=ready_at)
 
         for skip in matched.skip:
@@ -134,7 +144,13 @@ class Reception:
         share.poison_run += 1
         if share.poison_run > self._config.poison_limit:
             if not share.held:
-                _log.error("reception.partition_held", topic=share.topic, partition=share.partition, first_offset=unit.record.offset, error=error.message)
+                _log.error(
+                    "reception.partition_held",
+                    topic=share.topic,
+                    partition=share.partition,
+                    first_offset=unit.record.offset,
+                    error=error.message,
+                )
                 metrics.HELD.inc()
             unit.intake.hold(share)
             return

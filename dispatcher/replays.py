@@ -130,7 +130,11 @@ class Replays:
         message = kafka.read_at(self._config, source.topic, source.partition, source.offset)
         value = message.value() if message is not None else None
         if not isinstance(value, bytes):
-            raise NotFound(f"The payload of {waiting.delivery_id} is no longer on Kafka", field="id", remedy="It is older than HOOKLINE_RETENTION_DAYS: publish the event again.")
+            raise NotFound(
+                f"The payload of {waiting.delivery_id} is no longer on Kafka",
+                field="id",
+                remedy="It is older than HOOKLINE_RETENTION_DAYS: publish the event again.",
+            )
         self._produce(_afresh(waiting, Trigger.RESEND), value)
 
     def replay(self, found: FoundLetter, job_id: str) -> None:
@@ -178,7 +182,15 @@ def replay_all(replays: Replays, letters: Iterator[FoundLetter], pace: Pace, job
 
 def _afresh(waiting: Waiting, trigger: Trigger) -> Waiting:
     return dataclasses.replace(
-        waiting, trigger=trigger, attempt=0, parked=0, not_before_us=0, reason="", detail="", replays=waiting.replays + 1, first_at_us=time.time_ns() // 1_000
+        waiting,
+        trigger=trigger,
+        attempt=0,
+        parked=0,
+        not_before_us=0,
+        reason="",
+        detail="",
+        replays=waiting.replays + 1,
+        first_at_us=time.time_ns() // 1_000,
     )
 
 

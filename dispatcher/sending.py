@@ -207,7 +207,7 @@ class Sending:
             else:
                 self._settlement.park(delivery, "lane")
 
-    def _finished(self, delivery: Delivery, webhook: Webhook, lane: Lane | None, budget: Budget, sent: Sent) -> None:  # noqa: PLR0913
+    def _finished(self, delivery: Delivery, webhook: Webhook, lane: Lane | None, budget: Budget, sent: Sent) -> None:
         self.in_flight -= 1
         delivery.unit.record.share.under_way -= 1
         result = sent.result

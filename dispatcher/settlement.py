@@ -47,7 +47,7 @@ class Settlement:
         self._name = name
 
     def delivered(self, delivery: Delivery, sent: Sent) -> None:
-        """The receiver took it."""
+        """Record that the receiver took it."""
         self._write(delivery, [self._attempt(delivery, Outcome.DELIVERED, sent)])
 
     def retry(self, delivery: Delivery, sent: Sent, delay_s: float) -> None:
@@ -72,7 +72,9 @@ class Settlement:
         """Give up after an attempt: a dead letter that an admin may replay; a test only leaves its attempt."""
         attempt = self._attempt(delivery, Outcome.DEAD, sent)
         kind, detail = _fault(sent.result)
-        waiting = dataclasses.replace(delivery.waiting, attempt=delivery.waiting.attempt + 1, reason=kind, detail=detail, last_status=_status(sent.result))
+        waiting = dataclasses.replace(
+            delivery.waiting, attempt=delivery.waiting.attempt + 1, reason=kind, detail=detail, last_status=_status(sent.result)
+        )
         if delivery.waiting.trigger is Trigger.TEST:
             self._write(delivery, [attempt])
         else:
@@ -84,7 +86,7 @@ class Settlement:
         self._write(delivery, [record, self._letter(delivery, reason, detail, delivery.waiting)])
 
     def cancelled(self, delivery: Delivery) -> None:
-        """The webhook was deleted: there is nobody to deliver to, now or later."""
+        """Record that the webhook was deleted: there is nobody to deliver to, now or later."""
         self._write(delivery, [self._note(delivery, None, Outcome.SKIPPED, ErrorKind.CANCELLED, "the webhook was deleted")])
 
     def skipped(self, delivery: Delivery, webhook: Webhook, kind: ErrorKind, detail: str) -> None:
@@ -101,7 +103,9 @@ class Settlement:
         waiting = dataclasses.replace(delivery.waiting, parked=delivery.waiting.parked + 1)
         entries = [self._waiting_entry(self._topics.retry(tier), delivery, waiting)]
         if webhook is not None and delivery.waiting.parked == 0:
-            entries.append(self._note(delivery, webhook, Outcome.SKIPPED, ErrorKind.PAUSED, "the webhook is paused: held until it is resumed"))
+            entries.append(
+                self._note(delivery, webhook, Outcome.SKIPPED, ErrorKind.PAUSED, "the webhook is paused: held until it is resumed")
+            )
         metrics.PARKED.labels(reason).inc()
         self._write(delivery, entries)
 
@@ -134,7 +138,9 @@ class Settlement:
 
     def _letter(self, delivery: Delivery, reason: Reason, error: str, waiting: Waiting) -> Entry:
         letter = DeadLetter.of(reason, error, waiting.source, waiting)
-        category = self._topics.category_of(waiting.source.topic) if waiting.source.topic.rpartition(".")[2] in CATEGORIES else CATEGORIES[0]
+        category = (
+            self._topics.category_of(waiting.source.topic) if waiting.source.topic.rpartition(".")[2] in CATEGORIES else CATEGORIES[0]
+        )
         metrics.DEAD.labels(reason).inc()
         return Entry(self._topics.dead_letters(category), waiting.webhook_id.encode(), delivery.value, letter.to_headers())
 

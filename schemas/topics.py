@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # public by its documentation
 
 from hookline.kernel.config import integer, setting, words
 from hookline.kernel.errors import BrokerError
@@ -33,7 +34,7 @@ def tier_names(text: str) -> tuple[str, ...]:
     """Parse `5s,1m,5m`: at least one tier, each longer than the one before."""
     names = words(text)
     delays = [duration_s(name) for name in names]
-    if not delays or any(b <= a for a, b in zip(delays, delays[1:], strict=False)):
+    if not delays or any(b <= a for a, b in pairwise(delays)):
         raise ValueError("tiers must be durations in growing order, such as 5s,1m,5m")
     return names
 
@@ -45,9 +46,13 @@ class TopicsConfig:
     event_partitions: int = setting("HOOKLINE_EVENT_PARTITIONS", "6", "partitions of each event topic", integer(1, 10_000))
     retry_partitions: int = setting("HOOKLINE_RETRY_PARTITIONS", "3", "partitions of each retry topic and of replays", integer(1, 10_000))
     attempt_partitions: int = setting("HOOKLINE_ATTEMPT_PARTITIONS", "3", "partitions of the attempts topic", integer(1, 10_000))
-    replication_factor: int = setting("HOOKLINE_REPLICATION_FACTOR", "3", "copies of each partition; 1 with a single broker", integer(1, 10))
+    replication_factor: int = setting(
+        "HOOKLINE_REPLICATION_FACTOR", "3", "copies of each partition; 1 with a single broker", integer(1, 10)
+    )
     retention_days: int = setting("HOOKLINE_RETENTION_DAYS", "30", "days that events and the log are kept", integer(1, 3_650))
-    retry_tiers: tuple[str, ...] = setting("HOOKLINE_RETRY_TIERS", "5s,1m,5m,30m,2h,5h,10h", "delays of the retry topics, growing", tier_names)
+    retry_tiers: tuple[str, ...] = setting(
+        "HOOKLINE_RETRY_TIERS", "5s,1m,5m,30m,2h,5h,10h", "delays of the retry topics, growing", tier_names
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ def command(
         _many(workers, log_level)
         return
     configure(log_level, process="dispatch")
-    from hookline.dispatcher.process import serve  # noqa: PLC0415  # keep `hookline --help` quick
+    from hookline.dispatcher.process import serve  # keep `hookline --help` quick
 
     async def main(stop: Stop) -> None:
         await serve(environment(), stop)
@@ -31,6 +31,6 @@ def command(
 
 def _many(workers: int, log_level: str) -> None:
     """Run the workers as children, restarting those that die."""
-    from hookline.cli import workers as pool  # noqa: PLC0415
+    from hookline.cli import workers as pool
 
     pool.run([sys.executable, "-m", "hookline.cli.main", "dispatch", "--log-level", log_level], workers)

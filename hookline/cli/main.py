@@ -18,7 +18,10 @@ COMMANDS: Final = ("up", "ingest", "dispatch", "sink", "demo_store", "demo", "st
 def build() -> typer.Typer:
     """Return the whole command line."""
     app = typer.Typer(
-        name="hookline", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+        name="hookline",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
         help="Signed webhook delivery from Kafka, with its log in ClickHouse. Start with: hookline up",
     )
     app.callback()(_root)

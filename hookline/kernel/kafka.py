@@ -7,10 +7,10 @@ short polls (`fetch`), and let other threads post commands to that owner.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -45,7 +45,9 @@ class KafkaConfig:
         "KAFKA_BOOTSTRAP_SERVERS", None, "host:port[,host:port] of the Kafka brokers, or start `hookline up` in this folder"
     )
     security_protocol: str = setting(
-        "KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+        "KAFKA_SECURITY_PROTOCOL",
+        "PLAINTEXT",
+        "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
         one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     )
     sasl_mechanism: str = setting("KAFKA_SASL_MECHANISM", "", "for example SCRAM-SHA-512; empty without SASL")
@@ -54,7 +56,9 @@ class KafkaConfig:
     ssl_ca_location: str = setting("KAFKA_SSL_CA_LOCATION", "", "file of the CA certificates; empty: the system's")
     topic_prefix: str = setting("HOOKLINE_TOPIC_PREFIX", "hookline", "first part of every topic's name")
     group_protocol: str = setting(
-        "HOOKLINE_GROUP_PROTOCOL", "classic", "classic (cooperative-sticky) or consumer (KIP-848, brokers 4.0 and up)",
+        "HOOKLINE_GROUP_PROTOCOL",
+        "classic",
+        "classic (cooperative-sticky) or consumer (KIP-848, brokers 4.0 and up)",
         one_of("classic", "consumer"),
     )
     session_timeout_ms: int = setting(
@@ -195,7 +199,8 @@ def _is_error(message: Message) -> bool:
 
 def headers_of(message: Message) -> Headers:
     """Return a message's headers; of a repeated name the last counts, a null value is empty."""
-    return {name: value if isinstance(value, bytes) else (value or "").encode() for name, value in message.headers() or ()}
+    pairs = cast("Sequence[tuple[str, bytes | str | None]]", message.headers() or ())
+    return {name: value if isinstance(value, bytes) else (value or "").encode() for name, value in pairs}
 
 
 def end_offset(consumer: Consumer, topic: str, partition: int = 0, timeout_s: float = 10.0) -> int:
@@ -212,7 +217,9 @@ def partitions_of(client: AdminClient | Consumer | Producer, topic: str, timeout
     return len(found.partitions) if found is not None and found.error is None else 0
 
 
-def produce_sync(client: Producer, topic: str, *, key: bytes, value: bytes | None, headers: Headers | None = None, timeout_s: float = 30.0) -> int:
+def produce_sync(
+    client: Producer, topic: str, *, key: bytes, value: bytes | None, headers: Headers | None = None, timeout_s: float = 30.0
+) -> int:
     """Produce one record, wait for every in-sync replica, return its offset; raise `BrokerError`.
 
     Waits in this thread; for the control plane (webhooks, keys, jobs), not for events.
@@ -228,7 +235,9 @@ def produce_sync(client: Producer, topic: str, *, key: bytes, value: bytes | Non
     while not outcome and time.monotonic() < deadline:
         client.poll(0.05)
     if not outcome:
-        raise Undelivered(f"Kafka did not confirm a record of {topic} in {timeout_s:g} s", remedy="Check the broker, then look whether it arrived.")
+        raise Undelivered(
+            f"Kafka did not confirm a record of {topic} in {timeout_s:g} s", remedy="Check the broker, then look whether it arrived."
+        )
     error, offset = outcome[0]
     if error is not None:
         raise translate(error)
@@ -268,7 +277,9 @@ def scan(config: KafkaConfig, topics: list[str], *, timeout_s: float = 30.0) -> 
                     yield message
             heard = time.monotonic() if messages else heard
             if time.monotonic() - heard > timeout_s:
-                raise BrokerUnavailable(f"Kafka stopped answering while {', '.join(topics)} was read", remedy="Check the broker and try again.")
+                raise BrokerUnavailable(
+                    f"Kafka stopped answering while {', '.join(topics)} was read", remedy="Check the broker and try again."
+                )
             owed = {p for p in owed if _position(consumer, p) < ends[p][1]}
     finally:
         consumer.close()

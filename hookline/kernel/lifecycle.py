@@ -21,7 +21,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._flag = threading.Event()
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
     def set(self) -> None:
         """Ask for the stop and call what was registered; later calls do nothing."""
@@ -39,7 +39,7 @@ class Stop:
         """Block until the stop or the timeout (None: for ever); return whether it was asked for."""
         return self._flag.wait(timeout_s)
 
-    def on_set(self, callback: Callable[[], None]) -> None:
+    def on_set(self, callback: Callable[[], object]) -> None:
         """Call `callback` when the stop is asked for, at once if it was already; it must not block."""
         self._callbacks.append(callback)
         if self._flag.is_set():

@@ -83,7 +83,7 @@ class MetricsServer:
         health, registry = self._health, self._registry
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802  # the name http.server calls
+            def do_GET(self) -> None:  # the name http.server calls
                 if self.path == "/metrics":
                     self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry))
                 elif self.path in {"/healthz", "/readyz"}:

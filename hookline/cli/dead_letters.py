@@ -1,0 +1,166 @@
+"""`hookline dead-letters`: what could not be delivered, and having it delivered after all."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from hookline.cli.output import AsJson, say, show_fields, show_json, show_table
+from hookline.dispatcher.letters import Reason
+from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter, Pace, Replays, replay_all
+from hookline.kernel.clock import from_us, rfc3339
+from hookline.kernel.config import environment, load
+from hookline.kernel.errors import WireError
+from hookline.kernel.kafka import KafkaConfig
+from hookline.schemas import payload
+from hookline.schemas.registry import open_registry
+from hookline.schemas.topics import Topics
+from hookline.schemas.wire import Codec
+
+app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be delivered. List, look, replay.")
+_MOST: Final = 100_000
+
+Store = Annotated[str, typer.Option("--store", help="Only this store's.")]
+WebhookId = Annotated[str, typer.Option("--webhook", help="Only this webhook's (wh_…).")]
+Category = Annotated[str, typer.Option("--category", help="orders, products, checkout or customers.")]
+ReasonText = Annotated[str, typer.Option("--reason", help="exhausted, gone, disabled, expired or poison.")]
+EventType = Annotated[str, typer.Option("--type", help="Only this event type, such as order.created.")]
+Again = Annotated[bool, typer.Option("--again", help="Also those that were replayed before.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stack:
+    kafka: KafkaConfig
+    topics: Topics
+
+    @property
+    def letters(self) -> DeadLetters:
+        return DeadLetters(self.kafka, self.topics)
+
+
+def _stack() -> _Stack:
+    kafka = load(KafkaConfig, environment())
+    return _Stack(kafka, Topics(kafka.topic_prefix))
+
+
+@app.command("list")
+def list_letters(  # one parameter per option
+    store: Store = "",
+    webhook: WebhookId = "",
+    category: Category = "",
+    reason: ReasonText = "",
+    event_type: EventType = "",
+    again: Again = False,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="At most this many.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters that wait to be replayed, oldest first within a partition."""
+    wanted = _filter(store, webhook, category, reason, event_type, again)
+    found = [_row(letter) for letter in itertools.islice(_stack().letters.find(wanted), limit)]
+    columns = ["id", "at", "reason", "event_type", "store_id", "webhook_id", "attempts", "last_status", "error", "replayed"]
+    show_table(found, columns, as_json=as_json, empty="No dead letters wait: everything was delivered, or is still being retried.")
+
+
+@app.command("show")
+def show(
+    place: Annotated[str, typer.Argument(metavar="ID", help="A dead letter's id from `list`: topic:partition:offset.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one dead letter: why it is there, where it came from, and its payload."""
+    stack = _stack()
+    found = stack.letters.get(place)
+    row = _row(found) | {"delivery_id": found.letter.waiting.delivery_id if found.letter.waiting else "", "payload": _payload(found)}
+    show_fields(row, as_json=as_json)
+
+
+@app.command("replay")
+def replay(  # one parameter per option
+    store: Store = "",
+    webhook: WebhookId = "",
+    category: Category = "",
+    reason: ReasonText = "",
+    event_type: EventType = "",
+    again: Again = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be replayed.")] = False,
+    most: Annotated[int, typer.Option("--max", min=1, max=10_000_000, help="Replay at most this many.")] = _MOST,
+    rate: Annotated[float, typer.Option("--rate", min=0.1, max=10_000, help="Letters a second.")] = 50.0,
+    as_json: AsJson = False,
+) -> None:
+    """Have dead letters delivered again: same webhook-id, current URL and secret, full retry schedule.
+
+    Stop it at any time and run it again: what was replayed is left out.
+    """
+    stack = _stack()
+    wanted = _filter(store, webhook, category, reason, event_type, again)
+    matching = [found for found in stack.letters.find(wanted) if found.letter.reason is not Reason.POISON]
+    chosen = matching[:most]
+    job_id = f"job_{uuid.uuid4().hex[:20]}"
+    if dry_run:
+        _report({"would_replay": len(chosen), "matching": len(matching), "replayed": 0}, as_json)
+        return
+    made = _replay(stack, chosen, Pace(rate=rate, most=most), job_id)
+    _report({"job_id": job_id, "matching": len(matching), "replayed": made}, as_json)
+    if made and not as_json:
+        say("Follow them with: hookline log --trigger replay")
+
+
+def _replay(stack: _Stack, chosen: list[FoundLetter], pace: Pace, job_id: str) -> int:
+    registry = open_registry(environment())
+    replays = Replays(stack.kafka, stack.topics, Codec(registry))
+    bar = Progress(
+        TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True, console=Console(stderr=True)
+    )
+    with bar:
+        task = bar.add_task("replaying", total=len(chosen))
+        made = replay_all(replays, iter(chosen), pace, job_id, lambda count: bar.update(task, completed=count))
+    replays.flush()
+    return made
+
+
+def _report(row: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        show_json(row)
+    else:
+        show_fields(row, as_json=False)
+
+
+def _filter(store: str, webhook: str, category: str, reason: str, event_type: str, again: bool) -> LetterFilter:
+    return LetterFilter(
+        store_id=store, webhook_id=webhook, category=category, reason=reason, event_type=event_type, replayed=None if again else False
+    )
+
+
+def _row(found: FoundLetter) -> dict[str, Any]:
+    letter, waiting = found.letter, found.letter.waiting
+    return {
+        "id": found.place,
+        "at": rfc3339(from_us(letter.at_us)),
+        "reason": str(letter.reason),
+        "error": letter.error,
+        "store_id": waiting.store_id if waiting else "",
+        "webhook_id": found.webhook_id,
+        "event_type": waiting.event_type if waiting else "",
+        "event_id": waiting.event_id if waiting else "",
+        "attempts": waiting.attempt if waiting else 0,
+        "last_status": (waiting.last_status or None) if waiting else None,
+        "original": f"{letter.original.topic}:{letter.original.partition}:{letter.original.offset}",
+        "replayed": found.replayed,
+    }
+
+
+def _payload(found: FoundLetter) -> str:
+    """Return the JSON body, or the raw bytes in hexadecimal where they cannot be decoded."""
+    registry = open_registry(environment())
+    registry.start()
+    try:
+        return payload.body(Codec(registry).decode(found.value)).decode()
+    except WireError as error:
+        return f"cannot be decoded ({error.message}); raw bytes: {found.value[:512].hex()}"
+    finally:
+        registry.stop()
