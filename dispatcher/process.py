@@ -9,10 +9,12 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from hookline.dispatcher import metrics
 from hookline.dispatcher.config import DispatchConfig
+from hookline.dispatcher.crash_marker import CrashMarker
 from hookline.dispatcher.intake import Intake, IntakeLimits, Source
 from hookline.dispatcher.lanes import LaneConfig, Lanes
 from hookline.dispatcher.ledger import Ledger
@@ -24,7 +26,7 @@ from hookline.dispatcher.signatures import Signatures
 from hookline.dispatcher.transport.aiohttp_transport import AiohttpTransport
 from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock
-from hookline.kernel.config import load
+from hookline.kernel.config import load, state_dir
 from hookline.kernel.errors import HooklineError
 from hookline.kernel.lifecycle import Stop
 from hookline.kernel.log import logger
@@ -55,6 +57,7 @@ class Settings:
     urls: UrlPolicy
     secrets: SecretsConfig
     metrics: MetricsConfig
+    state_dir: Path
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
@@ -67,6 +70,7 @@ class Settings:
             urls=load(UrlPolicy, environ),
             secrets=load(SecretsConfig, environ),
             metrics=load(MetricsConfig, environ),
+            state_dir=state_dir(environ),
         )
 
 
@@ -86,11 +90,13 @@ class Dispatcher:
         self._lanes = Lanes(settings.lanes, self._clock)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
         self._registry_at = time.monotonic()
+        self._marker = CrashMarker(settings.state_dir / "decoding")
         self._intakes: list[Intake] = []
 
     async def run(self, stop: Stop) -> None:
         """Dispatch until the stop, then drain; raise `HooklineError` when a part cannot start."""
         await asyncio.to_thread(kafka.wait_for_broker, self._settings.kafka, stop.is_set)
+        self._marker.open()
         await asyncio.to_thread(self._schemas.start)
         await asyncio.to_thread(self._registry.start)
         await self._transport.start()
@@ -138,7 +144,7 @@ class Dispatcher:
             clock=self._clock,
             disable=self._disable,
         )
-        reception = Reception(loop, self._codec, Matcher(self._registry), sending, settlement, settings.dispatch)
+        reception = Reception(loop, self._codec, Matcher(self._registry), sending, settlement, settings.dispatch, self._marker)
         self._intakes = self._make_intakes(reception)
         return sending
 
@@ -207,8 +213,8 @@ class Dispatcher:
             intake.drain()
         sending.close()
         deadline = time.monotonic() + self._settings.dispatch.drain_s
-        while sending.in_flight and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)  # a poll every 20 ms while stopping is simpler than an event per call
+        while sending.in_flight and time.monotonic() < deadline:  # noqa: ASYNC110  # simpler than an event per call
+            await asyncio.sleep(0.02)
         left = ledger.stop()
         if left or sending.in_flight:
             _log.warning("dispatcher.undrained", unacknowledged=left, calls=sending.in_flight)
@@ -217,6 +223,7 @@ class Dispatcher:
         await self._transport.stop()
         await asyncio.to_thread(self._registry.stop)
         await asyncio.to_thread(self._schemas.stop)
+        self._marker.close()
         _log.info("dispatcher.stopped")
 
 

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from hookline.dispatcher import metrics
 from hookline.dispatcher.config import DispatchConfig
+from hookline.dispatcher.crash_marker import CrashMarker
 from hookline.dispatcher.delivery import Delivery, Unit, first, source_of
 from hookline.dispatcher.intake import Intake, Record
 from hookline.dispatcher.letters import Reason
@@ -41,6 +42,7 @@ class Reception:
         sending: Sending,
         settlement: Settlement,
         config: DispatchConfig,
+        marker: CrashMarker,
     ) -> None:
         self._loop = loop
         self._codec = codec
@@ -48,6 +50,7 @@ class Reception:
         self._sending = sending
         self._settlement = settlement
         self._config = config
+        self._marker = marker
 
     def events(self, intake: Intake, records: list[Record]) -> None:
         """Take fresh events; called from an intake's thread."""
@@ -126,6 +129,10 @@ class Reception:
 
     def _decoded(self, unit: Unit, again: Receiver) -> Event | None:
         """Return the event, or None after seeing to it: raw bytes to the dead letters, or later when the registry is away."""
+        share = unit.record.share
+        if not self._marker.mark(share.topic, share.partition, unit.record.offset):
+            self._poison(unit, WireError("Decoding this record ended the process three times"))
+            return None
         try:
             event = self._codec.decode(_value(unit))
         except RegistryUnavailable as error:
@@ -135,7 +142,9 @@ class Reception:
         except WireError as error:
             self._poison(unit, error)
             return None
-        unit.record.share.poison_run = 0
+        finally:
+            self._marker.clear()
+        share.poison_run = 0
         return event
 
     def _poison(self, unit: Unit, error: WireError) -> None:
