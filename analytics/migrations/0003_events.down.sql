@@ -1,0 +1,3 @@
+DROP VIEW IF EXISTS events_view SYNC;
+
+DROP TABLE IF EXISTS events SYNC;
