@@ -56,6 +56,6 @@ def configure(level: str = "INFO", *, process: str = "") -> None:
 
 
 def logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger whose lines carry `logger=name`."""
-    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    """Return a logger whose lines carry `component=name`."""
+    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=name)
     return bound

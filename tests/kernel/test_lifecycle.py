@@ -1,0 +1,66 @@
+"""Processes stop when told, and at once when told twice."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from hookline.kernel.lifecycle import EXIT_FORCED, Stop
+
+pytestmark = pytest.mark.unit
+
+SLOW = """
+import time
+from hookline.kernel.lifecycle import run_sync
+def main(stop):
+    print("up", flush=True)
+    stop.wait()
+    print("draining", flush=True)
+    time.sleep({drain})
+    print("clean", flush=True)
+run_sync(main)
+"""
+
+
+def started(drain: float) -> subprocess.Popen[str]:
+    """Start a process that drains for so long, and wait until it is up."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW.format(drain=drain)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_one_signal_drains(number: signal.Signals) -> None:
+    """The main function sees the stop, finishes, and the process leaves with 0."""
+    process = started(0.05)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=20)
+    assert (out, process.returncode) == ("draining\nclean\n", 0)
+
+
+def test_the_second_signal_ends_it() -> None:
+    """A drain that hangs is cut short by a second signal."""
+    process = started(60)
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "draining\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == EXIT_FORCED
+
+
+async def test_a_coroutine_is_woken_by_a_stop_from_a_thread() -> None:
+    """`waited` returns soon after another thread sets the stop, also when it was set before."""
+    stop = Stop()
+    threading.Timer(0.02, stop.set).start()
+    await asyncio.wait_for(stop.waited(), 5)
+    await asyncio.wait_for(stop.waited(), 5)
+    assert stop.is_set()
