@@ -10,6 +10,7 @@ import typer
 from hookline import __version__
 from hookline.cli.output import fail
 from hookline.kernel.errors import HooklineError
+from hookline.kernel.log import configure
 
 GROUPS: Final = ("schemas", "topics", "config", "api_keys", "events", "webhooks", "deliveries", "dead_letters", "log", "migrate")
 COMMANDS: Final = ("up", "ingest", "dispatch", "sink", "demo_store", "demo", "stats")
@@ -40,9 +41,14 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 def main() -> None:
     """Run the command line; an error of ours becomes two clear lines and a non-zero status."""
+    configure("ERROR")  # what a process wants told it configures anew; standard output stays pure
     try:
         build()()
     except HooklineError as error:
         fail(error)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

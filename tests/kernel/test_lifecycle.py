@@ -17,6 +17,8 @@ pytestmark = pytest.mark.unit
 SLOW = """
 import time
 from hookline.kernel.lifecycle import run_sync
+from hookline.kernel.log import configure
+configure()
 def main(stop):
     print("up", flush=True)
     stop.wait()
