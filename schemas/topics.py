@@ -108,6 +108,11 @@ class Topics:
         return f"{self.prefix}.attempts"
 
     @property
+    def attempts_rejected(self) -> str:
+        """Attempt records that the sink could not read, as they were, with the reason in headers."""
+        return f"{self.prefix}.attempts.rejected"
+
+    @property
     def webhooks(self) -> str:
         """Compacted: the state of every webhook."""
         return f"{self.prefix}.webhooks"
@@ -142,6 +147,7 @@ def specs(topics: Topics, config: TopicsConfig) -> list[TopicSpec]:
         TopicSpec(name=topics.replays, partitions=config.retry_partitions, config={**stamped, **large}),
         *(TopicSpec(name=n, partitions=config.retry_partitions, config={**stamped, **large}) for n in topics.all_dead_letters()),
         TopicSpec(name=topics.attempts, partitions=config.attempt_partitions, config=logged),
+        TopicSpec(name=topics.attempts_rejected, partitions=1, config=logged),
         *(TopicSpec(name=n, partitions=1, config=compacted) for n in (topics.webhooks, topics.api_keys, topics.jobs, SCHEMAS)),
         TopicSpec(name=topics.audit, partitions=1, config={"cleanup.policy": "delete", "retention.ms": "-1"}),
     ]
