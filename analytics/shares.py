@@ -1,0 +1,72 @@
+"""What the sink holds of each partition: records not yet written, and the intent to be kept. Pure: no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from confluent_kafka import Message
+
+_PREFIX: Final = "pending:"
+
+
+def intent(last: int) -> str:
+    """Return the commit metadata that announces a batch ending at offset `last`; its start is the committed offset."""
+    return f"{_PREFIX}{last}"
+
+
+def announced(metadata: str | None) -> int | None:
+    """Return the last offset of the announced batch, or None when the metadata announces none."""
+    digits = (metadata or "").removeprefix(_PREFIX)
+    return int(digits) if digits != (metadata or "") and digits.isascii() and digits.isdigit() else None
+
+
+@dataclass(slots=True)
+class Share:
+    """One assigned partition.
+
+    `known` turns true when the committed offset and its metadata were read: before that nothing may be written.
+    `replay_to` is the end of a batch that an earlier owner announced and may have inserted: the next batch must be
+    exactly that one. `since` is the monotonic time of the oldest record held.
+    """
+
+    partition: int
+    known: bool = False
+    replay_to: int | None = None
+    messages: list[Message] = field(default_factory=list)
+    held_bytes: int = 0
+    since: float = 0.0
+
+    def add(self, message: Message, now: float) -> None:
+        """Hold a record; one that is held already, or lies before those, is ignored."""
+        if self.messages and _offset(message) <= _offset(self.messages[-1]):
+            return
+        if not self.messages:
+            self.since = now
+        self.messages.append(message)
+        self.held_bytes += len(message)
+
+    def batch(self) -> list[Message]:
+        """Return the records to write next: the announced batch once it is complete, else all that are held."""
+        if not self.known or not self.messages:
+            return []
+        if self.replay_to is None:
+            return list(self.messages)
+        if _offset(self.messages[-1]) < self.replay_to:
+            return []
+        return [message for message in self.messages if _offset(message) <= self.replay_to]
+
+    def replayable(self) -> bool:
+        """Tell whether the announced batch is complete, so that it need not wait for more; also true when it is gone."""
+        return self.replay_to is not None and self.known and bool(self.messages) and _offset(self.messages[-1]) >= self.replay_to
+
+    def settle(self, last: int, now: float) -> None:
+        """Forget the records up to offset `last`: they are written."""
+        self.messages = [message for message in self.messages if _offset(message) > last]
+        self.held_bytes = sum(len(message) for message in self.messages)
+        self.replay_to = None
+        self.since = now
+
+
+def _offset(message: Message) -> int:
+    return message.offset() or 0
