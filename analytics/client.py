@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
@@ -16,11 +15,9 @@ import pyarrow as pa
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from hookline.analytics.config import WarehouseConfig
+from hookline.analytics.warehouse import Parameters, Rows, RowsRefused
 from hookline.kernel.config import load, state_dir
 from hookline.kernel.errors import ConfigError, LocalError, WarehouseError, WarehouseUnavailable
-
-Parameters: TypeAlias = Mapping[str, str | int]
-Rows: TypeAlias = list[dict[str, Any]]
 
 FOLDER: Final = "clickhouse"
 LOCK: Final = "clickhouse.lock"
@@ -30,31 +27,6 @@ _ROWS_AT_FAULT: Final = frozenset({6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 11
 _TRY_AGAIN: Final = frozenset({3, 74, 75, 76, 159, 164, 173, 202, 209, 210, 236, 241, 242, 243, 252, 279, 286, 319, 394, 425, 439, 999})
 _DOWN: Final = "Check CLICKHOUSE_URL and that ClickHouse runs; nothing is lost meanwhile."
 _DATABASE: Final = "default"
-
-
-class RowsRefused(WarehouseError):
-    """ClickHouse said that a row of the insert is wrong, not that it could not take it now."""
-
-    code = "rows_refused"
-
-
-class Warehouse(Protocol):
-    """One session of ClickHouse; for one thread at a time. All methods raise `WarehouseError` or `WarehouseUnavailable`."""
-
-    def execute(self, statement: str, parameters: Parameters | None = None) -> None:
-        """Run a statement that answers nothing."""
-
-    def rows(self, query: str, parameters: Parameters | None = None) -> Rows:
-        """Return the rows of a query as maps by column."""
-
-    def insert(self, table: str, columns: pa.Table, settings: Mapping[str, str | int]) -> None:
-        """Insert named columns in one block; raise `RowsRefused` when a row is at fault."""
-
-    def another(self) -> Warehouse:
-        """Return a new session of the same server or folder, for another thread."""
-
-    def close(self) -> None:
-        """End the session; the first session of an embedded folder frees it."""
 
 
 class ClickHouse:
@@ -226,8 +198,3 @@ def _translate(error: DatabaseError) -> WarehouseError:
 def _first_line(error: Exception) -> str:
     """Return an error's first line, cut: later lines are stack traces and may quote data."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-
-
-def encode_bytes(value: bytes) -> str:
-    """Return bytes as base64 text, as queries return columns that may hold any bytes."""
-    return base64.b64encode(value).decode()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hookline.kernel.config import integer, number, setting
 
 
-def clickhouse_url(text: str) -> str:
-    """Accept an empty text or `http[s]://[user:password@]host[:port][/database]`; raise `ValueError`."""
+def http_url(text: str) -> str:
+    """Accept an empty text or one that begins with `http://` or `https://`; raise `ValueError`."""
     if text and not text.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
     return text
@@ -22,7 +22,7 @@ class WarehouseConfig:
         "CLICKHOUSE_URL",
         "",
         "http[s]://user:password@host:port/database of ClickHouse; empty: embedded chDB in the state folder",
-        clickhouse_url,
+        http_url,
         secret=True,
     )
     timeout_s: float = setting("HOOKLINE_CLICKHOUSE_TIMEOUT_S", "60", "longest wait for an answer of ClickHouse", number(1, 240))
@@ -55,4 +55,6 @@ class QueryConfig:
     host: str = setting("HOOKLINE_QUERY_HOST", "127.0.0.1", "address on which the sink serves the named queries")
     port: int = setting("HOOKLINE_QUERY_PORT", "0", "port of the named queries; 0 takes a free one", integer(0, 65_535))
     token: str = setting("HOOKLINE_QUERY_TOKEN", "", "bearer token of the named queries; empty: the sink does not serve them", secret=True)
-    url: str = setting("HOOKLINE_QUERY_URL", "", "http://host:port of a sink that serves the named queries; empty: ask ClickHouse itself")
+    url: str = setting(
+        "HOOKLINE_QUERY_URL", "", "http://host:port of a sink that serves the named queries; empty: ask ClickHouse itself", http_url
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hookline.analytics.client import Warehouse
+from hookline.analytics.warehouse import Warehouse
 from hookline.kernel.errors import WarehouseError
 
 FOLDER: Final = Path(__file__).parent / "migrations"

@@ -45,6 +45,8 @@ _COLUMNS: Final = (
     ("dispatcher", pa.string(), "dispatcher"),
     ("job_id", pa.string(), "job_id"),
 )
+_RECORD: Final = pa.struct([(source, kind) for _, kind, source in _COLUMNS])
+_NAMES: Final = tuple(name for name, _, _ in _COLUMNS)
 
 
 class Decoder(Protocol):
@@ -125,7 +127,6 @@ def _misfit(message: Message, row: Row) -> str:
 
 def columns(messages: Sequence[Message], rows: Sequence[Row]) -> pa.Table:
     """Return the rows as one Arrow table with their places in the attempts topic; raise what pyarrow raises on a misfit."""
-    found = {name: pa.array([row[source] for row in rows], kind) for name, kind, source in _COLUMNS}
-    found["log_partition"] = pa.array([message.partition() for message in messages], pa.uint32())
-    found["log_offset"] = pa.array([message.offset() for message in messages], pa.uint64())
-    return pa.table(found)
+    places = [pa.array([m.partition() for m in messages], pa.uint32()), pa.array([m.offset() for m in messages], pa.uint64())]
+    # One conversion of whole rows is faster than one per column.
+    return pa.Table.from_arrays([*pa.array(rows, _RECORD).flatten(), *places], names=[*_NAMES, "log_partition", "log_offset"])

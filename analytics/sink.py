@@ -14,10 +14,10 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from hookline.analytics import metrics
-from hookline.analytics.client import Warehouse
 from hookline.analytics.config import SinkConfig
 from hookline.analytics.rows import Decoder
 from hookline.analytics.shares import Share, announced, intent
+from hookline.analytics.warehouse import Warehouse
 from hookline.analytics.writer import BatchWriter
 from hookline.kernel import kafka
 from hookline.kernel.errors import BrokerError, HooklineError
@@ -177,8 +177,8 @@ class Sink:
         try:
             done = consumer.commit(offsets=offsets, asynchronous=False) or []
             refused = [p.error for p in done if p.error is not None]
-        except KafkaException as error:
-            refused = [error.args[0]]
+        except KafkaException as failure:
+            refused = [failure.args[0]]
         for error in refused[:1]:
             self._say(kafka.translate(error))
             time.sleep(_FIRST_PAUSE_S)

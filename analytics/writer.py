@@ -9,9 +9,9 @@ import pyarrow as pa
 from confluent_kafka import Message, Producer
 
 from hookline.analytics import metrics
-from hookline.analytics.client import RowsRefused, Warehouse
 from hookline.analytics.config import SinkConfig
 from hookline.analytics.rows import Decoded, Decoder, Rejected, decode, token_of
+from hookline.analytics.warehouse import Parameters, RowsRefused, Warehouse
 from hookline.kernel.errors import WarehouseError, WireError
 from hookline.kernel.kafka import produce_sync
 from hookline.kernel.log import logger
@@ -20,7 +20,7 @@ _log = logger("sink")
 _TABLE: Final = "attempts"
 # Sent with every insert, as servers differ in their defaults; names that a server does not know are left out.
 # One block per insert (the block sizes) keeps what a token stands for the same on every try.
-_SETTINGS: Final = {
+_SETTINGS: Final[dict[str, str | int]] = {
     "async_insert": 0,
     "wait_for_async_insert": 1,
     "insert_deduplicate": 1,
@@ -112,8 +112,9 @@ class BatchWriter:
         if not decoded.messages:
             return []
         times = decoded.table["attempted_at"].cast(pa.int64()).to_pylist()
-        asked = {"partition": partition, "first": decoded.messages[0].offset(), "last": decoded.messages[-1].offset()}
-        found = self._client.rows(_PRESENT, {**asked, "since_us": min(times), "until_us": max(times)})
+        first, last = (message.offset() or 0 for message in (decoded.messages[0], decoded.messages[-1]))
+        asked: Parameters = {"partition": partition, "first": first, "last": last, "since_us": min(times), "until_us": max(times)}
+        found = self._client.rows(_PRESENT, asked)
         present = {row["log_offset"] for row in found}
         return [index for index, message in enumerate(decoded.messages) if message.offset() not in present]
 

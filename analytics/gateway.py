@@ -1,0 +1,186 @@
+"""Named queries over loopback HTTP: chDB takes one process per folder, so the one that has it answers for the others.
+
+`POST /query/NAME` with a JSON object of parameters and a bearer token; rows come back as a JSON array. Only the queries of
+this build can be asked, so a holder of the token can read the log and nothing else.
+"""
+
+from __future__ import annotations
+
+import hmac
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+import orjson
+
+from hookline.analytics import metrics
+from hookline.analytics.config import QueryConfig, WarehouseConfig
+from hookline.analytics.queries import ClickHouseQueries, Queries, names
+from hookline.analytics.warehouse import Parameters, Rows, Warehouse
+from hookline.kernel.config import load
+from hookline.kernel.errors import ConfigError, HooklineError, InputError, NotFound, Unauthorized, WarehouseError, WarehouseUnavailable
+from hookline.kernel.log import logger
+
+_log = logger("queries")
+_MAX_BODY: Final = 65_536
+_PREFIX: Final = "/query/"
+_STATUS: Final = (
+    (Unauthorized, HTTPStatus.UNAUTHORIZED),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (InputError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (WarehouseUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+_TIMEOUT_S: Final = 60.0
+
+
+class Gateway:
+    """Serves named queries from daemon threads, one after the other; `port` is the bound one after `start`."""
+
+    def __init__(self, config: QueryConfig, client: Warehouse) -> None:
+        self._config = config
+        self._queries = ClickHouseQueries(client)
+        self._one_at_a_time = threading.Lock()
+        self._server: ThreadingHTTPServer | None = None
+        self.port = config.port
+
+    def start(self) -> None:
+        """Bind and serve; raise `ConfigError` when the token is missing or the port is taken."""
+        if not self._config.token:
+            raise ConfigError("HOOKLINE_QUERY_TOKEN is not set", remedy="Set it to a long random text; the commands need the same.")
+        try:
+            self._server = ThreadingHTTPServer((self._config.host, self._config.port), _handler(self))
+        except OSError as error:
+            message = f"HOOKLINE_QUERY_PORT={self._config.port} cannot be opened: {error.strerror}"
+            raise ConfigError(message, remedy="Stop what uses it, or set another port (0 takes a free one).") from error
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, name="queries", daemon=True).start()
+
+    def stop(self) -> None:
+        """Close the port, once the query in progress is answered."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+        with self._one_at_a_time:
+            self._queries.close()
+
+    def answer(self, path: str, authorization: str, body: bytes) -> Rows:
+        """Return the rows that were asked for; raise the error to be told."""
+        if not hmac.compare_digest(authorization.encode(), f"Bearer {self._config.token}".encode()):
+            raise Unauthorized("The bearer token is missing or wrong", remedy="Set HOOKLINE_QUERY_TOKEN as the sink has it.")
+        name = path.removeprefix(_PREFIX)
+        if not path.startswith(_PREFIX) or name not in names():
+            raise NotFound("There is no such query", field="query")
+        parameters = _parameters(body)
+        with self._one_at_a_time, metrics.QUERY_SECONDS.labels(name).time():
+            rows = self._queries.run(name, parameters)
+        metrics.QUERIES.labels(name, "ok").inc()
+        return rows
+
+
+def _parameters(body: bytes) -> Parameters:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InputError("The body is not JSON") from error
+    if not isinstance(found, dict):
+        raise InputError("The body is not an object of parameters")
+    return found
+
+
+def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 30
+
+        def do_POST(self) -> None:  # the name http.server calls
+            try:
+                self._answer(HTTPStatus.OK, gateway.answer(self.path, self.headers.get("Authorization", ""), self._body()))
+            except HooklineError as error:
+                metrics.QUERIES.labels("", error.code).inc()
+                status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+                field = getattr(error, "field", "")
+                self._answer(status, {"code": error.code, "message": error.message, "remedy": error.remedy, "field": field})
+
+        def _body(self) -> bytes:
+            length = self.headers.get("Content-Length", "")
+            if not (length.isascii() and length.isdigit() and len(length) <= len(str(_MAX_BODY)) and int(length) <= _MAX_BODY):
+                self.close_connection = True
+                raise InputError(f"The body must have a length of at most {_MAX_BODY} bytes")
+            return self.rfile.read(int(length))
+
+        def _answer(self, status: HTTPStatus, found: object) -> None:
+            # Keys of ClickHouse's maps may be numbers.
+            body = orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Stay silent: the metrics count."""
+
+    return Handler
+
+
+class RemoteQueries:
+    """Asks a gateway; safe for threads, as it holds no connection."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+
+    def run(self, name: str, parameters: Parameters) -> Rows:
+        """Return the rows of a query; raise what the gateway said, or `WarehouseUnavailable` when it said nothing."""
+        request = urllib.request.Request(  # noqa: S310  # the scheme is checked when the configuration is read
+            f"{self._url}{_PREFIX}{name}", orjson.dumps(dict(parameters)),
+            {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+        )  # fmt: skip
+        try:
+            with _opener.open(request, timeout=_TIMEOUT_S) as answer:
+                rows: Rows = orjson.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            raise _told(error) from error
+        except (OSError, ValueError) as error:
+            message = f"The sink's queries at {self._url} do not answer: {error}"
+            raise WarehouseUnavailable(message, remedy="Start `hookline up`, or `hookline sink` beside it.") from error
+        return rows
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+
+# Loopback needs no proxy, and a proxy must not see the token.
+_opener: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _told(error: urllib.error.HTTPError) -> HooklineError:
+    try:
+        found: Any = orjson.loads(error.read())
+        message, remedy, field = str(found["message"]), str(found["remedy"]), str(found["field"])
+    except (ValueError, KeyError, TypeError):
+        return WarehouseError(f"The sink's queries answered with HTTP {error.code}")
+    if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+        return WarehouseUnavailable(message, remedy=remedy)
+    for kind, status in _STATUS[:3]:
+        if error.code == status:
+            return kind(message, field=field, remedy=remedy)
+    return WarehouseError(message, remedy=remedy)
+
+
+def open_queries(environ: Mapping[str, str]) -> Queries:
+    """Return the way to the log: the server of `CLICKHOUSE_URL`, else a running sink, else the embedded folder itself.
+
+    Raises `WarehouseUnavailable`, `LocalError` when the folder is in use, `ConfigError` for a wrong variable.
+    """
+    config = load(QueryConfig, environ)
+    if config.url and not load(WarehouseConfig, environ).url:
+        return RemoteQueries(config.url, config.token)
+    from hookline.analytics.client import open_client  # noqa: PLC0415  # heavy, and not needed to ask a sink
+
+    return ClickHouseQueries(open_client(environ))

@@ -1,0 +1,18 @@
+-- The same sums webhook by webhook, the ones with most dead letters first.
+SELECT
+    s.webhook_id AS webhook_id,
+    sum(s.attempts) AS attempts,
+    sum(s.delivered) AS delivered,
+    sum(s.retrying) AS retrying,
+    sum(s.dead) AS dead,
+    sum(s.skipped) AS skipped,
+    sum(s.first_attempts) AS first_attempts,
+    sum(s.first_delivered) AS first_delivered,
+    quantilesTDigestIfMerge(0.5, 0.95, 0.99)(s.response_time) AS response_time_s
+FROM attempt_stats_hourly AS s
+WHERE s.store_id = {store_id:String}
+    AND s.hour >= toStartOfHour(fromUnixTimestamp64Micro({since_us:Int64}, 'UTC'))
+    AND s.hour < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
+GROUP BY webhook_id
+ORDER BY dead DESC, attempts DESC, webhook_id
+LIMIT 1000

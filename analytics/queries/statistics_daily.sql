@@ -1,0 +1,18 @@
+-- The same sums day by day, for a chart; days without attempts are left out.
+SELECT
+    toString(toDate(s.hour)) AS day,
+    sum(s.attempts) AS attempts,
+    sum(s.delivered) AS delivered,
+    sum(s.retrying) AS retrying,
+    sum(s.dead) AS dead,
+    sum(s.skipped) AS skipped,
+    sum(s.first_attempts) AS first_attempts,
+    sum(s.first_delivered) AS first_delivered,
+    quantilesTDigestIfMerge(0.5, 0.95, 0.99)(s.response_time) AS response_time_s
+FROM attempt_stats_hourly AS s
+WHERE s.store_id = {store_id:String}
+    AND ({webhook_id:String} = '' OR s.webhook_id = {webhook_id:String})
+    AND s.hour >= toStartOfHour(fromUnixTimestamp64Micro({since_us:Int64}, 'UTC'))
+    AND s.hour < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
+GROUP BY day
+ORDER BY day
