@@ -1,0 +1,85 @@
+"""An event: what it consists of, its ids, its strict check before Kafka sees it."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final
+
+from hookline.kernel.clock import Clock
+from hookline.kernel.errors import InputError
+from hookline.schemas.catalogue import event_type
+from hookline.schemas.checks import Check, compile_check
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_RANDOM_BITS: Final = 80
+_ID_CHARACTERS: Final = 26
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened in a store; `occurred_at` is aware, `data` fits the type's schema."""
+
+    id: str
+    type: str
+    store_id: str
+    occurred_at: datetime
+    data: dict[str, Any]
+
+
+def new_id(prefix: str) -> str:
+    """Return `prefix_` and 26 characters of [0-9a-z], in the order of their making to the millisecond (a ULID)."""
+    number = (time.time_ns() // 1_000_000) << _RANDOM_BITS | int.from_bytes(os.urandom(_RANDOM_BITS // 8))
+    digits = (_ALPHABET[number >> shift & 31] for shift in range(5 * (_ID_CHARACTERS - 1), -1, -5))
+    return f"{prefix}_{''.join(digits)}"
+
+
+def new_event_id() -> str:
+    """Return a fresh event id."""
+    return new_id("evt")
+
+
+def check_id(text: object, field: str) -> str:
+    """Return an id of 1 to 64 characters [A-Za-z0-9_-]; raise `InputError`. (No dot: it separates what is signed.)"""
+    if not isinstance(text, str) or not _ID.match(text):
+        raise InputError(f"{field} must be 1 to 64 characters of A-Z a-z 0-9 _ -", field=field)
+    return text
+
+
+@cache
+def _check_of(name: str) -> Check:
+    schema = event_type(name).schema
+    data = next(field["type"] for field in schema["fields"] if field["name"] == "data")
+    return compile_check(data)
+
+
+def normalise(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `data` as its schema wants it: times from RFC 3339 text to datetimes, defaults filled in.
+
+    Raises `UnknownEventType`, or `InputError` with the path of the first thing that is wrong.
+    """
+    check = _check_of(event_type(name).name)
+    found: dict[str, Any] = check(data, "data")
+    return found
+
+
+def validate(event: Event) -> Event:
+    """Return the event checked and normalised; raise `InputError` with the path of what is wrong."""
+    check_id(event.id, "id")
+    check_id(event.store_id, "store_id")
+    if not isinstance(event.occurred_at, datetime) or event.occurred_at.tzinfo is None:
+        raise InputError("occurred_at must be an aware datetime", field="occurred_at", remedy="Use datetime.now(UTC), not datetime.now().")
+    data = normalise(event.type, event.data)
+    return Event(id=event.id, type=event.type, store_id=event.store_id, occurred_at=event.occurred_at.astimezone(UTC), data=data)
+
+
+def example_event(name: str, store_id: str, *, clock: Clock, id: str | None = None) -> Event:  # noqa: A002  # the field's name
+    """Return a valid event of a type that happens now."""
+    kind = event_type(name)
+    return Event(id=id or new_event_id(), type=name, store_id=store_id, occurred_at=clock.now(), data=normalise(name, kind.example))
