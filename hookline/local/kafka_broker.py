@@ -259,6 +259,9 @@ def _properties(ports: Ports, data: Path) -> str:
         "share.coordinator.state.topic.min.isr": "1",
         "min.insync.replicas": "1",
         "default.replication.factor": "1",
+        # After a kill the controller waits for the old session to run out before it lets the broker back in.
+        "broker.session.timeout.ms": "2000",
+        "broker.heartbeat.interval.ms": "500",
         "log.cleaner.dedupe.buffer.size": "16777216",
         "message.max.bytes": "2097152",
     }

@@ -1,0 +1,134 @@
+"""All webhooks, in memory, followed from their compacted topic; looking one up costs the same however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import Message
+
+from hookline.kernel.compacted import CompactedTopic
+from hookline.kernel.errors import WireError
+from hookline.kernel.kafka import KafkaConfig
+from hookline.schemas.topics import Topics
+from hookline.schemas.wire import Codec
+from hookline.webhooks.model import SUBJECT, Webhook
+
+_NONE: Final[tuple[Webhook, ...]] = ()
+
+
+class WebhookRegistry:
+    """Readers on any thread see whole webhooks: every entry is replaced, never changed, by the one following thread.
+
+    A record counts only when its version is greater than the known one, so that of two writers who started from the
+    same version the first in the log wins, for every reader alike. A corrupt record keeps the last good value.
+    """
+
+    def __init__(self, config: KafkaConfig, topics: Topics, codec: Codec) -> None:
+        self._codec = codec
+        self._by_id: dict[str, Webhook] = {}
+        self._by_type: dict[tuple[str, str], tuple[Webhook, ...]] = {}
+        self._by_store: dict[str, tuple[str, ...]] = {}
+        self._callbacks: list[Callable[[str], None]] = []
+        self._topic = CompactedTopic(config, topics.webhooks, self._apply)
+
+    def start(self) -> None:
+        """Read everything, then follow; raise `BrokerError`."""
+        self._topic.start()
+
+    def stop(self) -> None:
+        """Stop following; what was read stays."""
+        self._topic.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything that was there at the start is known."""
+        return self._topic.ready
+
+    @property
+    def size(self) -> int:
+        """How many webhooks there are."""
+        return len(self._by_id)
+
+    @property
+    def faults(self) -> int:
+        """How many corrupt records were passed over."""
+        return self._topic.faults
+
+    def get(self, webhook_id: str) -> Webhook | None:
+        """Return a webhook, None when there is none."""
+        return self._by_id.get(webhook_id)
+
+    def matching(self, store_id: str, event_type: str) -> tuple[Webhook, ...]:
+        """Return the store's webhooks of an event type, in any state, in the order of their making."""
+        return self._by_type.get((store_id, event_type), _NONE)
+
+    def of_store(self, store_id: str) -> list[Webhook]:
+        """Return all webhooks of a store."""
+        return [self._by_id[webhook_id] for webhook_id in self._by_store.get(store_id, ()) if webhook_id in self._by_id]
+
+    def all(self) -> list[Webhook]:
+        """Return every webhook."""
+        return list(self._by_id.values())
+
+    def catch_up(self, timeout_s: float) -> bool:
+        """Apply all that was acknowledged before this call; one round trip; from one thread at a time. False: too slow."""
+        return self._topic.catch_up(timeout_s)
+
+    def wait_for(self, offset: int, timeout_s: float) -> bool:
+        """Wait until all records below an offset are applied."""
+        return self._topic.wait_for(offset, timeout_s)
+
+    def on_change(self, callback: Callable[[str], None]) -> None:
+        """Have `callback(webhook id)` called, on the following thread, after each change."""
+        self._callbacks.append(callback)
+
+    # ---- the following thread ----
+
+    def _apply(self, message: Message) -> None:
+        webhook_id = _text(message.key())
+        value = message.value()
+        before = self._by_id.get(webhook_id)
+        after = self._decoded(webhook_id, value) if value is not None else None
+        if after is not None and before is not None and after.version <= before.version:
+            return
+        if after is None:
+            self._by_id.pop(webhook_id, None)
+        else:
+            self._by_id[webhook_id] = after
+        self._reindex(before, after)
+        for callback in self._callbacks:
+            callback(webhook_id)
+
+    def _decoded(self, webhook_id: str, value: bytes | str) -> Webhook:
+        subject, datum = self._codec.decode_record(value if isinstance(value, bytes) else value.encode())
+        if subject != SUBJECT or datum["id"] != webhook_id:
+            raise WireError(f"The record under {webhook_id!r} is not that webhook")
+        return Webhook.from_datum(datum)
+
+    def _reindex(self, before: Webhook | None, after: Webhook | None) -> None:
+        old = {(before.store_id, name) for name in before.event_types} if before is not None else set()
+        new = {(after.store_id, name) for name in after.event_types} if after is not None else set()
+        for key in old | new:
+            kept = tuple(w for w in self._by_type.get(key, _NONE) if before is None or w.id != before.id)
+            if after is not None and key in new:
+                kept = tuple(sorted((*kept, after), key=lambda w: (w.created_at_us, w.id)))
+            if kept:
+                self._by_type[key] = kept
+            else:
+                self._by_type.pop(key, None)
+        self._restore(before, after)
+
+    def _restore(self, before: Webhook | None, after: Webhook | None) -> None:
+        """Keep the ids by store."""
+        if before is None and after is not None:
+            self._by_store[after.store_id] = (*self._by_store.get(after.store_id, ()), after.id)
+        if before is not None and after is None:
+            left = tuple(i for i in self._by_store.get(before.store_id, ()) if i != before.id)
+            self._by_store[before.store_id] = left
+
+
+def _text(key: bytes | str | None) -> str:
+    if not key:
+        raise WireError("A record of the webhooks topic has no key")
+    return key.decode() if isinstance(key, bytes) else key

@@ -1,0 +1,161 @@
+"""Which URLs a webhook may have: checked when saved, rebuilt from its parts, and that form alone is stored and called."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import idna
+from yarl import URL
+
+from hookline.kernel.config import boolean, setting, words
+from hookline.kernel.errors import UrlNotAllowed
+from hookline.webhooks import addresses
+from hookline.webhooks.addresses import Network, networks
+
+MAX_LENGTH: Final = 2_048
+_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\x9f\\<>\"`{}|^\u2028\u2029\u200b-\u200f\u202a-\u202e\ufeff]")
+_SHAPE: Final = re.compile(r"(https?)://(?!/)", re.IGNORECASE)
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
+_NAMES: Final = frozenset({"localhost", "metadata", "metadata.google.internal", "instance-data", "kubernetes.default.svc"})
+_SUFFIXES: Final = (
+    ".localhost",
+    ".local",
+    ".internal",
+    ".localdomain",
+    ".svc",
+    ".cluster.local",
+    ".home.arpa",
+    ".intranet",
+    ".lan",
+    ".onion",
+)
+_MAX_HOST: Final = 253
+
+
+def ports(text: str) -> tuple[int, ...]:
+    """Parse `443,8443`, or `any`, which is the empty tuple; raise `ValueError`."""
+    if text == "any":
+        return ()
+    found = tuple(int(part) for part in words(text))
+    if not found or not all(0 < port < 2**16 for port in found):  # the range of ports
+        raise ValueError("must be ports from 1 to 65535, or any")
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UrlPolicy:
+    """What the operator lets webhooks call. The defaults are the safe ones; an allow list is for tests and the demo."""
+
+    allow_http: bool = setting("HOOKLINE_ALLOW_HTTP", "false", "whether webhooks may use http", boolean)
+    allowed_ports: tuple[int, ...] = setting(
+        "HOOKLINE_ALLOWED_PORTS", "443,8443", "ports webhooks may use (80 too where http is allowed), or any", ports
+    )
+    allow_addresses: tuple[Network, ...] = setting(
+        "HOOKLINE_ALLOW_ADDRESSES", "", "networks that may be called although they are not public, any port", networks
+    )
+    deny_addresses: tuple[Network, ...] = setting(
+        "HOOKLINE_DENY_ADDRESSES", "", "networks that must not be called, such as your own", networks
+    )
+    deny_hosts: tuple[str, ...] = setting("HOOKLINE_DENY_HOSTS", "", "host names that must not be called, such as your own", words)
+
+
+def refusal(ip: str, policy: UrlPolicy) -> str:
+    """Return why an address must not be called, an empty text when it may."""
+    return addresses.refused(ip, policy.allow_addresses, policy.deny_addresses)
+
+
+def check_url(text: str, policy: UrlPolicy) -> str:
+    """Return the URL as it is stored and called; raise `UrlNotAllowed` with the reason."""
+    if not isinstance(text, str) or not text:
+        raise _no("it is empty")
+    if len(text) > MAX_LENGTH:
+        raise _no(f"it is longer than {MAX_LENGTH} characters")
+    if _FORBIDDEN.search(text):
+        raise _no("it holds spaces, control characters or characters that URLs do not have")
+    url = _parsed(text)
+    if url.scheme == "http" and not policy.allow_http:
+        raise _no("it must begin with https://")
+    local = _host(url, policy)
+    _port(url, policy, local=local)
+    return str(url)
+
+
+def _parsed(text: str) -> URL:
+    if not _SHAPE.match(text):
+        raise _no("it must begin with https:// and a host")
+    authority = re.split(r"[/?#]", text.split("//", 1)[1], maxsplit=1)[0]
+    if "@" in authority:
+        raise _no("it must not hold a user name or password: put them into a header")
+    if "#" in text:
+        raise _no("it must not hold a fragment (#…)")
+    if authority.endswith(":"):
+        raise _no("its port is empty")
+    try:
+        url = URL(text)
+        host, port = url.host, url.port
+    except (ValueError, TypeError, UnicodeError) as error:
+        raise _no("it cannot be parsed") from error
+    if not host or port is None or not 0 < port < 2**16:  # the range of ports
+        raise _no("it has no valid host and port")
+    return URL.build(
+        scheme=url.scheme, host=_ascii_host(host), port=port, path=url.raw_path, query_string=url.raw_query_string, encoded=True
+    )
+
+
+def _ascii_host(host: str) -> str:
+    """Return the host in lower-case ASCII (UTS 46, IDNA 2008), so that what is checked is what is called."""
+    if ":" in host:
+        return host
+    try:
+        return host.lower() if host.isascii() else idna.encode(host, uts46=True, std3_rules=True).decode().lower()
+    except idna.IDNAError as error:
+        raise _no("its host is not a valid name") from error
+
+
+def _host(url: URL, policy: UrlPolicy) -> bool:
+    """Refuse hosts that are no public name; return whether it is an address from the operator's allow list."""
+    host = url.host or ""
+    address = _address(host)
+    if address is not None:
+        why = refusal(address, policy)
+        if not why and any(ipaddress.ip_address(address) in network for network in policy.allow_addresses):
+            return True
+        raise _no(f"it leads to an address ({why}): use a host name" if why else "it must use a host name, not an address")
+    if host == "localhost" and policy.allow_addresses and not refusal("127.0.0.1", policy):
+        return True
+    _name(host, policy)
+    return False
+
+
+def _address(host: str) -> str | None:
+    """Return the address when the host is one in plain spelling, None otherwise."""
+    try:
+        return str(ipaddress.ip_address(host.partition("%")[0]))
+    except ValueError:
+        return None
+
+
+def _name(host: str, policy: UrlPolicy) -> None:
+    bare = host.rstrip(".")
+    labels = bare.split(".")
+    if bare in _NAMES or host in policy.deny_hosts or bare in policy.deny_hosts or bare.endswith(_SUFFIXES):
+        raise _no(f"{bare[:80]!r} is not a public host")
+    if len(bare) > _MAX_HOST or host.endswith("..") or not all(_LABEL.match(label) for label in labels):
+        raise _no("its host is not a valid name")
+    if len(labels) < 2 or labels[-1].isdigit() or not re.search("[a-z]", labels[-1]):  # noqa: PLR2004  # a name and a domain
+        raise _no("its host must be a full name such as hooks.example.com")
+    if re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)", labels[-1]):
+        raise _no("its host is an address in disguise")
+
+
+def _port(url: URL, policy: UrlPolicy, *, local: bool) -> None:
+    allowed = (*policy.allowed_ports, 80) if policy.allow_http else policy.allowed_ports
+    if not local and policy.allowed_ports and url.port not in allowed:
+        raise _no(f"port {url.port} is not allowed: use {' or '.join(str(port) for port in sorted(allowed))}")
+
+
+def _no(reason: str) -> UrlNotAllowed:
+    return UrlNotAllowed(f"The URL is not allowed: {reason}", field="url")
