@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -175,9 +176,9 @@ class Dispatcher:
 
         def work() -> None:
             try:
-                Webhooks(self._settings.kafka, self._registry, self._vault, self._codec, self._settings.urls, self._clock).disable(
-                    webhook_id, reason
-                )
+                Webhooks(
+                    self._settings.kafka, self._topics, self._registry, self._vault, self._codec, self._settings.urls, self._clock
+                ).disable(webhook_id, reason)
             except HooklineError as error:
                 _log.warning("dispatcher.disable_failed", webhook_id=webhook_id, error=error.message)
 
@@ -186,7 +187,7 @@ class Dispatcher:
     def _probe(self, ledger: Ledger) -> None:
         for intake in self._intakes:
             self._health.alive(f"intake.{intake.source.name}", intake.complaint)
-            self._health.ready(f"held.{intake.source.name}", lambda i=intake: _held(i))
+            self._health.ready(f"held.{intake.source.name}", partial(_held, intake))
         self._health.alive("producer", ledger.fatal)
         self._health.ready("settling", ledger.complaint)
         self._health.ready("polling", self._polling)

@@ -15,6 +15,7 @@ from hookline.dispatcher.ledger import Entry, Ledger
 from hookline.dispatcher.letters import DeadLetter, Reason
 from hookline.dispatcher.outcome import tier_for
 from hookline.dispatcher.transport.contract import Reply, Result
+from hookline.kernel.kafka import headers_of
 from hookline.kernel.log import logger
 from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger, Waiting
 from hookline.schemas.topics import CATEGORIES, Topics, duration_s
@@ -121,7 +122,7 @@ class Settlement:
         target = self._topics.dead_letters(category if category in CATEGORIES else CATEGORIES[0])
         letter = DeadLetter.of(Reason.POISON, error, source_of(unit))
         message = unit.record.message
-        original = {f"original.{name}": _bytes(value) for name, value in message.headers() or ()}
+        original = {f"original.{name}": value for name, value in headers_of(message).items()}
         metrics.DEAD.labels(Reason.POISON).inc()
         _log.error("record.poison", topic=topic, partition=unit.record.share.partition, offset=unit.record.offset, error=error)
         unit.left = 1

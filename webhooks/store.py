@@ -118,7 +118,7 @@ class Webhooks:
         unknown = set(changes) - _CHANGEABLE
         if unknown:
             raise InputError(
-                f"{sorted(unknown)[0]} cannot be changed", field=sorted(unknown)[0], remedy=f"These can: {', '.join(sorted(_CHANGEABLE))}."
+                f"{min(unknown)} cannot be changed", field=min(unknown), remedy=f"These can: {', '.join(sorted(_CHANGEABLE))}."
             )
         return self._change(webhook_id, lambda old: replace(old, **self._checked(changes)), expected_version)
 

@@ -1,0 +1,110 @@
+"""What follows an attempt: one pure function of the result, the attempt's number, the policy and the time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final, TypeAlias
+
+from hookline.dispatcher.transport.contract import Reply, Result
+from hookline.schemas.topics import duration_s
+
+_HOUR: Final = 3_600.0
+SCHEDULES: Final[Mapping[str, tuple[float, ...]]] = {
+    # 8 attempts in 27.6 h
+    "default": (5, 300, 1_800, 2 * _HOUR, 5 * _HOUR, 10 * _HOUR, 10 * _HOUR),
+    # 16 attempts in 75.1 h
+    "long": (5, 60, 300, 1_800, 1_800, 2 * _HOUR, 2 * _HOUR, 5 * _HOUR, 5 * _HOUR, *(10 * _HOUR,) * 6),
+}
+_SLOWED: Final = frozenset(
+    {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+)
+_MOST_S: Final = 24 * _HOUR
+_MAX_HEADER: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """`schedule_s[n-1]` is the delay after attempt n; an attempt without one is the last. `tiers` are the retry topics."""
+
+    schedule_s: tuple[float, ...]
+    tiers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The receiver took it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again after `delay_s`."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """No attempt is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disable:
+    """The receiver says it is gone for good: disable the webhook."""
+
+    reason: str
+
+
+Settled: TypeAlias = Delivered | Retry | Dead | Disable
+
+
+def settle(result: Result, attempt: int, policy: Policy, now: datetime) -> Settled:
+    """Return what follows attempt number `attempt` (from 1).
+
+    2xx delivered; 410 disables; everything else, redirects included, is tried again while the schedule lasts. 429,
+    502, 503 and 504 may ask for more time with Retry-After, clamped to [the schedule's delay, 24 h].
+    """
+    if isinstance(result, Reply):
+        if HTTPStatus.OK <= result.status < HTTPStatus.MULTIPLE_CHOICES:
+            return Delivered()
+        if result.status == HTTPStatus.GONE:
+            return Disable("the receiver answered 410 Gone")
+    if attempt > len(policy.schedule_s):
+        return Dead()
+    delay_s = policy.schedule_s[attempt - 1]
+    if isinstance(result, Reply) and result.status in _SLOWED:
+        delay_s = retry_after(result.retry_after, now, delay_s) or delay_s
+    return Retry(delay_s)
+
+
+def retry_after(text: str, now: datetime, low_s: float, high_s: float = _MOST_S) -> float | None:
+    """Return the seconds that a Retry-After header asks for, clamped to [low, high]; None when it makes no sense.
+
+    Both forms of RFC 9110 are read: whole seconds and an HTTP date.
+    """
+    text = text.strip()
+    if not text or len(text) > _MAX_HEADER:
+        return None
+    seconds = float(text) if text.isascii() and text.isdigit() else _until(text, now)
+    if seconds is None or math.isnan(seconds):
+        return None
+    return min(max(seconds, low_s), max(high_s, low_s))
+
+
+def _until(text: str, now: datetime) -> float | None:
+    try:
+        at = parsedate_to_datetime(text)
+        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        return (at - now).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def tier_for(delay_s: float, tiers: Sequence[str]) -> str:
+    """Return the longest tier that is not longer than the delay; the shortest when all are."""
+    fitting = [tier for tier in tiers if duration_s(tier) <= delay_s]
+    return fitting[-1] if fitting else tiers[0]

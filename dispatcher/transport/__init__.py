@@ -1,0 +1,1 @@
+"""The seam behind which HTTP happens: one contract, one conformance suite, any implementation."""

@@ -1,0 +1,230 @@
+"""The transport on aiohttp: pooled keep-alive connections, the address guard at every connect, bounded answers."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result
+from hookline.schemas.records import ErrorKind
+from hookline.webhooks.urls import UrlPolicy, refusal
+
+_CONNECT_S: Final = 3.0
+_DNS_TTL_S: Final = 10
+_DNS_THREADS: Final = 16
+_CONNECTIONS: Final = 4_096
+_PER_HOST: Final = 256
+_MAX_HEADERS: Final = 128
+
+
+class _Blocked(OSError):
+    """An address that must not be called."""
+
+
+class _Resolver(AbstractResolver):
+    """Looks names up in threads of its own, so that a dead name server delays nothing but look-ups."""
+
+    def __init__(self, policy: UrlPolicy) -> None:
+        self._policy = policy
+        self._pool = ThreadPoolExecutor(_DNS_THREADS, thread_name_prefix="dns")
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+        """Return the addresses of a name; raise `_Blocked` when any of them must not be called."""
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._pool, _look_up, host, port, family)
+        for entry in found:
+            why = refusal(entry["host"], self._policy)
+            if why:
+                raise _Blocked(f"{host} leads to {entry['host']} ({why})")
+        return found
+
+    async def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    answers = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+    return [
+        ResolveResult(hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST)
+        for kind, _type, protocol, _name, address in answers
+    ]
+
+
+class AiohttpTransport:
+    """One session for all webhooks; connections are pooled by origin, which is also what TLS was checked for."""
+
+    def __init__(self, policy: UrlPolicy, tls: ssl.SSLContext | None = None) -> None:
+        self._policy = policy
+        self._tls = tls or tls_context()
+        self._session: aiohttp.ClientSession | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._urls: dict[str, URL] = {}
+
+    async def start(self) -> None:
+        """Open the session."""
+        connector = aiohttp.TCPConnector(
+            ssl=self._tls,
+            resolver=_Resolver(self._policy),
+            socket_factory=self._guarded_socket,
+            limit=_CONNECTIONS,
+            limit_per_host=_PER_HOST,
+            ttl_dns_cache=_DNS_TTL_S,
+            keepalive_timeout=30,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+            timeout=aiohttp.ClientTimeout(total=None),
+            max_line_size=MAX_HEAD,
+            max_field_size=MAX_HEAD,
+        )
+
+    async def stop(self) -> None:
+        """Cancel what is under way and close the session."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def send(self, request: Request, on_done: Callable[[Result], None]) -> None:
+        """Send in a task of its own."""
+        task = asyncio.get_running_loop().create_task(self._send(request, on_done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, request: Request, on_done: Callable[[Result], None]) -> None:
+        started = time.monotonic()
+        try:
+            result = await self._exchange(request, started)
+        except Exception as error:  # noqa: BLE001  # the contract: whatever happens, there is a result
+            result = _failure(error, time.monotonic() - started, request.timeout_s)
+        on_done(result)
+
+    async def _exchange(self, request: Request, started: float) -> Result:
+        if self._session is None:
+            return Failure(ErrorKind.INTERNAL, "the transport is closed", 0.0)
+        timeout = aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=min(_CONNECT_S, request.timeout_s))
+        response = await self._session.post(
+            self._url(request.url), data=request.body, headers=request.headers, allow_redirects=False, timeout=timeout
+        )
+        body, whole = await _read(response)
+        reply = Reply(response.status, _head(response), body, time.monotonic() - started, response.headers.get("Retry-After", ""))
+        if whole:
+            response.release()
+        else:
+            response.close()
+        return reply
+
+    def _url(self, text: str) -> URL:
+        """Return the parsed URL; parsing costs more than a look-up, and there are as many as webhooks."""
+        found = self._urls.get(text)
+        if found is None:
+            if len(self._urls) > 200_000:  # noqa: PLR2004  # twice the webhooks one dispatcher is sized for
+                self._urls.clear()
+            found = self._urls[text] = URL(text, encoded=True)
+        return found
+
+    def _guarded_socket(self, info: Any) -> socket.socket:  # noqa: ANN401  # aiohttp's own tuple
+        """Make the socket of one connect; every connect passes here, with the address really used."""
+        family, kind, protocol, _name, address = info
+        why = refusal(str(address[0]), self._policy)
+        if why:
+            raise _Blocked(f"{address[0]} must not be called ({why})")
+        made = socket.socket(family, kind, protocol)
+        made.setblocking(False)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return a context that verifies names and certificates, TLS 1.2 and up."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    """Return up to 16 KiB of the body, and whether that was all; an answer that breaks off keeps its status."""
+    body = bytearray()
+    try:
+        while len(body) <= MAX_BODY:
+            part = await response.content.read(MAX_BODY + 1 - len(body))
+            if not part:
+                return bytes(body), True
+            body += part
+    except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, TimeoutError):
+        # The status line decided already; the body is only evidence.
+        return bytes(body[:MAX_BODY]), False
+    return bytes(body[:MAX_BODY]), False
+
+
+def _head(response: aiohttp.ClientResponse) -> str:
+    lines = (f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in response.raw_headers)
+    return "\n".join(lines)[:MAX_HEAD]
+
+
+def _failure(error: Exception, elapsed_s: float, timeout_s: float) -> Failure:
+    kind, detail = _reason(error, timeout_s)
+    return Failure(kind, detail[:MAX_DETAIL], elapsed_s)
+
+
+def _reason(error: Exception, timeout_s: float) -> tuple[ErrorKind, str]:  # noqa: PLR0911  # one line per kind
+    """Say in plain words what went wrong; the order matters, since aiohttp's errors inherit from each other."""
+    blocked = _cause(error, _Blocked)
+    if blocked is not None:
+        return ErrorKind.BLOCKED, str(blocked)
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return ErrorKind.TIMEOUT, f"no connection within {_CONNECT_S:g} s"
+        case TimeoutError():
+            return ErrorKind.TIMEOUT, f"no answer within {timeout_s:g} s"
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            return ErrorKind.TLS, _tls(error)
+        case aiohttp.ClientConnectorDNSError() | socket.gaierror():
+            return ErrorKind.DNS, f"the host name was not found: {_words(error)}"
+        case aiohttp.ClientConnectorError():
+            return ErrorKind.CONNECT, f"no connection: {_words(error)}"
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
+            return ErrorKind.RESET, f"the receiver closed the connection before it answered: {_words(error)}"
+        case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError() | aiohttp.http.HttpProcessingError():
+            return ErrorKind.PROTOCOL, f"the answer is not valid HTTP: {_words(error)}"
+        case OSError() | RuntimeError() | ValueError():
+            return ErrorKind.INTERNAL, f"Hookline could not send: {type(error).__name__}: {_words(error)}"
+        case _:
+            return ErrorKind.INTERNAL, f"Hookline could not send: {type(error).__name__}"
+
+
+def _cause(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    """Return the first error of a kind in the chain of causes."""
+    for _ in range(8):
+        if error is None or isinstance(error, kind):
+            return error
+        error = getattr(error, "os_error", None) or error.__cause__ or error.__context__
+    return None
+
+
+def _tls(error: Exception) -> str:
+    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    reason = getattr(inner, "verify_message", "") or getattr(inner, "reason", "") or str(inner)
+    return f"TLS: {reason}"
+
+
+def _words(error: Exception) -> str:
+    inner = getattr(error, "os_error", None) or error
+    text = getattr(inner, "strerror", None) or getattr(inner, "message", None) or str(inner)
+    return " ".join(str(text).split()) or type(error).__name__

@@ -1,0 +1,61 @@
+"""What a transport is given and what it gives back. Its conformance suite is its full definition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
+
+from hookline.schemas.records import ErrorKind
+
+MAX_BODY: Final = 16 * 1024
+MAX_HEAD: Final = 8 * 1024
+MAX_DETAIL: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One POST. `url` is in the form that `check_url` gave; `timeout_s` bounds everything, from the name look-up on."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    timeout_s: float
+    webhook_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer with a status line: `headers` are the first 8 KiB of its head, `body` its first 16 KiB."""
+
+    status: int
+    headers: str
+    body: bytes
+    elapsed_s: float
+    retry_after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No answer that could be understood; `detail` is for people, at most 256 characters."""
+
+    kind: ErrorKind
+    detail: str
+    elapsed_s: float
+    status: int = 0
+
+
+Result: TypeAlias = Reply | Failure
+
+
+class Transport(Protocol):
+    """Sends requests. All calls on the event loop's thread."""
+
+    async def start(self) -> None:
+        """Make ready."""
+
+    async def stop(self) -> None:
+        """Close every connection; calls under way end as failures or not at all."""
+
+    def send(self, request: Request, on_done: Callable[[Result], None]) -> None:
+        """Send; never block, never raise; call `on_done` exactly once, within the request's timeout and a second."""
