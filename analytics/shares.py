@@ -37,33 +37,39 @@ class Share:
     held_bytes: int = 0
     since: float = 0.0
 
-    def add(self, message: Message, now: float) -> None:
-        """Hold a record; one that is held already, or lies before those, is ignored."""
-        if self.messages and _offset(message) <= _offset(self.messages[-1]):
-            return
-        if not self.messages:
+    def add(self, messages: list[Message], now: float) -> None:
+        """Hold records that came in order; ones that are held already, or lie before those, are ignored."""
+        if self.messages:
+            newest = _offset(self.messages[-1])
+            messages = [message for message in messages if _offset(message) > newest]
+        else:
             self.since = now
-        self.messages.append(message)
-        self.held_bytes += len(message)
+        self.messages += messages
+        self.held_bytes += sum(map(len, messages))
 
-    def batch(self) -> list[Message]:
-        """Return the records to write next: the announced batch once it is complete, else all that are held."""
+    def batch(self, most: int) -> list[Message]:
+        """Return the records to write next: the announced batch once it is complete, else up to `most` of those held."""
         if not self.known or not self.messages:
             return []
         if self.replay_to is None:
-            return list(self.messages)
+            return self.messages[:most]
         if _offset(self.messages[-1]) < self.replay_to:
             return []
         return [message for message in self.messages if _offset(message) <= self.replay_to]
 
     def replayable(self) -> bool:
-        """Tell whether the announced batch is complete, so that it need not wait for more; also true when it is gone."""
+        """Tell whether the announced batch is held to its end."""
         return self.replay_to is not None and self.known and bool(self.messages) and _offset(self.messages[-1]) >= self.replay_to
 
-    def settle(self, last: int, now: float) -> None:
-        """Forget the records up to offset `last`: they are written."""
-        self.messages = [message for message in self.messages if _offset(message) > last]
-        self.held_bytes = sum(len(message) for message in self.messages)
+    def forget_lost_intent(self) -> None:
+        """Give up an announced batch of which no record is left: retention was faster."""
+        if self.replay_to is not None and self.messages and _offset(self.messages[0]) > self.replay_to:
+            self.replay_to = None
+
+    def settle(self, count: int, now: float) -> None:
+        """Forget the first `count` records: they are written."""
+        self.held_bytes -= sum(map(len, self.messages[:count]))
+        self.messages = self.messages[count:]
         self.replay_to = None
         self.since = now
 

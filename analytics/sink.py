@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -29,13 +30,16 @@ from hookline.schemas.topics import Topics
 _log = logger("sink")
 GROUP: Final = "sink"
 _POLL_S: Final = 0.05
+_FETCH: Final = 5_000
+_PATIENCE_S: Final = 1.0
+_BATCHES_HELD: Final = 4
 _ASK_S: Final = 10.0
 _FIRST_PAUSE_S: Final = 0.1
 _STALLED_S: Final = 270.0  # below the consumer's max.poll.interval
 
 
 class Sink:
-    """Owns one consumer in the thread that calls `run`; `trouble` and `stalled` may be read from any thread."""
+    """Owns one consumer in the thread that calls `run`, and one that inserts; `trouble` and `stalled` may be read from any thread."""
 
     def __init__(self, config: KafkaConfig, topics: Topics, codec: Decoder, client: Warehouse, settings: SinkConfig) -> None:
         self._kafka = config
@@ -45,25 +49,25 @@ class Sink:
         self._client = client
         self._settings = settings
         self._shares: dict[int, Share] = {}
-        self._consumer: Consumer | None = None
-        self._holding = False
+        self._paused = False
+        self._inserts = ThreadPoolExecutor(1, thread_name_prefix="insert")
         self._beat = time.monotonic()
         self.trouble = "no partition of the attempts topic is assigned yet"
 
     def run(self, stop: Stop) -> None:
         """Move records until `stop`, then write what is held if that needs no waiting, and leave the group."""
-        consumer = self._consumer = kafka.group_consumer(self._kafka, GROUP)
+        consumer = kafka.group_consumer(self._kafka, GROUP)
         producer = kafka.producer(self._kafka)
         writer = BatchWriter(self._client, self._codec, producer, self._rejected_topic, self._settings)
         consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
         try:
             while not stop.is_set():
-                self._take(consumer, _POLL_S)
+                self._take(consumer)
                 self._learn(consumer)
-                if self._due():
-                    self._write_all(consumer, writer, stop)
-            self._write_all(consumer, writer, stop)
+                self._write_ripe(consumer, writer, stop)
+            self._write(consumer, writer, list(self._shares.values()), stop)
         finally:
+            self._inserts.shutdown()
             consumer.close()
 
     def stalled(self) -> str:
@@ -75,7 +79,7 @@ class Sink:
         # librdkafka keeps the paused state of a partition across assignments: set it anew.
         self._shares |= {p.partition: Share(p.partition) for p in partitions}
         consumer.incremental_assign(partitions)
-        (consumer.pause if self._holding else consumer.resume)(partitions)
+        (consumer.pause if self._paused else consumer.resume)(partitions)
         self._at_ease()
         _log.info("sink.assigned", partitions=sorted(self._shares))
 
@@ -84,13 +88,19 @@ class Sink:
         for partition in partitions:
             self._shares.pop(partition.partition, None)
 
-    def _take(self, consumer: Consumer, wait_s: float) -> None:
+    def _take(self, consumer: Consumer) -> None:
+        """Poll: hold new records up to a few full batches, beyond that only keep the place in the group."""
         self._beat = time.monotonic()
-        room = max(1, self._settings.batch_rows - sum(len(share.messages) for share in self._shares.values()))
-        for message in kafka.fetch(consumer, room, wait_s):
-            share = self._shares.get(message.partition() or 0)
-            if share is not None:
-                share.add(message, self._beat)
+        full = self._full()
+        if full != self._paused:
+            (consumer.pause if full else consumer.resume)(consumer.assignment())
+            self._paused = full
+        found: dict[int, list[Message]] = {}
+        for message in kafka.fetch(consumer, 1 if full else min(_FETCH, self._settings.batch_rows), _POLL_S):
+            found.setdefault(message.partition() or 0, []).append(message)
+        for partition, messages in found.items():
+            if (share := self._shares.get(partition)) is not None:
+                share.add(messages, self._beat)
 
     def _learn(self, consumer: Consumer) -> None:
         """Read committed offsets and intents of partitions that are new here."""
@@ -117,59 +127,66 @@ class Sink:
             share.replay_to = last if low <= last < high else None
         share.known = True
 
-    def _due(self) -> bool:
-        shares = [share for share in self._shares.values() if share.known and share.messages]
-        if not shares:
+    def _full(self) -> bool:
+        """Tell whether enough is held; an announced batch must be read to its end, however long."""
+        shares = self._shares.values()
+        if any(share.replay_to is not None and not share.replayable() for share in shares):
             return False
-        full = (
-            sum(len(s.messages) for s in shares) >= self._settings.batch_rows
-            or sum(s.held_bytes for s in shares) >= self._settings.batch_bytes
-        )
-        old = time.monotonic() - min(share.since for share in shares) >= self._settings.batch_wait_s
-        return full or old or any(share.replayable() for share in shares)
+        rows, size = sum(len(share.messages) for share in shares), sum(share.held_bytes for share in shares)
+        return rows >= _BATCHES_HELD * self._settings.batch_rows or size >= self._settings.batch_bytes
 
-    def _write_all(self, consumer: Consumer, writer: BatchWriter, stop: Stop) -> None:
-        """Announce, insert and commit the next batch of every partition that has one."""
-        batches = {partition: batch for partition, share in self._shares.items() if (batch := share.batch())}
-        for partition in [p for p, share in self._shares.items() if share.replayable() and p not in batches]:
-            self._shares[partition].replay_to = None  # retention took the whole announced batch
+    def _write_ripe(self, consumer: Consumer, writer: BatchWriter, stop: Stop) -> None:
+        """Write the partitions whose batch is full, old enough or announced; all of them when no more can be held."""
+        now, full = time.monotonic(), self._full()
+        ripe = [share for share in self._shares.values() if full or self._ripe(share, now)]
+        if ripe:
+            self._write(consumer, writer, ripe, stop)
+
+    def _ripe(self, share: Share, now: float) -> bool:
+        if not share.known or not share.messages:
+            return False
+        enough = len(share.messages) >= self._settings.batch_rows or now - share.since >= self._settings.batch_wait_s
+        return enough or share.replayable()
+
+    def _write(self, consumer: Consumer, writer: BatchWriter, shares: list[Share], stop: Stop) -> None:
+        """Announce, insert and commit the next batch of each share that has one."""
+        for share in shares:
+            share.forget_lost_intent()
+        held = {share.partition: share for share in shares}
+        batches = {p: batch for p, share in held.items() if (batch := share.batch(self._settings.batch_rows))}
         if not batches or not self._commit(consumer, {p: (_first(batch), intent(_last(batch))) for p, batch in batches.items()}):
             return
-        written = {p: batch for p, batch in batches.items() if p in self._shares and self._write_one(consumer, writer, p, batch, stop)}
+        writes = {p: self._inserts.submit(self._write_one, writer, held[p], batch, stop) for p, batch in batches.items()}
+        # librdkafka prefetches meanwhile; polls are needed only when this takes long, and cost time when it does not.
+        while wait(writes.values(), _PATIENCE_S).not_done:
+            self._take(consumer)
+        written = {p: batches[p] for p, write in writes.items() if write.result() and self._shares.get(p) is held[p]}
+        for partition, batch in written.items():
+            held[partition].settle(len(batch), time.monotonic())
         if written:
             self._commit(consumer, {p: (_last(batch) + 1, "") for p, batch in written.items()})
             self._measure(consumer)
 
-    def _write_one(self, consumer: Consumer, writer: BatchWriter, partition: int, batch: list[Message], stop: Stop) -> bool:
-        """Insert one batch, trying until it is in; return False when the stop or another owner comes first."""
-        pause_s = _FIRST_PAUSE_S
-        share = self._shares[partition]
-        while self._shares.get(partition) is share:
+    def _write_one(self, writer: BatchWriter, share: Share, batch: list[Message], stop: Stop) -> bool:
+        """Insert one batch, trying until it is in; return False when the stop or another owner comes first.
+
+        Runs in the insert thread, while the consumer's thread keeps polling.
+        """
+        pause_s, again = _FIRST_PAUSE_S, share.replay_to is not None
+        while self._shares.get(share.partition) is share:
             try:
-                (writer.rewrite if share.replay_to is not None else writer.write)(self._topic, partition, batch)
+                (writer.rewrite if again else writer.write)(self._topic, share.partition, batch)
             except HooklineError as error:
                 self._say(error)
                 metrics.RETRIES.inc()
-                self._hold(consumer, pause_s, stop)
-                pause_s = min(2 * pause_s, self._settings.backoff_max_s)
-                if stop.is_set():
-                    return False
             else:
-                self._count(batch, replayed=share.replay_to is not None)
-                share.settle(_last(batch), time.monotonic())
+                self._count(batch, replayed=again)
                 self._at_ease()
                 return True
+            if stop.wait(pause_s):
+                return False
+            pause_s = min(2 * pause_s, self._settings.backoff_max_s)
         return False
-
-    def _hold(self, consumer: Consumer, pause_s: float, stop: Stop) -> None:
-        """Let time pass with all partitions paused while the consumer keeps its place in the group."""
-        deadline = time.monotonic() + pause_s
-        self._holding = True
-        consumer.pause(consumer.assignment())
-        while time.monotonic() < deadline and not stop.is_set():
-            self._take(consumer, min(_POLL_S, pause_s))
-        self._holding = False
-        consumer.resume(consumer.assignment())
 
     def _commit(self, consumer: Consumer, places: dict[int, tuple[int, str]]) -> bool:
         """Commit offsets with metadata; return False, with the trouble said, when the group did not take one of them."""
