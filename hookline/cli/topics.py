@@ -1,0 +1,40 @@
+"""`hookline topics`: the Kafka topics that Hookline needs."""
+
+from __future__ import annotations
+
+import typer
+
+from hookline.cli.output import AsJson, show_table
+from hookline.kernel import kafka
+from hookline.kernel.config import environment, load
+from hookline.schemas.topics import Topics, TopicsConfig, create, specs
+
+app = typer.Typer(no_args_is_help=True, help="Kafka topics: create those that are missing, list them.")
+
+
+@app.command("create")
+def create_topics(as_json: AsJson = False) -> None:
+    """Create the topics that are missing with their settings; those that exist stay as they are."""
+    environ = environment()
+    config, settings = load(kafka.KafkaConfig, environ), load(TopicsConfig, environ)
+    wanted = specs(Topics(config.topic_prefix), settings)
+    made = set(create(config, wanted, settings.replication_factor))
+    rows = [{"topic": s.name, "partitions": s.partitions, "state": "created" if s.name in made else "was there"} for s in wanted]
+    show_table(rows, ("topic", "partitions", "state"), as_json=as_json)
+
+
+@app.command("list")
+def list_topics(as_json: AsJson = False) -> None:
+    """List the topics, their partitions as they are and as they should be."""
+    environ = environment()
+    config = load(kafka.KafkaConfig, environ)
+    client = kafka.admin(config)
+    wanted = specs(Topics(config.topic_prefix), load(TopicsConfig, environ))
+    rows = [{"topic": s.name, "partitions": kafka.partitions_of(client, s.name), "wanted": s.partitions} for s in wanted]
+    show_table(({**row, "state": _state(row)} for row in rows), ("topic", "partitions", "wanted", "state"), as_json=as_json)
+
+
+def _state(row: dict[str, object]) -> str:
+    if not row["partitions"]:
+        return "missing: hookline topics create"
+    return "as wanted" if row["partitions"] == row["wanted"] else "other partition count"
