@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Final
 
@@ -16,8 +17,8 @@ GROUPS: Final = ("schemas", "topics", "config", "api_keys", "events", "webhooks"
 COMMANDS: Final = ("up", "ingest", "dispatch", "sink", "demo_store", "demo", "stats")
 
 
-def build() -> typer.Typer:
-    """Return the whole command line."""
+def build(only: str = "") -> typer.Typer:
+    """Return the whole command line, or no more than the one command `only`, so that each process loads its own part."""
     app = typer.Typer(
         name="hookline",
         no_args_is_help=True,
@@ -26,11 +27,16 @@ def build() -> typer.Typer:
         help="Signed webhook delivery from Kafka, with its log in ClickHouse. Start with: hookline up",
     )
     app.callback()(_root)
-    for name in GROUPS:
+    for name in _chosen(GROUPS, only):
         app.add_typer(import_module(f"hookline.cli.{name}").app, name=name.replace("_", "-"))
-    for name in COMMANDS:
+    for name in _chosen(COMMANDS, only):
         app.command(name.replace("_", "-"))(import_module(f"hookline.cli.{name}").command)
     return app
+
+
+def _chosen(names: tuple[str, ...], only: str) -> tuple[str, ...]:
+    known = only.replace("-", "_")
+    return tuple(name for name in names if name == known) if known in {*GROUPS, *COMMANDS} else names
 
 
 def _root(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
@@ -43,7 +49,7 @@ def main() -> None:
     """Run the command line; an error of ours becomes two clear lines and a non-zero status."""
     configure("ERROR")  # what a process wants told it configures anew; standard output stays pure
     try:
-        build()()
+        build(next(iter(sys.argv[1:]), ""))()
     except HooklineError as error:
         fail(error)
     except KeyboardInterrupt:

@@ -36,6 +36,8 @@ _UNAVAILABLE: Final = frozenset(
     }
 )
 
+_CALLBACKS: Final = frozenset({"error_cb", "on_commit", "on_delivery", "stats_cb"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaConfig:
@@ -142,7 +144,8 @@ def _reading(config: KafkaConfig) -> Settings:
 
 
 def _dotted(extra: Mapping[str, object]) -> Settings:
-    return {name.replace("_", "."): value for name, value in extra.items()}
+    # The callbacks' names alone have underscores in the client.
+    return {name if name in _CALLBACKS else name.replace("_", "."): value for name, value in extra.items()}
 
 
 def log_error(error: KafkaError) -> None:

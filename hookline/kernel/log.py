@@ -31,7 +31,8 @@ def configure(level: str = "INFO", *, process: str = "") -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks,
+        # Without the frames' variables, which may hold secrets and payloads.
+        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
         redact,
     ]
     structlog.configure(

@@ -62,7 +62,9 @@ class Receiver:
     calls: list[Call] = field(default_factory=list)
     scripts: dict[str, Callable[[Call], web.Response]] = field(default_factory=dict)
     port: int = 0
-    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _loop: asyncio.AbstractEventLoop = field(init=False)
+    _ended: asyncio.Event = field(init=False)
+    _thread: threading.Thread | None = None
     _numbers: Counter[str] = field(default_factory=Counter)
 
     def url(self, path: str) -> str:
@@ -83,30 +85,30 @@ class Receiver:
         return script(call) if script is not None else web.Response(text="thanks")
 
     def start(self) -> None:
-        """Listen on a free port."""
+        """Listen on a free port, or again on the one it had."""
         ready = threading.Event()
-
-        async def serve() -> None:
-            app = web.Application()
-            app.router.add_route("*", "/{path:.*}", self._handle)
-            runner = web.AppRunner(app)
-            await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", self.port)
-            await site.start()
-            self.port = runner.addresses[0][1]
-            ready.set()
-
-        def run() -> None:
-            asyncio.set_event_loop(self._loop)
-            self._loop.create_task(serve())
-            self._loop.run_forever()
-
-        threading.Thread(target=run, daemon=True).start()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True)
+        self._thread.start()
         assert ready.wait(10)
 
+    async def _serve(self, ready: threading.Event) -> None:
+        app = web.Application(client_max_size=16 * 1024 * 1024)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port).start()
+        self.port = runner.addresses[0][1]
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        ready.set()
+        await self._ended.wait()
+        await runner.cleanup()
+
     def stop(self) -> None:
-        """Stop listening."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """Stop listening and close every connection."""
+        if self._thread is not None:
+            self._loop.call_soon_threadsafe(self._ended.set)
+            self._thread.join(10)
+            self._thread = None
 
 
 @dataclass
@@ -213,7 +215,8 @@ def pipeline(kafka_environ: dict[str, str], tmp_path: Path) -> Iterator[Pipeline
     receiver.start()
     publisher = Publisher(config, schema_registry, load(PublisherConfig, environ))
     publisher.start()
-    made = Pipeline(environ, config, topics, codec, Webhooks(config, topics, registry, vault, codec, policy, SystemClock()), registry, publisher, receiver, tmp_path)
+    webhooks = Webhooks(config, topics, registry, vault, codec, policy, SystemClock())
+    made = Pipeline(environ, config, topics, codec, webhooks, registry, publisher, receiver, tmp_path)
     yield made
     for process in made.processes:
         _end(process)

@@ -50,7 +50,11 @@ def test_retries_climb_the_schedule_with_one_id_and_fresh_signatures(pipeline: P
     for call in calls:
         pipeline.verify(call, webhook)
     until(lambda: len(pipeline.attempts()) == 3, what="three attempt records")
-    assert [a.outcome for a in sorted(pipeline.attempts(), key=lambda a: a.attempt)] == [Outcome.RETRYING, Outcome.RETRYING, Outcome.DELIVERED]
+    assert [a.outcome for a in sorted(pipeline.attempts(), key=lambda a: a.attempt)] == [
+        Outcome.RETRYING,
+        Outcome.RETRYING,
+        Outcome.DELIVERED,
+    ]
     assert pipeline.letters() == []
 
 
@@ -98,7 +102,9 @@ def test_gone_disables_the_webhook(pipeline: Pipeline, until: Until) -> None:
     until(lambda: [found.letter.reason for found in pipeline.letters()] == ["gone"], what="a dead letter")
     time.sleep(0.1)
     pipeline.publish()
-    until(lambda: any(a.outcome is Outcome.SKIPPED and a.error_kind is ErrorKind.DISABLED for a in pipeline.attempts()), what="a skip record")
+    until(
+        lambda: any(a.outcome is Outcome.SKIPPED and a.error_kind is ErrorKind.DISABLED for a in pipeline.attempts()), what="a skip record"
+    )
     assert len(pipeline.receiver.of("gone")) == 1
 
 
