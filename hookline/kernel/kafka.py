@@ -35,7 +35,15 @@ _UNAVAILABLE: Final = frozenset(
         KafkaError.LEADER_NOT_AVAILABLE,
     }
 )
-
+_LEADER_MOVES: Final = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    }
+)
+_LEADER_WAIT_S: Final = 0.05
 _CALLBACKS: Final = frozenset({"error_cb", "on_commit", "on_delivery", "stats_cb"})
 
 
@@ -208,9 +216,24 @@ def headers_of(message: Message) -> Headers:
 
 def end_offset(consumer: Consumer, topic: str, partition: int = 0, timeout_s: float = 10.0) -> int:
     """Return the offset after the last record now; raise `BrokerUnavailable` when nobody answers."""
-    with translated():
-        _low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout_s, cached=False)
-    return int(high)
+    return watermarks(consumer, topic, partition, timeout_s)[1]
+
+
+def watermarks(consumer: Consumer, topic: str, partition: int, timeout_s: float = 10.0) -> tuple[int, int]:
+    """Return (first offset, offset after the last record) now; raise `BrokerUnavailable` when nobody answers.
+
+    A partition that has just been made or whose leader moves is asked again within `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout_s, cached=False)
+        except KafkaException as error:
+            if error.args[0].code() not in _LEADER_MOVES or time.monotonic() > deadline:
+                raise translate(error.args[0]) from error
+            time.sleep(_LEADER_WAIT_S)
+        else:
+            return int(low), int(high)
 
 
 def partitions_of(client: AdminClient | Consumer | Producer, topic: str, timeout_s: float = 10.0) -> int:
@@ -292,8 +315,7 @@ def read_at(config: KafkaConfig, topic: str, partition: int, offset: int, *, tim
     """Return the record at exactly this place, None when it is not there (any more); raise `BrokerUnavailable`."""
     consumer = plain_consumer(config, auto_offset_reset="error")
     try:
-        with translated():
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout_s, cached=False)
+        low, high = watermarks(consumer, topic, partition, timeout_s)
         if not low <= offset < high:
             return None
         consumer.assign([TopicPartition(topic, partition, offset)])
@@ -310,8 +332,7 @@ def _ends(consumer: Consumer, topics: list[str]) -> dict[tuple[str, int], tuple[
     found: dict[tuple[str, int], tuple[int, int]] = {}
     for topic in topics:
         for partition in range(partitions_of(consumer, topic)):
-            with translated():
-                found[topic, partition] = consumer.get_watermark_offsets(TopicPartition(topic, partition), 10, cached=False)
+            found[topic, partition] = watermarks(consumer, topic, partition)
     return found
 
 

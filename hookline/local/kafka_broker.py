@@ -75,7 +75,7 @@ def _resolve(cache: Path, manifest: Path) -> None:
 
     try:
         environment = jgo.build(_ARTIFACT, cache_dir=cache / "jgo")
-    except Exception as error:  # noqa: BLE001  # whatever the resolver raises means the same here
+    except Exception as error:  # whatever the resolver raises means the same here
         message = f"Apache Kafka {VERSION} could not be fetched: {error}"
         raise LocalError(message, remedy="Check the network and the package proxy; later runs need neither.") from error
     found = {str(path): _digest(path) for path in sorted(Path(jar) for jar in environment.all_jars)}
@@ -141,7 +141,7 @@ class EmbeddedBroker:
         command = self.prepare()
         log = (self._folder / "broker.log").open("ab")
         with log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603  # our own command line
         self._wait_ready()
 
     def stop(self) -> None:
@@ -187,10 +187,12 @@ class EmbeddedBroker:
         return " / ".join(telling[-2:])[:500]
 
     def _format(self, command: list[str]) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own command line
         if done.returncode != 0:
             last = (done.stderr or done.stdout).strip().splitlines()
-            raise LocalError(f"{self._folder} cannot be formatted: {last[-1] if last else 'no reason given'}", remedy="Use an empty folder.")
+            raise LocalError(
+                f"{self._folder} cannot be formatted: {last[-1] if last else 'no reason given'}", remedy="Use an empty folder."
+            )
         (self._folder / "version").write_text(VERSION)
 
     def _check_version(self) -> None:
@@ -201,7 +203,9 @@ class EmbeddedBroker:
         found = mark.read_text().strip() if mark.exists() else "an unknown version"
         if found != VERSION or not (data / "meta.properties").exists():
             why = f"was written by Kafka {found}" if found != VERSION else "is damaged: meta.properties is missing"
-            raise LocalError(f"The broker's folder {self._folder} {why}", remedy="Move it away, or start with `hookline up --fresh` to begin anew.")
+            raise LocalError(
+                f"The broker's folder {self._folder} {why}", remedy="Move it away, or start with `hookline up --fresh` to begin anew."
+            )
 
     def _kept_ports(self) -> Ports:
         """Return the ports of the last start while they are free, else new ones."""

@@ -18,7 +18,6 @@ import pytest
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from hookline.dispatcher.letters import DeadLetter
 from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter, Replays
 from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock
@@ -151,7 +150,7 @@ class Pipeline:
 
     def attempts(self) -> list[Attempt]:
         """Return every attempt record so far."""
-        return [self.codec.decode_attempt(m.value() or b"") for m in kafka.scan(self.config, [self.topics.attempts])]  # type: ignore[arg-type]
+        return [self.codec.decode_attempt(m.value() or b"") for m in kafka.scan(self.config, [self.topics.attempts])]
 
     def letters(self) -> list[FoundLetter]:
         """Return every dead letter so far."""

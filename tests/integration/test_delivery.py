@@ -64,7 +64,7 @@ def test_what_stays_undeliverable_is_a_dead_letter_and_can_be_replayed(pipeline:
     pipeline.receiver.scripts["down"] = lambda _: web.Response(status=503, text="no")
     pipeline.start_dispatcher()
     [event] = pipeline.publish()
-    until(lambda: pipeline.letters(), what="a dead letter")
+    until(pipeline.letters, what="a dead letter")
     [letter] = pipeline.letters()
     assert letter.letter.reason == "exhausted"
     assert letter.letter.waiting is not None
@@ -185,7 +185,7 @@ def test_a_test_send_is_tried_once_and_leaves_no_dead_letter(pipeline: Pipeline,
     pipeline.receiver.scripts["test"] = lambda _: web.Response(status=500, text="not yet")
     pipeline.start_dispatcher()
     pipeline.replays().test(pipeline.registry.get(webhook.id), example_event("order.paid", "shop", clock=SystemClock()))
-    until(lambda: pipeline.attempts(), what="the attempt's record")
+    until(pipeline.attempts, what="the attempt's record")
     time.sleep(1)
     [attempt] = pipeline.attempts()
     assert (attempt.trigger, attempt.outcome, attempt.http_status, attempt.response_body) == (Trigger.TEST, Outcome.DEAD, 500, b"not yet")

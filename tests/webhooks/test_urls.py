@@ -38,11 +38,11 @@ ADDRESSES = [
     "127%2e0%2e0%2e1",
     # the same in other alphabets
     "①②⑦.⓪.⓪.①",
-    "127.0.0.1",  # noqa: RUF001  # full-width digits are the point
+    "127.0.0.1",  # full-width digits are the point
     "127。0。0。1",
     "127．0．0．1",  # noqa: RUF001
     "127｡0｡0｡1",
-    "𝟏𝟐𝟕.𝟎.𝟎.𝟏",
+    "𝟏𝟐𝟕.𝟎.𝟎.𝟏",  # noqa: RUF001
     "²127.0.0.1",
     # unspecified, private, shared, link-local, metadata, the rest
     "0.0.0.0",
@@ -112,7 +112,7 @@ NAMES = [
     "LOCALHOST",
     "LocalHost.",
     "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ",
-    "localhost",  # noqa: RUF001
+    "localhost",
     "a.localhost",
     "localhost.localdomain",
     "printer.local",
@@ -299,7 +299,12 @@ def test_ports_and_hosts_of_the_operator() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "text"),
-    [("HOOKLINE_ALLOWED_PORTS", "0"), ("HOOKLINE_ALLOWED_PORTS", "x"), ("HOOKLINE_ALLOWED_PORTS", ","), ("HOOKLINE_DENY_ADDRESSES", "10.0.0.1/8")],
+    [
+        ("HOOKLINE_ALLOWED_PORTS", "0"),
+        ("HOOKLINE_ALLOWED_PORTS", "x"),
+        ("HOOKLINE_ALLOWED_PORTS", ","),
+        ("HOOKLINE_DENY_ADDRESSES", "10.0.0.1/8"),
+    ],
 )
 def test_a_wrong_policy_is_refused_at_start(variable: str, text: str) -> None:
     """A policy that cannot be read ends the start, naming its variable."""
