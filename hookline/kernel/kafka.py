@@ -6,6 +6,7 @@ short polls (`fetch`), and let other threads post commands to that owner.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,12 @@ from hookline.kernel.errors import BrokerError, BrokerUnavailable, QueueFull, Un
 from hookline.kernel.log import logger
 
 _log = logger("kafka")
+# librdkafka's own lines go where ours go, redacted like ours, instead of straight to standard error. Its FAIL lines are
+# left out: `log_error` hears of the same failures.
+_LIBRARY_LOG: Final = logging.getLogger("librdkafka")
+_LIBRARY_LOG.addFilter(lambda record: not record.getMessage().startswith("FAIL "))
+_SAME_TROUBLE_S: Final = 10.0
+_told: dict[int, float] = {}
 Settings: TypeAlias = dict[str, Any]
 Headers: TypeAlias = dict[str, bytes]
 
@@ -108,7 +115,8 @@ def producer(config: KafkaConfig, **extra: object) -> Producer:
             "delivery.timeout.ms": 120_000,
             "error_cb": log_error,
             **_dotted(extra),
-        }
+        },
+        logger=_LIBRARY_LOG,
     )
 
 
@@ -122,18 +130,19 @@ def group_consumer(config: KafkaConfig, group: str, **extra: object) -> Consumer
             "heartbeat.interval.ms": max(100, config.session_timeout_ms // 10),
         }
     return Consumer(
-        {**_reading(config), **protocol, "group.id": f"{config.topic_prefix}.{group}", "max.poll.interval.ms": 300_000, **_dotted(extra)}
+        {**_reading(config), **protocol, "group.id": f"{config.topic_prefix}.{group}", "max.poll.interval.ms": 300_000, **_dotted(extra)},
+        logger=_LIBRARY_LOG,
     )
 
 
 def plain_consumer(config: KafkaConfig, **extra: object) -> Consumer:
     """Return a consumer for `assign`: it belongs to no group and never commits."""
-    return Consumer({**_reading(config), "group.id": f"{config.topic_prefix}.unused", **_dotted(extra)})
+    return Consumer({**_reading(config), "group.id": f"{config.topic_prefix}.unused", **_dotted(extra)}, logger=_LIBRARY_LOG)
 
 
 def admin(config: KafkaConfig) -> AdminClient:
     """Return an admin client."""
-    return AdminClient(config.common())
+    return AdminClient(config.common(), logger=_LIBRARY_LOG)
 
 
 def _reading(config: KafkaConfig) -> Settings:
@@ -157,10 +166,11 @@ def _dotted(extra: Mapping[str, object]) -> Settings:
 
 
 def log_error(error: KafkaError) -> None:
-    """Log a client-level error; librdkafka recovers from all but fatal ones by itself."""
+    """Log a client-level error; librdkafka recovers from all but fatal ones by itself, and says the same many times a second."""
     if error.fatal():
         _log.error("kafka.fatal", error=error.str())
-    else:
+    elif time.monotonic() - _told.get(error.code(), -_SAME_TROUBLE_S) >= _SAME_TROUBLE_S:
+        _told[error.code()] = time.monotonic()
         _log.warning("kafka.trouble", error=error.str())
 
 

@@ -1,0 +1,57 @@
+# Hookline. `make help` lists what there is; everything runs in .venv, which `make setup` fills from requirements.lock.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test test-quick lint types fmt bench lock clean distclean
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+ARGS ?=
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv and install what the lock names, hashes checked
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Hookline needs Python 3.11 or later, this is %s: make PYTHON=python3.11 …" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "setting up .venv (once; about a minute with downloads) …"
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## Run the whole pipeline on a real Kafka and a real ClickHouse, with a busy shop, faults and a reconciliation
+	@.venv/bin/hookline demo $(ARGS)
+
+up: $(READY) ## Start everything on this machine until Ctrl-C
+	@.venv/bin/hookline up $(ARGS)
+
+test: $(READY) ## Run all tests (real Kafka, real ClickHouse engine)
+	@$(PY) -m pytest $(ARGS)
+
+test-quick: $(READY) ## Run the tests that need no service
+	@$(PY) -m pytest -m unit $(ARGS)
+
+lint: $(READY) ## Check style: ruff, all rules
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+types: $(READY) ## Check types: mypy, strict
+	@.venv/bin/mypy
+
+fmt: $(READY) ## Format, and mend what can be mended
+	@.venv/bin/ruff check --fix --quiet .
+	@.venv/bin/ruff format .
+
+bench: $(READY) ## Measure: latency, CPU per delivery, memory, sink, statistics (about 5 minutes)
+	@$(PY) -m benchmarks $(ARGS)
+
+lock: $(READY) ## Compile requirements.lock anew from pyproject.toml
+	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --extra embedded --extra dev pyproject.toml --output-file requirements.lock
+
+clean: ## Remove caches and the local stack's state
+	@rm -rf .hookline .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove the virtual environment too
+	@rm -rf .venv
