@@ -1,0 +1,211 @@
+"""What every measurement stands on: a real broker in a temporary folder, Hookline's own processes, a fast receiver."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from hookline.kernel.clock import SystemClock
+from hookline.kernel.config import load
+from hookline.kernel.kafka import KafkaConfig
+from hookline.local.kafka_broker import EmbeddedBroker, free_port
+from hookline.producers.publisher import Publisher, PublisherConfig, bulk
+from hookline.schemas.registration import register_all
+from hookline.schemas.registry import EmbeddedRegistry
+from hookline.schemas.topics import Topics, TopicsConfig, create, specs
+from hookline.schemas.wire import Codec
+from hookline.webhooks.registry import WebhookRegistry
+from hookline.webhooks.secrets import SecretsConfig, Vault
+from hookline.webhooks.store import Webhooks
+from hookline.webhooks.urls import UrlPolicy
+
+STORE = "bench"
+
+
+@dataclass
+class Process:
+    """A child process and what it costs."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds so far, user and system, all threads."""
+        times = psutil.Process(self.popen.pid).cpu_times()
+        return float(times.user + times.system)
+
+    @property
+    def rss_mb(self) -> float:
+        """Resident megabytes (10^6 bytes) now."""
+        return float(psutil.Process(self.popen.pid).memory_info().rss) / 1e6
+
+    def stop(self) -> None:
+        """End it, kindly first."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+            try:
+                self.popen.wait(40)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+                self.popen.wait(10)
+
+
+@dataclass
+class Stack:
+    """A broker with topics and schemas, and the environment of every process on it."""
+
+    folder: Path
+    broker: EmbeddedBroker
+    environ: dict[str, str]
+    processes: list[Process] = field(default_factory=list)
+
+    @property
+    def config(self) -> KafkaConfig:
+        """How to reach the broker."""
+        return load(KafkaConfig, self.environ)
+
+    @property
+    def topics(self) -> Topics:
+        """The topics' names."""
+        return Topics(self.config.topic_prefix)
+
+    def hookline(self, *arguments: str, **more: str) -> Process:
+        """Start `hookline ARGUMENTS` as a child, with more environment."""
+        return self.python(arguments[0], "-m", "hookline.cli.main", *arguments, "--log-level", "WARNING", **more)
+
+    def python(self, name: str, *arguments: str, **more: str) -> Process:
+        """Start this Python with arguments as a child."""
+        log = self.folder / f"{name}.{len(self.processes)}.log"
+        with log.open("wb") as file:
+            popen = subprocess.Popen([sys.executable, *arguments], env={**self.environ, **more}, stdout=file, stderr=file)
+        made = Process(name, popen, log)
+        self.processes.append(made)
+        return made
+
+    @contextmanager
+    def publisher(self) -> Iterator[Publisher]:
+        """Yield a publisher for many events."""
+        registry = EmbeddedRegistry(self.config)
+        registry.start()
+        publisher = Publisher(self.config, registry, bulk(load(PublisherConfig, self.environ)))
+        with publisher:
+            yield publisher
+        registry.stop()
+
+    @contextmanager
+    def webhooks(self) -> Iterator[Webhooks]:
+        """Yield the writer of webhooks."""
+        schemas = EmbeddedRegistry(self.config)
+        schemas.start()
+        codec = Codec(schemas)
+        registry = WebhookRegistry(self.config, self.topics, codec)
+        registry.start()
+        vault, policy = Vault.from_config(load(SecretsConfig, self.environ)), load(UrlPolicy, self.environ)
+        yield Webhooks(self.config, self.topics, registry, vault, codec, policy, SystemClock())
+        registry.stop()
+        schemas.stop()
+
+
+@contextmanager
+def stack(**settings: str) -> Iterator[Stack]:
+    """Yield a stack with these settings; everything is stopped and deleted afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="hookline-bench-"))
+    broker = EmbeddedBroker(folder / "kafka")
+    made: Stack | None = None
+    try:
+        broker.start()
+        made = Stack(folder, broker, {**os.environ, **_environ(broker, folder), **settings})
+        create(made.config, specs(made.topics, load(TopicsConfig, made.environ)), 1)
+        registry = EmbeddedRegistry(made.config)
+        registry.start()
+        register_all(registry)
+        registry.stop()
+        yield made
+    finally:
+        for process in made.processes if made is not None else ():
+            process.stop()
+        broker.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _environ(broker: EmbeddedBroker, folder: Path) -> dict[str, str]:
+    return {
+        "HOOKLINE_STATE_DIR": str(folder / "state"),
+        "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+        "HOOKLINE_REPLICATION_FACTOR": "1",
+        "HOOKLINE_SECRET_KEYS": "bench:" + base64.b64encode(os.urandom(32)).decode(),
+        "HOOKLINE_API_KEY_PEPPER": os.urandom(24).hex(),
+        "HOOKLINE_ALLOW_HTTP": "true",
+        "HOOKLINE_ALLOWED_PORTS": "any",
+        "HOOKLINE_ALLOW_ADDRESSES": "127.0.0.0/8",
+    }
+
+
+@dataclass
+class Receiver:
+    """A receiver process: answers 200 to everything, tells how many calls came and how late each was."""
+
+    process: Process
+    port: int
+
+    def url(self, path: str = "") -> str:
+        """Return an address it answers at."""
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+    def count(self) -> int:
+        """Return how many calls came so far."""
+        return int(self._ask("count"))
+
+    def latencies_s(self) -> list[float]:
+        """Return, for each call whose event id carries its time of publishing, the seconds from then until it came."""
+        return [int(line) / 1e9 for line in self._ask("latencies").split()]
+
+    def _ask(self, what: str) -> str:
+        with urllib.request.urlopen(self.url(f"_{what}"), timeout=30) as answer:
+            return str(answer.read().decode())
+
+
+def receiver(on: Stack, delay_s: float = 0.0) -> Receiver:
+    """Start a receiver that answers after `delay_s`, and wait until it listens."""
+    port = free_port()
+    process = on.python("receiver", "-m", "benchmarks.receiver", str(port), str(delay_s))
+    made = Receiver(process, port)
+    wait(lambda: _answers(made), 20, "the receiver")
+    return made
+
+
+def _answers(found: Receiver) -> bool:
+    try:
+        return found.count() >= 0
+    except OSError:
+        return False
+
+
+def wait(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Wait until a condition holds; end the program with its name when it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit(f"not within {timeout_s:g} s: {what}")
+        time.sleep(0.02)
+
+
+def metric(port: int, name: str) -> float:
+    """Return a metric of a process's own port, summed over its labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + " ", name + "{")))
