@@ -31,6 +31,7 @@ def command(
 
 def _many(workers: int, log_level: str) -> None:
     """Run the workers as children, restarting those that die."""
-    from hookline.cli import workers as pool
+    configure(log_level, process="dispatch")
+    from hookline.cli import workers as pool  # keep `hookline --help` quick
 
     pool.run([sys.executable, "-m", "hookline.cli.main", "dispatch", "--log-level", log_level], workers)
