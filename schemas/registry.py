@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from confluent_kafka import Message
+from confluent_kafka import Message, Producer
 
 from hookline.kernel import kafka
 from hookline.kernel.compacted import CompactedTopic
@@ -92,6 +92,7 @@ class EmbeddedRegistry:
         self._by_id: dict[int, Registered] = {}
         self._by_subject: dict[str, dict[int, Registered]] = {}
         self._looking = threading.Lock()
+        self._client: Producer | None = None
 
     def start(self) -> None:
         """Read `_schemas` to its end and follow it."""
@@ -134,8 +135,9 @@ class EmbeddedRegistry:
         version = max(self._by_subject.get(subject, {}), default=0) + 1
         key = {"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1}
         value = {"subject": subject, "version": version, "id": number, "schema": wanted, "deleted": False}
-        client = kafka.producer(self._config, linger_ms=0)
-        offset = kafka.produce_sync(client, TOPIC, key=_json(key), value=_json(value))
+        # One producer for all: each new one waits for its id, half a second on a fresh broker.
+        self._client = self._client or kafka.producer(self._config, linger_ms=0)
+        offset = kafka.produce_sync(self._client, TOPIC, key=_json(key), value=_json(value))
         if not self._topic.wait_for(offset + 1, _TIMEOUT_S):
             raise RegistryUnavailable(f"{subject} was written but could not be read back", remedy="Run the command again.")
         return number
