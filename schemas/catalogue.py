@@ -6,16 +6,17 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from types import MappingProxyType
 from typing import Any, Final
 
 import fastavro
 
 from hookline.kernel.errors import UnknownEventType
+from hookline.schemas import files
+from hookline.schemas.names import full_name
 from hookline.schemas.topics import CATEGORIES
 
-_FOLDER: Final = resources.files("hookline.schemas")
+_SHOWN: Final = 100
 _ORDER: Final = (
     ("order.created", "order.status_changed", "order.paid"),
     ("product.changed", "product.inventory_changed", "category.changed"),
@@ -71,35 +72,27 @@ def event_type(name: str) -> EventType:
     """Return an event type; raise `UnknownEventType` with the closest names."""
     found = EVENT_TYPES.get(name) if isinstance(name, str) else None
     if found is None:
-        close = difflib.get_close_matches(str(name), EVENT_TYPES, 3, 0.5)
+        close = difflib.get_close_matches(str(name)[:_SHOWN], EVENT_TYPES, 3, 0.5)
         remedy = f"Did you mean {' or '.join(close)}?" if close else "See `hookline events types`."
-        raise UnknownEventType(f"There is no event type {str(name)[:100]!r}", field="type", remedy=remedy)
-    return found
-
-
-def _schema(path: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((_FOLDER / "avro" / path).read_text("utf-8"))
+        raise UnknownEventType(f"There is no event type {str(name)[:_SHOWN]!r}", field="type", remedy=remedy)
     return found
 
 
 def _event_type(category: str, name: str) -> EventType:
-    schema = _schema(f"{category}/{name}.avsc")
-    example = json.loads((_FOLDER / "examples" / f"{name}.json").read_text("utf-8"))
+    schema = files.event_schema(category, name)
     return EventType(
         name=name,
         category=category,
-        subject=f"{schema['namespace']}.{schema['name']}",
+        subject=full_name(schema),
         description=schema["doc"],
         entity_path=schema["entity"],
         schema=schema,
-        example=example,
+        example=files.example(name),
     )
 
 
 def _internal() -> dict[str, Mapping[str, Any]]:
-    files = sorted(entry.name for entry in (_FOLDER / "avro" / "internal").iterdir() if entry.name.endswith(".avsc"))
-    found = [_schema(f"internal/{name}") for name in files]
-    return {f"{schema['namespace']}.{schema['name']}": schema for schema in found}
+    return {full_name(schema): schema for schema in files.internal_schemas()}
 
 
 EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(

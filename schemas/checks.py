@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final, TypeAlias
 
 from hookline.kernel.errors import InputError
+from hookline.schemas.names import full_name
 
 Check: TypeAlias = Callable[[Any, str], Any]
 """Takes a value and its path, returns the value as Avro wants it (times as aware datetimes), raises `InputError`."""
@@ -41,10 +42,6 @@ def _refuse(path: str, wanted: str, value: object) -> InputError:
     return InputError(f"{path or 'the event'} must be {wanted}, not {shown}", field=path)
 
 
-def _full(schema: Mapping[str, Any]) -> str:
-    return f"{schema['namespace']}.{schema['name']}" if "namespace" in schema else str(schema["name"])
-
-
 def _record(schema: Mapping[str, Any], named: dict[str, Check]) -> Check:
     fields: list[tuple[str, Check, bool, Any]] = []
     names: set[str] = set()
@@ -65,7 +62,7 @@ def _record(schema: Mapping[str, Any], named: dict[str, Check]) -> Check:
             _unknown(value, names, dot)
         return found
 
-    named[_full(schema)] = check
+    named[full_name(schema)] = check
     for field in schema["fields"]:
         fields.append((field["name"], compile_check(field["type"], named), "default" in field, field.get("default")))
         names.add(field["name"])
@@ -90,7 +87,7 @@ def _enum(schema: Mapping[str, Any], named: dict[str, Check]) -> Check:
             raise _refuse(path, wanted, value)
         return value
 
-    named[_full(schema)] = check
+    named[full_name(schema)] = check
     return check
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
+from hookline.schemas.names import full_name
+
 Schema: TypeAlias = Any
 Named: TypeAlias = dict[str, Schema]
 
@@ -31,7 +33,7 @@ def _names(schema: Schema, found: Named | None = None) -> Named:
         inner: list[Schema] = schema
     elif isinstance(schema, dict):
         if schema["type"] in _NAMED:
-            found[_full(schema)] = schema
+            found[full_name(schema)] = schema
         inner = [field["type"] for field in schema.get("fields", ())]
         inner += [schema[part] for part in ("items", "values", "type") if isinstance(schema.get(part), dict | list)]
     else:
@@ -39,10 +41,6 @@ def _names(schema: Schema, found: Named | None = None) -> Named:
     for part in inner:
         _names(part, found)
     return found
-
-
-def _full(schema: Mapping[str, Any]) -> str:
-    return f"{schema['namespace']}.{schema['name']}" if "namespace" in schema else str(schema["name"])
 
 
 class _Comparison:
@@ -85,8 +83,8 @@ class _Comparison:
                 return []
 
     def _record(self, new: Schema, old: Schema, path: str) -> list[str]:
-        if new["name"] != old["name"] and _full(old) not in new.get("aliases", ()):
-            return [f"{path or 'the record'}: {_full(old)} was renamed to {_full(new)} without an alias"]
+        if new["name"] != old["name"] and full_name(old) not in new.get("aliases", ()):
+            return [f"{path or 'the record'}: {full_name(old)} was renamed to {full_name(new)} without an alias"]
         before = {field["name"]: field for field in old["fields"]}
         found: list[str] = []
         for field in new["fields"]:

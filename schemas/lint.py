@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from hookline.schemas.names import full_name
+
 _MONEY: Final = re.compile(r"amount|price|total|tax|discount|cost|fee", re.IGNORECASE)
 _PRIMITIVES: Final = frozenset({"string", "int", "long", "float", "double", "boolean", "bytes", "null"})
 _LOGICAL: Final = {"timestamp-micros": "long", "date": "int"}
@@ -35,7 +37,7 @@ class _Lint:
             case "record":
                 return self._record(schema, path, inside)
             case "enum":
-                self._known.add(_full(schema))
+                self._known.add(full_name(schema))
                 return []
             case "array" | "map":
                 items = schema["items" if kind == "array" else "values"]
@@ -54,7 +56,7 @@ class _Lint:
         return wrong + [problem for branch in branches for problem in self.walk(branch, path, inside)]
 
     def _record(self, schema: Mapping[str, Any], path: str, inside: tuple[str, ...]) -> list[str]:
-        name = _full(schema)
+        name = full_name(schema)
         found = [] if schema.get("doc") else [f"{path}: the record has no doc"]
         for field in schema["fields"]:
             at = f"{path}.{field['name']}"
@@ -76,7 +78,3 @@ def _plain(kind: Any) -> str:  # noqa: ANN401  # JSON
 def _logical(schema: Mapping[str, Any], path: str) -> list[str]:
     name = schema.get("logicalType")
     return [] if _LOGICAL.get(str(name)) == schema["type"] else [f"{path}: the logical type {name} of {schema['type']} is not used here"]
-
-
-def _full(schema: Mapping[str, Any]) -> str:
-    return f"{schema['namespace']}.{schema['name']}" if "namespace" in schema else str(schema["name"])

@@ -23,6 +23,7 @@ from hookline.kernel.compacted import CompactedTopic
 from hookline.kernel.config import load
 from hookline.kernel.errors import HooklineError, RegistryUnavailable, SchemaError, UnknownSchema
 from hookline.schemas.catalogue import SCHEMAS, canonical
+from hookline.schemas.names import full_name
 from hookline.schemas.topics import SCHEMAS as TOPIC
 
 _LOOK_AGAIN_S: Final = 5.0
@@ -68,12 +69,6 @@ def open_registry(environ: Mapping[str, str]) -> SchemaRegistry:
     """Return the registry, not started: REST when SCHEMA_REGISTRY_URL is set, else the embedded one."""
     url = environ.get("SCHEMA_REGISTRY_URL")
     return RestRegistry(url) if url else EmbeddedRegistry(load(kafka.KafkaConfig, environ))
-
-
-def full_name(schema: Mapping[str, Any]) -> str:
-    """Return a record's full name, which is its subject."""
-    name, namespace = str(schema["name"]), schema.get("namespace")
-    return f"{namespace}.{name}" if namespace and "." not in name else name
 
 
 def not_registered(subject: str) -> SchemaError:
