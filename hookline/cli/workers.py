@@ -8,7 +8,7 @@ from hookline.dispatcher.process import Settings
 from hookline.kernel.config import environment
 from hookline.kernel.lifecycle import Stop, run_sync
 from hookline.kernel.log import logger
-from hookline.local.supervisor import ChildSpec, Notice, Supervisor, What
+from hookline.local.supervisor import ChildSpec, Notice, Supervisor
 
 _log = logger("workers")
 _LEEWAY_S: Final = 30.0
@@ -44,5 +44,5 @@ def _supervise(specs: list[ChildSpec], stop: Stop) -> None:
 
 def tell(notice: Notice) -> None:
     """Log what happened to a worker."""
-    line = _log.warning if notice.what in {What.DIED, What.KILLED} else _log.info
+    line = _log.warning if notice.bad else _log.info
     line(f"worker.{notice.what.value}", worker=notice.child, detail=notice.detail)

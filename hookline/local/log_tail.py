@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-LINES: Final = 4
-WIDTH: Final = 300
+LINES: Final = 3
+WIDTH: Final = 240
 _TAIL_BYTES: Final = 32_768
 _HIDDEN: Final = frozenset({"event", "level", "timestamp", "process", "component", "exception"})
 _TELLING: Final = re.compile(r"error|fatal|exception|what to do|refused|in use|denied|traceback", re.IGNORECASE)
@@ -17,7 +17,7 @@ _TELLING: Final = re.compile(r"error|fatal|exception|what to do|refused|in use|d
 def last_words(log: Path | None, lines: int = LINES) -> tuple[str, ...]:
     """Return up to `lines` of the end of a log, those that speak of errors first of all; empty without a log.
 
-    JSON lines are told as `event: key=value`; each is cut at 300 characters.
+    JSON lines are told as `event: key=value`; each is cut at 240 characters.
     """
     if log is None:
         return ()

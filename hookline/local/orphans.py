@@ -34,10 +34,18 @@ class Guard:
     _process: subprocess.Popen[bytes] | None = None
     _known: dict[int, dict[str, Any]] = field(default_factory=dict)
 
+    @property
+    def pid(self) -> int:
+        """The process id while it runs, else 0."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else 0
+
     def start(self) -> None:
         """Start the process unless it runs."""
-        if self._process is not None and self._process.poll() is None:
+        if self.pid:
             return
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
         command = [sys.executable, "-m", "hookline.local.orphans"]
         self._process = subprocess.Popen(  # noqa: S603  # our own command line
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, pass_fds=self.keep

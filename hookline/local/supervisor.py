@@ -51,6 +51,11 @@ class Notice:
     detail: str = ""
     words: tuple[str, ...] = ()
 
+    @property
+    def bad(self) -> bool:
+        """Whether a person should know of it."""
+        return self.what in {What.DIED, What.KILLED}
+
 
 Tell: TypeAlias = Callable[[Notice], None]
 

@@ -1,0 +1,243 @@
+"""The state folder of the embedded stack: one stack at a time, keys and ports that stay, the file for other terminals."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from hookline.kernel.config import ENVIRONMENT_FILE
+from hookline.kernel.errors import LocalError
+from hookline.local.kafka_broker import bindable, free_port
+
+KAFKA: Final = "kafka"
+LOGS: Final = "logs"
+_LOCK: Final = "up.lock"
+_KEYS: Final = "keys.json"
+_PORTS: Final = "ports.json"
+_DATA: Final = (KAFKA, LOGS, "clickhouse", "clickhouse.lock", "decoding", _PORTS, ENVIRONMENT_FILE)
+_LEFTOVER_S: Final = 90.0
+_STEP_S: Final = 0.2
+_LARGE_BYTES: Final = 16 * 1024 * 1024
+_ANEW: Final = "Restore it from a backup, or start with `hookline up --fresh`, which deletes what the stack holds and begins anew."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """What must be the same at every start: the stored webhook secrets and API keys open with nothing else.
+
+    `api_key` is the key that was made for the store `demo`, empty before that.
+    """
+
+    secret_keys: str
+    api_key_pepper: str
+    query_token: str
+    api_key: str = ""
+
+    @classmethod
+    def made(cls) -> Self:
+        """Return fresh keys."""
+        return cls(
+            secret_keys="local:" + base64.b64encode(os.urandom(32)).decode(),
+            api_key_pepper=secrets.token_urlsafe(32),
+            query_token=secrets.token_urlsafe(32),
+        )
+
+
+class StateFolder:
+    """The folder of one stack; `acquire` first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._lock: int | None = None
+
+    @property
+    def lock_handle(self) -> int:
+        """The lock's file descriptor; whoever holds it open keeps the folder taken."""
+        if self._lock is None:
+            raise LocalError("The state folder was not acquired")
+        return self._lock
+
+    @property
+    def held(self) -> bool:
+        """Whether this process has the folder."""
+        return self._lock is not None
+
+    @property
+    def environment_file(self) -> Path:
+        """What other terminals read."""
+        return self.path / ENVIRONMENT_FILE
+
+    def acquire(self, waiting: Callable[[], None], *, patience_s: float = _LEFTOVER_S) -> None:
+        """Take the folder for this process; raise `LocalError` when it cannot be used or another stack has it.
+
+        When that stack was killed and what is left of it is still being stopped, say so by `waiting` and wait.
+        """
+        deadline, told = time.monotonic() + patience_s, False
+        self._open()
+        while not self._locked():
+            owner = self._owner()
+            if _alive(owner) or time.monotonic() > deadline:
+                self.release()
+                raise LocalError(
+                    f"Another `hookline up` (process {owner or '?'}) runs in {self.path}",
+                    remedy="Use that one, stop it with Ctrl-C, or set HOOKLINE_STATE_DIR to another folder.",
+                )
+            if not told:
+                waiting()
+                told = True
+            time.sleep(_STEP_S)
+        self._sign()
+
+    def release(self) -> None:
+        """Give the folder back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def clear(self) -> None:
+        """Delete what the stack keeps here, except the keys: they open what a Kafka elsewhere may hold."""
+        for name in _DATA:
+            path = self.path / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        with suppress(LocalError):
+            self.keep(dataclasses.replace(self._read_keys(), api_key=""))
+            return
+        (self.path / _KEYS).unlink(missing_ok=True)
+
+    def keys(self) -> Keys:
+        """Return the kept keys, made at the first start; raise `LocalError` when they are damaged or gone from a used folder."""
+        if (self.path / _KEYS).exists():
+            return self._read_keys()
+        if (self.path / KAFKA / "data").exists():
+            raise LocalError(
+                f"The state folder {self.path} is damaged: {_KEYS} is missing, without which its webhooks' secrets stay shut", remedy=_ANEW
+            )
+        made = Keys.made()
+        self.keep(made)
+        return made
+
+    def keep(self, keys: Keys) -> None:
+        """Write the keys, readable by nobody else."""
+        _write_private(self.path / _KEYS, dataclasses.asdict(keys))
+
+    def ports(self, names: list[str], fixed: dict[str, int], favourites: dict[str, int]) -> dict[str, int]:
+        """Return a port for each name, and keep them: the fixed one, else the last one while it is free, else a favourite, else any.
+
+        Raises `LocalError` when a fixed one is in use.
+        """
+        path = self.path / _PORTS
+        kept: dict[str, Any] = {}
+        with suppress(OSError, ValueError):
+            read = json.loads(path.read_text())
+            kept = read if isinstance(read, dict) else {}
+        found: dict[str, int] = {}
+        for name in names:
+            wanted, taken = fixed.get(name, 0), set(found.values())
+            found[name] = _fixed(name, wanted) if wanted else _free([kept.get(name), favourites.get(name)], taken)
+        path.write_text(json.dumps({**kept, **found}))
+        return found
+
+    def publish(self, environ: dict[str, str]) -> None:
+        """Write what other terminals need to find the running stack."""
+        _write_private(self.environment_file, environ)
+
+    def unpublish(self) -> None:
+        """Remove it again."""
+        self.environment_file.unlink(missing_ok=True)
+
+    def log(self, name: str) -> Path:
+        """Return the log file of a process; a large one is put aside once."""
+        folder = self.path / LOGS
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{name}.log"
+        if path.exists() and path.stat().st_size > _LARGE_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        return path
+
+    # ---- the parts ----
+
+    def _open(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            (self.path / LOGS).mkdir(exist_ok=True)
+        except OSError as error:
+            raise LocalError(
+                f"The state folder {self.path} cannot be used: {error.strerror}", remedy="Set HOOKLINE_STATE_DIR to a folder you may write."
+            ) from error
+
+    def _locked(self) -> bool:
+        try:
+            fcntl.flock(self.lock_handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _owner(self) -> int:
+        text = os.pread(self.lock_handle, 32, 0).decode("ascii", "replace").strip()
+        return int(text) if text.isdigit() else 0
+
+    def _sign(self) -> None:
+        os.ftruncate(self.lock_handle, 0)
+        os.pwrite(self.lock_handle, str(os.getpid()).encode(), 0)
+
+    def _read_keys(self) -> Keys:
+        path = self.path / _KEYS
+        try:
+            found = Keys(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise LocalError(f"The state folder {self.path} is damaged: {_KEYS} cannot be read ({error})", remedy=_ANEW) from error
+        if not all(isinstance(value, str) for value in dataclasses.astuple(found)):
+            raise LocalError(f"The state folder {self.path} is damaged: {_KEYS} holds no texts", remedy=_ANEW)
+        return found
+
+
+def _fixed(name: str, port: int) -> int:
+    if not bindable(port):
+        raise LocalError(f"Port {port} for {name} is in use or not allowed", remedy="Stop what uses it, or give another port.")
+    return port
+
+
+def _free(candidates: list[object], taken: set[int]) -> int:
+    for candidate in candidates:
+        if isinstance(candidate, int) and 0 < candidate < 2**16 and candidate not in taken and bindable(candidate):
+            return candidate
+    while (port := free_port()) in taken:
+        pass
+    return port
+
+
+def _alive(pid: int) -> bool:
+    if not pid:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _write_private(path: Path, value: dict[str, Any]) -> None:
+    """Replace a file in one step by one that only its owner may read."""
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump(value, file, indent=1)
+    partial.replace(path)
