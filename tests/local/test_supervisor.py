@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,21 +42,16 @@ class Stage:
         self.notices: list[Notice] = []
         self.supervisor = Supervisor(self.notices.append)
 
-    def spec(
-        self, name: str, script: str, *, rank: int = 0, stop_s: float = 20.0, ready_s: float = 20.0, restart: bool = True
-    ) -> ChildSpec:
+    def spec(self, name: str, script: str, **more: Any) -> ChildSpec:
         """Return the spec of a script that is ready once it has written `up`."""
         log = self.folder / f"{name}.log"
         return ChildSpec(
             name=name,
             command=(sys.executable, "-c", script),
             environ=dict(os.environ),
-            rank=rank,
             log=log,
             ready=lambda: "" if log.exists() and "up" in log.read_text() else "it has not said so",
-            ready_s=ready_s,
-            stop_s=stop_s,
-            restart=restart,
+            **more,
         )
 
     def run(self, *specs: ChildSpec) -> None:
@@ -102,7 +99,7 @@ def test_a_child_that_dies_is_started_again(stage: Stage) -> None:
 
 def test_the_last_words_of_the_dead_are_told(stage: Stage) -> None:
     """What a child wrote about its end stands in the notice."""
-    stage.run(stage.spec("fails", "print('up', flush=True); print('error: no disk left', flush=True); raise SystemExit(3)"))
+    stage.supervisor.start([stage.spec("fails", "print('fine so far'); print('error: no disk left', flush=True); raise SystemExit(3)")])
     stage.tick_until(lambda: stage.told(What.DIED))
     [*_, notice] = stage.told(What.DIED)
     assert "ended with status 3" in notice.detail
@@ -114,7 +111,7 @@ def test_pauses_grow_and_are_bounded() -> None:
     """The first start again follows at once, later ones after doubling pauses, never longer than the longest."""
     pauses = [pause_s(deaths) for deaths in range(1, 40)]
     assert pauses[0] < 0.5
-    assert all(b >= a for a, b in zip(pauses, pauses[1:], strict=False))
+    assert all(b >= a for a, b in pairwise(pauses))
     assert pauses[3] == pauses[0] * 8
     assert pauses[-1] == LONGEST_PAUSE_S
 
@@ -216,7 +213,10 @@ from hookline.local.supervisor import ChildSpec, Supervisor
 from hookline.local.orphans import Guard
 from pathlib import Path
 supervisor = Supervisor(lambda _: None, guard=Guard(remove=(Path({remove!r}),)))
-supervisor.start([ChildSpec(name=n, command=(sys.executable, "-c", s), environ=dict(os.environ), rank=r, stop_s=t) for n, s, r, t in {specs!r}])
+environ = dict(os.environ)
+supervisor.start(
+    ChildSpec(name=n, command=(sys.executable, "-c", s), environ=environ, rank=r, stop_s=t) for n, s, r, t in {specs!r}
+)
 print(*(supervisor.pid(name) for name in supervisor.children), flush=True)
 time.sleep(600)
 """
