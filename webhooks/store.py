@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 
 from hookline.kernel import kafka
 from hookline.kernel.clock import Clock, to_us
-from hookline.kernel.errors import BrokerUnavailable, Conflict, InputError, LimitExceeded, NotFound
+from hookline.kernel.errors import BrokerUnavailable, Conflict, InputError, LimitExceeded, NotFound, Stale
 from hookline.schemas.catalogue import event_type
 from hookline.schemas.events import check_id, new_id
 from hookline.schemas.topics import Topics
@@ -268,8 +268,8 @@ def _ending(secret: SealedSecret, now_us: int) -> SealedSecret:
     return secret if secret.expires_at_us else replace(secret, expires_at_us=now_us + OVERLAP_US)
 
 
-def _conflict(webhook: Webhook) -> Conflict:
-    return Conflict(f"{webhook.id} was changed by somebody else meanwhile", remedy="Read it again and repeat the change.")
+def _conflict(webhook: Webhook) -> Stale:
+    return Stale(f"{webhook.id} was changed by somebody else meanwhile", remedy="Read it again and repeat the change.")
 
 
 def _name(text: object) -> str:

@@ -33,6 +33,7 @@ _SUFFIXES: Final = (
     ".onion",
 )
 _MAX_HOST: Final = 253
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def ports(text: str) -> tuple[int, ...]:
@@ -43,6 +44,11 @@ def ports(text: str) -> tuple[int, ...]:
     if not found or not all(0 < port < 2**16 for port in found):  # the range of ports
         raise ValueError("must be ports from 1 to 65535, or any")
     return found
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    """Parse `shop.example.com,.intern.example.com`; a leading dot stands for every name below."""
+    return tuple(name.lower().removesuffix(".") for name in words(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +65,9 @@ class UrlPolicy:
     deny_addresses: tuple[Network, ...] = setting(
         "HOOKLINE_DENY_ADDRESSES", "", "networks that must not be called, such as your own", networks
     )
-    deny_hosts: tuple[str, ...] = setting("HOOKLINE_DENY_HOSTS", "", "host names that must not be called, such as your own", words)
+    deny_hosts: tuple[str, ...] = setting(
+        "HOOKLINE_DENY_HOSTS", "", "host names that must not be called, such as your own; .example.com stands for all below it", hosts
+    )
 
 
 def refusal(ip: str, policy: UrlPolicy) -> str:
@@ -75,15 +83,33 @@ def check_url(text: str, policy: UrlPolicy) -> str:
         raise _no(f"it is longer than {MAX_LENGTH} characters")
     if _FORBIDDEN.search(text):
         raise _no("it holds spaces, control characters or characters that URLs do not have")
-    url = _parsed(text)
-    if url.scheme == "http" and not policy.allow_http:
+    found = _parsed(text)
+    if found.scheme == "http" and not policy.allow_http:
         raise _no("it must begin with https://")
-    local = _host(url, policy)
-    _port(url, policy, local=local)
-    return str(url)
+    local = _host(found.host, policy)
+    _port(found.port, policy, local=local)
+    stored = str(found)
+    if len(stored) > MAX_LENGTH:
+        raise _no(f"it is longer than {MAX_LENGTH} characters when it is written in ASCII")
+    return stored
 
 
-def _parsed(text: str) -> URL:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A URL taken apart: `host` is ASCII without brackets, `target` the encoded path and query."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{host}{port}{self.target}"
+
+
+def _parsed(text: str) -> _Parts:
     if not _SHAPE.match(text):
         raise _no("it must begin with https:// and a host")
     authority = re.split(r"[/?#]", text.split("//", 1)[1], maxsplit=1)[0]
@@ -100,24 +126,24 @@ def _parsed(text: str) -> URL:
         raise _no("it cannot be parsed") from error
     if not host or port is None or not 0 < port < 2**16:  # the range of ports
         raise _no("it has no valid host and port")
-    return URL.build(
-        scheme=url.scheme, host=_ascii_host(host), port=port, path=url.raw_path, query_string=url.raw_query_string, encoded=True
-    )
+    if authority.startswith("[") and ":" not in host:
+        raise _no("what stands in [ ] is no IPv6 address")
+    return _Parts(url.scheme, _ascii_host(host), port, url.raw_path_qs or "/")
 
 
 def _ascii_host(host: str) -> str:
-    """Return the host in lower-case ASCII (UTS 46, IDNA 2008), so that what is checked is what is called."""
+    """Return the host in lower-case ASCII (UTS 46, IDNA 2008) without a dot at its end, so that what is checked is what is called."""
     if ":" in host:
         return host
     try:
-        return host.lower() if host.isascii() else idna.encode(host, uts46=True, std3_rules=True).decode().lower()
+        found = host if host.isascii() else idna.encode(host, uts46=True, std3_rules=True).decode()
     except idna.IDNAError as error:
         raise _no("its host is not a valid name") from error
+    return found.lower().removesuffix(".")
 
 
-def _host(url: URL, policy: UrlPolicy) -> bool:
+def _host(host: str, policy: UrlPolicy) -> bool:
     """Refuse hosts that are no public name; return whether it is an address from the operator's allow list."""
-    host = url.host or ""
     address = _address(host)
     if address is not None:
         why = refusal(address, policy)
@@ -139,11 +165,11 @@ def _address(host: str) -> str | None:
 
 
 def _name(host: str, policy: UrlPolicy) -> None:
-    bare = host.rstrip(".")
-    labels = bare.split(".")
-    if bare in _NAMES or host in policy.deny_hosts or bare in policy.deny_hosts or bare.endswith(_SUFFIXES):
-        raise _no(f"{bare[:80]!r} is not a public host")
-    if len(bare) > _MAX_HOST or host.endswith("..") or not all(_LABEL.match(label) for label in labels):
+    labels = host.split(".")
+    denied = host in policy.deny_hosts or any(name.startswith(".") and host.endswith(name) for name in policy.deny_hosts)
+    if denied or host in _NAMES or host.endswith(_SUFFIXES):
+        raise _no(f"{host[:80]!r} is not a public host")
+    if len(host) > _MAX_HOST or not all(_LABEL.match(label) for label in labels):
         raise _no("its host is not a valid name")
     if len(labels) < 2 or labels[-1].isdigit() or not re.search("[a-z]", labels[-1]):  # noqa: PLR2004  # a name and a domain
         raise _no("its host must be a full name such as hooks.example.com")
@@ -151,10 +177,10 @@ def _name(host: str, policy: UrlPolicy) -> None:
         raise _no("its host is an address in disguise")
 
 
-def _port(url: URL, policy: UrlPolicy, *, local: bool) -> None:
+def _port(port: int, policy: UrlPolicy, *, local: bool) -> None:
     allowed = (*policy.allowed_ports, 80) if policy.allow_http else policy.allowed_ports
-    if not local and policy.allowed_ports and url.port not in allowed:
-        raise _no(f"port {url.port} is not allowed: use {' or '.join(str(port) for port in sorted(allowed))}")
+    if not local and policy.allowed_ports and port not in allowed:
+        raise _no(f"port {port} is not allowed: use {' or '.join(str(good) for good in sorted(allowed))}")
 
 
 def _no(reason: str) -> UrlNotAllowed:

@@ -218,7 +218,9 @@ GOOD = {
     "https://example.com/a/b/c?x=1&y=2": "https://example.com/a/b/c?x=1&y=2",
     "https://example.com?x=1": "https://example.com/?x=1",
     "https://example.com/a%20b": "https://example.com/a%20b",
-    "https://example.com/%2e%2e/x": "https://example.com/%2e%2e/x",
+    "https://example.com/%2e%2e/x": "https://example.com/x",
+    "https://example.com/a/../b": "https://example.com/b",
+    "https://example.com./x": "https://example.com/x",
     "https://example.com/?next=https://127.0.0.1/": "https://example.com/?next=https://127.0.0.1/",
     "https://example.com/@name": "https://example.com/@name",
     "https://example.com/a:b@c": "https://example.com/a:b@c",
@@ -289,9 +291,14 @@ def test_http_needs_the_operators_word() -> None:
 
 def test_ports_and_hosts_of_the_operator() -> None:
     """The operator chooses the ports, and names that must not be called."""
-    policy = load(UrlPolicy, {"HOOKLINE_ALLOWED_PORTS": "443,9443", "HOOKLINE_DENY_HOSTS": "shop.example.com"})
+    policy = load(UrlPolicy, {"HOOKLINE_ALLOWED_PORTS": "443,9443", "HOOKLINE_DENY_HOSTS": "Shop.example.com,.intern.example.com"})
     assert check_url("https://hooks.example.com:9443/", policy) == "https://hooks.example.com:9443/"
-    for url in ("https://hooks.example.com:8443/", "https://shop.example.com/", "https://SHOP.example.com./"):
+    for url in (
+        "https://hooks.example.com:8443/",
+        "https://shop.example.com/",
+        "https://SHOP.example.com./",
+        "https://a.b.intern.example.com/",
+    ):
         with pytest.raises(UrlNotAllowed):
             check_url(url, policy)
     assert check_url("https://hooks.example.com:1/", load(UrlPolicy, {"HOOKLINE_ALLOWED_PORTS": "any"})) == "https://hooks.example.com:1/"
