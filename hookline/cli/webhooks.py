@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import typer
 from hookline.cli.output import AsJson, say, show_fields, show_table
 from hookline.kernel.clock import SystemClock, from_us, rfc3339
 from hookline.kernel.config import environment, load
-from hookline.kernel.errors import HooklineError, InputError, NotFound
+from hookline.kernel.errors import InputError, NotFound
 from hookline.kernel.kafka import KafkaConfig
 
 if TYPE_CHECKING:
@@ -183,10 +182,12 @@ def send_test(
     as_json: AsJson = False,
 ) -> None:
     """Make one signed call and show what the receiver answered; status 1 if it failed."""
+    from hookline.dispatcher.trials import Trials
+
     with _reader() as stack:
         webhook = stack.known(webhook_id)
         event = _event(event_type or webhook.event_types[0], webhook.store_id, data)
-        attempt = _tried(stack, webhook, event, wait_s)
+        attempt = Trials(stack.kafka, stack.topics, stack.codec).send(webhook, event, wait_s)
     show_fields(_answer(attempt), as_json=as_json)
     if attempt.outcome != "delivered":
         raise typer.Exit(1)
@@ -332,45 +333,6 @@ def read_data(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError("The data must be a JSON object", field="data")
     return found
-
-
-def _tried(stack: _Stack, webhook: Webhook, event: Event, wait_s: float) -> Attempt:
-    """Send a test and return its attempt, which some dispatcher puts onto the attempts topic."""
-    from confluent_kafka import TopicPartition
-
-    from hookline.dispatcher.replays import Replays
-    from hookline.kernel import kafka
-
-    topic = stack.topics.attempts
-    consumer = kafka.plain_consumer(stack.kafka)
-    try:
-        partitions = range(kafka.partitions_of(consumer, topic))
-        places = [TopicPartition(topic, p, kafka.end_offset(consumer, topic, p)) for p in partitions]
-        consumer.assign(places)
-        delivery_id = Replays(stack.kafka, stack.topics, stack.codec).test(webhook, event)
-        deadline = time.monotonic() + wait_s
-        while time.monotonic() < deadline:
-            for message in kafka.fetch(consumer, 500, 0.2):
-                attempt = _attempt(stack.codec, message.value(), delivery_id)
-                if attempt is not None:
-                    return attempt
-    finally:
-        consumer.close()
-    remedy = f"Start one with `hookline dispatch` or `hookline up`; it will make the call then: hookline log --delivery {delivery_id}"
-    raise HooklineError(f"No dispatcher answered within {wait_s:g} s", remedy=remedy)
-
-
-def _attempt(codec: Codec, value: object, delivery_id: str) -> Attempt | None:
-    """Return the attempt of a delivery, None for any other record."""
-    from hookline.kernel.errors import WireError
-
-    if not isinstance(value, bytes) or delivery_id.encode() not in value:  # cheaper than decoding a busy topic
-        return None
-    try:
-        attempt = codec.decode_attempt(value)
-    except WireError:
-        return None
-    return attempt if attempt.delivery_id == delivery_id else None
 
 
 def _answer(attempt: Attempt) -> dict[str, Any]:

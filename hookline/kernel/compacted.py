@@ -25,13 +25,15 @@ class CompactedTopic:
     """Applies every record of a one-partition topic, in order, from the first, for as long as it runs.
 
     `apply(message)` is called from one thread; what it raises is logged and counted in `faults`, and the
-    record is skipped, so that one corrupt record keeps the last good value and stops nobody.
+    record is skipped, so that one corrupt record keeps the last good value and stops nobody. `newest` 0 reads from the
+    first record, another number no more than so many of the newest: for a topic that is a history and not a state.
     """
 
-    def __init__(self, config: kafka.KafkaConfig, topic: str, apply: Callable[[Message], None]) -> None:
+    def __init__(self, config: kafka.KafkaConfig, topic: str, apply: Callable[[Message], None], *, newest: int = 0) -> None:
         self._config = config
         self._topic = topic
         self._apply = apply
+        self._newest = newest
         self._applied = 0
         self._target = -1
         self._moved = threading.Condition()
@@ -57,7 +59,8 @@ class CompactedTopic:
         self._watermarks = kafka.plain_consumer(self._config)
         self._require_topic()
         self._target = kafka.end_offset(self._watermarks, self._topic)
-        self._consumer.assign([TopicPartition(self._topic, 0, 0)])
+        first = max(0, self._target - self._newest) if self._newest else 0
+        self._consumer.assign([TopicPartition(self._topic, 0, first)])
         self._thread = threading.Thread(target=self._run, name=f"follow {self._topic}", daemon=True)
         self._thread.start()
         if not self.wait_for(self._target, timeout_s):

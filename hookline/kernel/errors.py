@@ -10,7 +10,8 @@ HooklineError                 code, message, remedy; what a person sees
 │   ├── FilterError           `position` is the column of the fault, from 1
 │   ├── LimitExceeded
 │   ├── NotFound
-│   ├── Conflict              somebody else changed it, or it exists already
+│   ├── Conflict              it exists already, or its state forbids it
+│   │   └── Stale             somebody else changed it since it was read
 │   └── Unauthorized
 ├── BrokerError               Kafka said no or said nothing
 │   ├── BrokerUnavailable
@@ -22,6 +23,7 @@ HooklineError                 code, message, remedy; what a person sees
 ├── SchemaError               a schema cannot be registered or read
 │   ├── Incompatible
 │   └── RegistryUnavailable
+├── NoDispatcher              a test call was not made in time
 ├── WarehouseError            ClickHouse said no
 │   └── WarehouseUnavailable
 └── LocalError                the embedded stack cannot start (port in use, corrupt state folder)
@@ -114,6 +116,12 @@ class Conflict(InputError):
     code = "conflict"
 
 
+class Stale(Conflict):
+    """The thing was changed by somebody else since it was read: read it again and repeat the change."""
+
+    code = "stale"
+
+
 class Unauthorized(InputError):
     """The API key is missing, malformed, unknown, revoked, expired or of too small a scope."""
 
@@ -178,6 +186,12 @@ class RegistryUnavailable(SchemaError):
     """The schema registry did not answer: not the record's fault, try again."""
 
     code = "schema_registry_unavailable"
+
+
+class NoDispatcher(HooklineError):
+    """No dispatcher made a test call in time; one that starts later still makes it."""
+
+    code = "no_dispatcher"
 
 
 class WarehouseError(HooklineError):
