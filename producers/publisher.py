@@ -122,7 +122,9 @@ class Publisher:
         return publisher
 
     def start(self) -> None:
-        """Open the producer; does not wait for a broker."""
+        """Open the producer; does not wait for a broker. Starting twice is fine."""
+        if self._producer is not None and self._pid == os.getpid():
+            return
         self._pid = os.getpid()
         self._stopping.clear()
         self._producer = self._make(self._config, **self._settings.settings())
@@ -146,8 +148,7 @@ class Publisher:
             raise _undelivered(left, timeout_s)
 
     def __enter__(self) -> Self:
-        if self._producer is None:
-            self.start()
+        self.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

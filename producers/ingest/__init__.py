@@ -1,0 +1,1 @@
+"""`hookline ingest`: events over HTTP, answered once they are on Kafka."""

@@ -1,0 +1,68 @@
+"""HTTP answers: 202 with ids, results per item, problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from aiohttp import hdrs, web
+
+from hookline.producers.ingest import metrics
+from hookline.producers.ingest.acceptance import Verdict
+from hookline.producers.ingest.errors import BATCH_REFUSED, Problem
+
+_JSON: Final[Mapping[str, str]] = {hdrs.SERVER: "hookline", hdrs.CONTENT_TYPE: "application/json"}
+_PROBLEM: Final[Mapping[str, str]] = {
+    hdrs.SERVER: "hookline",
+    hdrs.CONTENT_TYPE: "application/problem+json",
+    hdrs.CACHE_CONTROL: "no-store",
+}
+_MORE: Final[Mapping[int, Mapping[str, str]]] = {401: {hdrs.WWW_AUTHENTICATE: "Bearer"}, 405: {hdrs.ALLOW: "POST"}}
+_STATUSES: Final = {int(status): metrics.REQUESTS.labels(str(int(status))) for status in HTTPStatus}
+
+
+def one(verdict: Verdict) -> web.Response:
+    """Return the answer to a single event."""
+    if isinstance(verdict, Problem):
+        return problem(verdict)
+    return _answer(202, b'{"id":"%b"}' % verdict.encode(), _JSON)  # an id holds nothing that JSON escapes
+
+
+def batch(verdicts: Sequence[Verdict]) -> web.Response:
+    """Return the answer to a batch: the status that all items share, 207 when they differ, and each item's result in order."""
+    for verdict in verdicts:
+        if isinstance(verdict, Problem):
+            metrics.REFUSED.labels(verdict.code).inc()
+    statuses = {verdict.status if isinstance(verdict, Problem) else 202 for verdict in verdicts}
+    results = [v.members() if isinstance(v, Problem) else {"status": 202, "id": v} for v in verdicts]
+    status = statuses.pop() if len(statuses) == 1 else 207
+    if status in {202, 207}:
+        return _answer(status, orjson.dumps({"results": results}), _JSON)
+    whole: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": BATCH_REFUSED,
+        "detail": "No event of the batch was taken: see results",
+        "results": results,
+    }
+    wait_s = max(v.retry_after_s for v in verdicts if isinstance(v, Problem))
+    return _answer(status, orjson.dumps(whole), _with_more(status, wait_s))
+
+
+def problem(found: Problem) -> web.Response:
+    """Return a problem as `application/problem+json`."""
+    metrics.REFUSED.labels(found.code).inc()
+    return _answer(found.status, orjson.dumps(found.body()), _with_more(found.status, found.retry_after_s))
+
+
+def _with_more(status: int, retry_after_s: int) -> dict[str, str]:
+    again: Mapping[str, str] = {hdrs.RETRY_AFTER: str(retry_after_s)} if retry_after_s else {}
+    return {**_PROBLEM, **_MORE.get(status, {}), **again}
+
+
+def _answer(status: int, body: bytes, headers: Mapping[str, str]) -> web.Response:
+    _STATUSES[status].inc()
+    return web.Response(status=status, body=body, headers=headers)

@@ -1,0 +1,211 @@
+"""One ingest process, wired by hand from its parts, started and drained in order."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from aiohttp import web
+from confluent_kafka import KafkaException
+
+from hookline.kernel import kafka
+from hookline.kernel.clock import SystemClock
+from hookline.kernel.compacted import assert_topic
+from hookline.kernel.config import load
+from hookline.kernel.errors import ConfigError, HooklineError, Undelivered
+from hookline.kernel.lifecycle import Stop
+from hookline.kernel.log import logger
+from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
+from hookline.producers.api_keys import ApiKeyConfig, ApiKeys
+from hookline.producers.async_publisher import AsyncPublisher
+from hookline.producers.ingest import metrics
+from hookline.producers.ingest.acceptance import Acceptance
+from hookline.producers.ingest.app import IngestApp
+from hookline.producers.ingest.body import Bodies
+from hookline.producers.ingest.config import IngestConfig
+from hookline.producers.ingest.door import Door
+from hookline.producers.ingest.gate import Gate
+from hookline.producers.ingest.reader import EventReader
+from hookline.producers.ingest.remembered import Remembered
+from hookline.producers.ingest.server import Server
+from hookline.producers.publisher import Publisher, PublisherConfig, bulk
+from hookline.schemas.catalogue import BY_SUBJECT
+from hookline.schemas.registry import SchemaRegistry, open_registry
+from hookline.schemas.topics import Topics
+from hookline.schemas.wire import Codec
+
+_log = logger("ingest")
+_TICK_S: Final = 0.1
+_HANGS_S: Final = 30.0
+_PROBE_S: Final = 1.0
+_FLUSH_S: Final = 5.0
+_OF_THE_HOST: Final = frozenset({errno.EADDRNOTAVAIL, errno.EINVAL})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that ingest reads from the environment."""
+
+    kafka: kafka.KafkaConfig
+    ingest: IngestConfig
+    publisher: PublisherConfig
+    api_keys: ApiKeyConfig
+    metrics: MetricsConfig
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Settings:
+        """Return the settings; raise `ConfigError`."""
+        return cls(
+            kafka=load(kafka.KafkaConfig, environ),
+            ingest=load(IngestConfig, environ),
+            publisher=load(PublisherConfig, environ),
+            api_keys=load(ApiKeyConfig, environ),
+            metrics=load(MetricsConfig, environ),
+        )
+
+
+class IngestProcess:
+    """The process: `run` starts the parts, waits for the stop, drains them."""
+
+    def __init__(self, settings: Settings, registry: SchemaRegistry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._clock = SystemClock()
+        self._health = Health()
+        self._metrics = MetricsServer(settings.metrics, self._health)
+        self._keys = ApiKeys(settings.kafka, Codec(registry), settings.api_keys, self._clock)
+        # An event is given up by librdkafka when its client is told so, and not delivered a minute later.
+        quick = replace(settings.publisher, delivery_timeout_s=settings.ingest.timeout_s)
+        self._quick = Publisher(settings.kafka, registry, quick)
+        self._bulk = Publisher(settings.kafka, registry, bulk(quick))
+        self._waits_for = "starting"
+        self._beat = time.monotonic()
+
+    async def run(self, stop: Stop) -> None:
+        """Serve until the stop, then drain; raise `HooklineError` when a part cannot start or can never work again."""
+        self._health.ready("start", lambda: self._waits_for)
+        self._metrics.start()
+        _log.info("metrics.listening", port=self._metrics.port)
+        try:
+            await asyncio.to_thread(self._start, stop)
+            if not stop.is_set():
+                await self._serve(stop)
+        finally:
+            for part in (self._keys, self._registry, self._metrics):
+                await asyncio.to_thread(part.stop)
+        _log.info("ingest.stopped")
+
+    def _start(self, stop: Stop) -> None:
+        """Wait for the broker, then read keys and schemas and check that all topics are there."""
+        kafka.wait_for_broker(self._settings.kafka, stop.is_set)
+        if stop.is_set():
+            return
+        self._registry.start()
+        for subject in BY_SUBJECT:
+            self._registry.id_of(subject)
+        self._keys.start()
+        client = kafka.plain_consumer(self._settings.kafka)
+        try:
+            for topic in Topics(self._settings.kafka.topic_prefix).all_events():
+                assert_topic(client, topic)
+        finally:
+            client.close()
+
+    async def _serve(self, stop: Stop) -> None:
+        quick, bulky = AsyncPublisher(self._quick), AsyncPublisher(self._bulk)
+        await quick.start()
+        await bulky.start()
+        gate = Gate(quick, bulky, self._settings.ingest, self._clock)
+        server = Server(self._app(gate).handle, idle_s=self._settings.ingest.idle_s)
+        runner = web.ServerRunner(server, shutdown_timeout=self._settings.ingest.drain_s)
+        await runner.setup()
+        ticking = asyncio.create_task(self._tick(gate, server))
+        try:
+            await self._listen(runner)
+            self._probe(gate)
+            await self._until_stop(stop)
+        finally:
+            self._waits_for = "stopping"
+            await runner.cleanup()  # listens no more, answers what is under way
+            ticking.cancel()
+            for publisher in (quick, bulky):
+                await _close(publisher)
+
+    def _app(self, gate: Gate) -> IngestApp:
+        config, most = self._settings.ingest, self._settings.publisher.max_event_bytes
+        remembered = Remembered(config.remembered, config.remembered_s, self._clock)
+        return IngestApp(
+            Door(self._keys, config.auth_failures, self._clock),
+            Bodies(config),
+            Acceptance(EventReader(config, self._clock), gate, remembered, most),
+            remembered,
+            max_batch=config.max_batch,
+            large=most,
+        )
+
+    async def _listen(self, runner: web.ServerRunner) -> None:
+        config = self._settings.ingest
+        site = web.TCPSite(runner, config.host, config.port, backlog=1_024, reuse_port=config.share_port or None)
+        try:
+            await site.start()
+        except OSError as error:
+            variable = "HOOKLINE_INGEST_HOST" if error.errno in _OF_THE_HOST else "HOOKLINE_INGEST_PORT"
+            message = f"{variable}: {config.host} port {config.port} cannot be opened: {os.strerror(error.errno or 0)}"
+            raise ConfigError(message, remedy="Stop what uses it, or set another one (port 0 takes a free one).") from error
+        self._waits_for = ""
+        _log.info("ingest.listening", host=config.host, port=runner.addresses[0][1])
+
+    def _probe(self, gate: Gate) -> None:
+        self._health.alive("loop", lambda: "the event loop hangs" if time.monotonic() - self._beat > _HANGS_S else "")
+        self._health.alive("producer", self._broken)
+        self._health.ready("api_keys", self._keys.complaint)
+        self._health.ready("gate", gate.complaint)
+        admin = kafka.admin(self._settings.kafka)
+
+        def broker() -> str:
+            try:
+                admin.list_topics(timeout=_PROBE_S)
+            except KafkaException:
+                return "Kafka does not answer"
+            return ""
+
+        self._health.ready("kafka", broker)
+
+    def _broken(self) -> str:
+        return self._quick.complaint() or self._bulk.complaint()
+
+    async def _until_stop(self, stop: Stop) -> None:
+        """Wait for the stop; end the process when the producer can never work again, so that its supervisor starts a new one."""
+        waiting = asyncio.create_task(stop.waited())
+        while not waiting.done():
+            await asyncio.wait({waiting}, timeout=1)
+            if broken := self._broken():
+                waiting.cancel()
+                raise HooklineError(f"Ingest cannot go on: {broken}", remedy="Start it again; nothing unconfirmed was acknowledged.")
+
+    async def _tick(self, gate: Gate, server: Server) -> None:
+        """Measure how late the loop runs, and refresh the gauges."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(_TICK_S)
+            self._beat = time.monotonic()
+            metrics.LOOP_STALL_S.observe(max(0.0, self._beat - before - _TICK_S))
+            metrics.IN_FLIGHT.set(gate.in_flight)
+            metrics.CONNECTIONS.set(len(server.connections))
+
+
+async def _close(publisher: AsyncPublisher) -> None:
+    try:
+        await publisher.close(_FLUSH_S)
+    except Undelivered as error:  # their clients were told
+        _log.warning("ingest.undelivered", error=error.message)
+
+
+async def serve(environ: Mapping[str, str], stop: Stop) -> None:
+    """Run one ingest process until the stop; raise `HooklineError`."""
+    await IngestProcess(Settings.read(environ), open_registry(environ)).run(stop)
