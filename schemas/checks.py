@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from datetime import UTC, date, datetime
 from typing import Any, Final, TypeAlias
 
@@ -18,6 +19,7 @@ Check: TypeAlias = Callable[[Any, str], Any]
 
 _RANGES: Final = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 _SHOWN: Final = 60
+_PRINTABLE: Final = 10**_SHOWN
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -38,8 +40,18 @@ def compile_check(schema: Any, named: dict[str, Check] | None = None) -> Check: 
 
 
 def _refuse(path: str, wanted: str, value: object) -> InputError:
-    shown = f"{type(value).__name__} {str(value)[:_SHOWN]!r}" if value is not None else "null"
-    return InputError(f"{path or 'the event'} must be {wanted}, not {shown}", field=path)
+    return InputError(f"{path or 'the event'} must be {wanted}, not {_shown(value)}", field=path)
+
+
+def _shown(value: object) -> str:
+    """Return a value as an error shows it: of any type and size, without what a message cannot hold."""
+    if value is None:
+        return "null"
+    kind = type(value).__name__
+    if isinstance(value, str | bool | float | datetime | date):
+        return f"{kind} {str(value)[:_SHOWN]!r}"
+    # Python refuses to print integers of thousands of digits; a list or object may be of any size.
+    return f"{kind} {value}" if isinstance(value, int) and abs(value) < _PRINTABLE else kind
 
 
 def _record(schema: Mapping[str, Any], named: dict[str, Check]) -> Check:
@@ -55,7 +67,7 @@ def _record(schema: Mapping[str, Any], named: dict[str, Check]) -> Check:
             if name in value:
                 found[name] = inner(value[name], dot + name)
             elif has_default:
-                found[name] = default
+                found[name] = copy(default)
             else:
                 raise InputError(f"{dot}{name} is missing", field=f"{dot}{name}")
         if len(value) > len(fields) or not names.issuperset(value):
@@ -72,10 +84,15 @@ def _record(schema: Mapping[str, Any], named: dict[str, Check]) -> Check:
 def _unknown(value: Mapping[Any, Any], names: set[str], dot: str) -> None:
     for name in value:
         if name not in names:
-            shown = str(name)[:_SHOWN]
+            shown = _name(name)
             raise InputError(
                 f"{dot}{shown} is not a field of this event", field=f"{dot}{shown}", remedy=f"Fields here: {', '.join(sorted(names))}."
             )
+
+
+def _name(key: object) -> str:
+    """Return a key as a path shows it: short, and nothing that cannot be written as UTF-8."""
+    return str(key)[:_SHOWN].encode("utf-8", "backslashreplace").decode() if isinstance(key, str) else _shown(key)
 
 
 def _enum(schema: Mapping[str, Any], named: dict[str, Check]) -> Check:
@@ -108,7 +125,7 @@ def _map(schema: Mapping[str, Any], named: dict[str, Check]) -> Check:
     def check(value: Any, path: str) -> dict[str, Any]:  # noqa: ANN401
         if not isinstance(value, dict):
             raise _refuse(path, "an object", value)
-        return {_string(key, f"{path} (a key)"): inner(item, f"{path}.{key}") for key, item in value.items()}
+        return {_string(key, f"{path} (a key)"): inner(item, f"{path}.{_name(key)}") for key, item in value.items()}
 
     return check
 
@@ -145,9 +162,15 @@ def _whole(kind: str) -> Check:
 
 
 def _number(value: Any, path: str) -> float:  # noqa: ANN401
-    if type(value) not in {int, float} or not math.isfinite(value):
+    if type(value) not in {int, float}:
         raise _refuse(path, "a finite number", value)
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise _refuse(path, "a finite number", value) from error
+    if not math.isfinite(number):
+        raise _refuse(path, "a finite number", value)
+    return number
 
 
 def _boolean(value: Any, path: str) -> bool:  # noqa: ANN401
@@ -170,7 +193,12 @@ def _timestamp(value: Any, path: str) -> datetime:  # noqa: ANN401
             raise _refuse(path, "a time such as 2026-03-14T09:26:53Z", value) from error
     if not isinstance(value, datetime):
         raise _refuse(path, "a time such as 2026-03-14T09:26:53Z", value)
-    if value.tzinfo is None:
+    return moment(value, path)
+
+
+def moment(value: datetime, path: str) -> datetime:
+    """Return an aware time in UTC; raise `InputError` for a naive one and for years outside 1970 to 9000."""
+    if value.utcoffset() is None:
         raise InputError(f"{path} has no time zone", field=path, remedy="Give the offset, such as 2026-03-14T09:26:53Z or +01:00.")
     if not _EARLIEST <= value < _LATEST:
         raise InputError(f"{path} must be between the years 1970 and 9000", field=path)

@@ -7,14 +7,14 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
 from hookline.kernel.clock import Clock
 from hookline.kernel.errors import InputError
 from hookline.schemas.catalogue import event_type
-from hookline.schemas.checks import Check, compile_check
+from hookline.schemas.checks import Check, compile_check, moment
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -76,10 +76,10 @@ def validate(event: Event) -> Event:
     """Return the event checked and normalised; raise `InputError` with the path of what is wrong."""
     check_id(event.id, "id")
     check_id(event.store_id, "store_id")
-    if not isinstance(event.occurred_at, datetime) or event.occurred_at.tzinfo is None:
-        raise InputError("occurred_at must be an aware datetime", field="occurred_at", remedy="Use datetime.now(UTC), not datetime.now().")
-    data = normalise(event.type, event.data)
-    return Event(id=event.id, type=event.type, store_id=event.store_id, occurred_at=event.occurred_at.astimezone(UTC), data=data)
+    if not isinstance(event.occurred_at, datetime):
+        raise InputError("occurred_at must be an aware datetime", field="occurred_at", remedy="Use datetime.now(UTC).")
+    at = moment(event.occurred_at, "occurred_at")
+    return Event(id=event.id, type=event.type, store_id=event.store_id, occurred_at=at, data=normalise(event.type, event.data))
 
 
 def example_event(name: str, store_id: str, *, clock: Clock, id: str | None = None) -> Event:  # noqa: A002  # the field's name

@@ -1,4 +1,4 @@
-"""Registering this build's schemas: compatible with the last version of each, or not at all."""
+"""Registering this build's schemas: able to read every registered version of each, or not at all."""
 
 from __future__ import annotations
 
@@ -24,13 +24,25 @@ class Registration:
 
 
 def problems(registry: SchemaRegistry) -> list[str]:
-    """Return what keeps this build's schemas from being registered."""
+    """Return what keeps this build's schemas from being registered.
+
+    A schema must read what every version wrote, not the last one alone: compacted topics and dead letters keep
+    records for as long as they live.
+    """
     found: list[str] = []
     for subject, schema in SCHEMAS.items():
         found += [f"{subject}: {problem}" for problem in lint(schema)]
-        versions = registry.versions(subject)
-        if versions:
-            found += [f"{subject}: {problem}" for problem in check(schema, versions[-1].schema)]
+        for version in registry.versions(subject):
+            found += [f"{subject}, version {version.version}: {problem}" for problem in check(schema, version.schema)]
+    return found
+
+
+def reader_first(registry: SchemaRegistry) -> list[str]:
+    """Return what processes of the last registered build could not read of this one: they must be upgraded before producers."""
+    found: list[str] = []
+    for subject, schema in SCHEMAS.items():
+        for version in registry.versions(subject)[-1:]:
+            found += [f"{subject}: {problem}" for problem in check(version.schema, schema)]
     return found
 
 

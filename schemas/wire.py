@@ -16,12 +16,14 @@ import fastavro
 from hookline.kernel.errors import SchemaError, WireError
 from hookline.schemas.catalogue import BY_SUBJECT, PARSED, SCHEMAS, canonical, event_type, parsed
 from hookline.schemas.events import Event
+from hookline.schemas.lint import hazards
 from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger
 from hookline.schemas.registry import SchemaRegistry
 
 _MAGIC: Final = 0
 _FRAME: Final = struct.Struct(">bI")
 _ATTEMPT: Final = "hookline.Attempt"
+_SHOWN: Final = 200
 # What fastavro raises on hostile bytes: short reads, bad indexes, bad text, bad logical values, failed resolution.
 _HOSTILE: Final = (
     EOFError,
@@ -32,7 +34,7 @@ _HOSTILE: Final = (
     OverflowError,
     MemoryError,
     StopIteration,
-    fastavro.schema.SchemaParseException,
+    struct.error,
     fastavro.read.SchemaResolutionError,
 )
 
@@ -58,13 +60,8 @@ class Codec:
         subject, datum = self.decode_record(value)
         kind = BY_SUBJECT.get(subject)
         if kind is None:
-            raise WireError(f"The record is a {subject}, which is no event type")
+            raise WireError(f"The record is a {subject[:_SHOWN]}, which is no event type")
         return Event(id=datum["id"], type=kind.name, store_id=datum["store_id"], occurred_at=datum["occurred_at"], data=datum["data"])
-
-    def type_of(self, value: bytes) -> str | None:
-        """Return the event type by the frame alone, None when it is no event's."""
-        kind = BY_SUBJECT.get(self._registry.subject_of(_schema_id(value)))
-        return kind.name if kind is not None else None
 
     # ---- attempts ----
 
@@ -105,20 +102,29 @@ class Codec:
         try:
             datum = fastavro.schemaless_reader(body, writer, reader)
         except _HOSTILE as error:
-            raise WireError(f"The record is no {subject}: {type(error).__name__}: {error}") from error
+            raise WireError(f"The record is no {subject}: {type(error).__name__}: {str(error)[:_SHOWN]}") from error
         if body.tell() != len(value):
             raise WireError(f"The record has {len(value) - body.tell()} bytes behind its {subject}")
         return subject, cast("dict[str, Any]", datum)
 
+    def layout(self, value: bytes) -> tuple[str, Any] | None:
+        """Return subject and schema of a record that this build's schema wrote, None when it must be resolved; raise as `decode` does."""
+        subject, schema, reader = self._plan(_schema_id(value))
+        return (subject, schema) if reader is None else None
+
     def _plan(self, number: int) -> tuple[str, Any, Any]:
-        """Return (subject, writer's schema, this build's schema or None where they are the same) of a schema id."""
+        """Return (subject, writer's schema, this build's schema or None where they are the same) of a schema id.
+
+        A registry may be shared: what is not ours, or could stall the decoder, is refused before a byte of it is read.
+        """
         plan = self._plans.get(number)
         if plan is None:
-            subject = self._registry.subject_of(number)
-            writer, reader = self._registry.schema_of(number), SCHEMAS.get(subject)
-            same = reader is None or canonical(reader) == canonical(writer)
-            build = parsed(reader if same and reader is not None else writer)
-            plan = self._plans[number] = (subject, build, None if same else parsed(reader or writer))
+            subject, writer = self._registry.subject_of(number), self._registry.schema_of(number)
+            reader = SCHEMAS.get(subject)
+            if reader is None:
+                raise WireError(f"The record is a {subject[:_SHOWN]}, which this build does not know")
+            same = canonical(reader) == canonical(writer)
+            plan = self._plans[number] = (subject, PARSED[subject], None) if same else (subject, _checked(writer), PARSED[subject])
         return plan
 
     def _frame(self, subject: str) -> bytes:
@@ -128,6 +134,17 @@ class Codec:
                 raise SchemaError(f"There is no schema {subject} in this build")
             frame = self._frames[subject] = _FRAME.pack(_MAGIC, self._registry.id_of(subject))
         return frame
+
+
+def _checked(writer: dict[str, Any]) -> Any:  # noqa: ANN401  # fastavro's own form of a schema
+    """Return the parsed schema of another build; raise `WireError` when it is unsafe to read with."""
+    unsafe = hazards(writer)
+    if unsafe:
+        raise WireError(f"The record's schema is not safe to read: {unsafe[0][:_SHOWN]}")
+    try:
+        return parsed(writer)
+    except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType, KeyError, TypeError, ValueError) as error:
+        raise WireError(f"The record's schema cannot be parsed: {str(error)[:_SHOWN]}") from error
 
 
 def _schema_id(value: bytes) -> int:
