@@ -11,6 +11,7 @@ from hookline.analytics.config import QueryConfig, SinkConfig
 from hookline.analytics.gateway import Gateway
 from hookline.analytics.sink import Sink
 from hookline.analytics.warehouse import Warehouse
+from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.errors import BrokerError, HooklineError, SchemaError, WarehouseError
 from hookline.kernel.kafka import KafkaConfig
@@ -27,21 +28,29 @@ T = TypeVar("T")
 
 
 class SinkProcess:
-    """Opens ClickHouse, serves the named queries and the metrics, and runs the sink in the calling thread."""
+    """Opens ClickHouse, serves the named queries and the metrics, and runs the sink in the calling thread.
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    As a part of another process, which must hold the sink because chDB takes one process per folder, it is given that process's
+    `health` and leaves the metrics port to it; `opened` is called with the client once its tables are in shape.
+    """
+
+    def __init__(
+        self, environ: Mapping[str, str], *, health: Health | None = None, opened: Callable[[Warehouse], None] | None = None
+    ) -> None:
         self._environ = environ
+        self._opened = opened
         self._kafka = load(KafkaConfig, environ)
         self._settings = load(SinkConfig, environ)
-        self._health = Health()
-        self._metrics = MetricsServer(load(MetricsConfig, environ), self._health)
+        self._health = health or Health()
+        self._metrics = MetricsServer(load(MetricsConfig, environ), self._health) if health is None else None
         self._waits_for = "starting"
 
     def run(self, stop: Stop) -> None:
         """Run until `stop`; raise `ConfigError` or `LocalError` at once for what waiting cannot mend."""
         self._health.ready("start", lambda: self._waits_for)
-        self._metrics.start()
-        _log.info("metrics.listening", port=self._metrics.port)
+        if self._metrics is not None:
+            self._metrics.start()
+            _log.info("metrics.listening", port=self._metrics.port)
         client: Warehouse | None = None
         gateway: Gateway | None = None
         registry: SchemaRegistry | None = None
@@ -49,9 +58,11 @@ class SinkProcess:
             client = self._once(stop, lambda: open_client(self._environ))
             if client is None or self._once(stop, lambda: self._shape(client)) is None:
                 return
+            if self._opened is not None:
+                self._opened(client)
             gateway = self._serve(client)
             registry = self._once(stop, self._registry)
-            if registry is not None:
+            if registry is not None and self._once(stop, self._topics):
                 self._sink(client, registry, stop)
         finally:
             for part in (gateway, registry):
@@ -59,7 +70,8 @@ class SinkProcess:
                     part.stop()
             if client is not None:
                 client.close()
-            self._metrics.stop()
+            if self._metrics is not None:
+                self._metrics.stop()
 
     def _sink(self, client: Warehouse, registry: SchemaRegistry, stop: Stop) -> None:
         sink = Sink(self._kafka, Topics(self._kafka.topic_prefix), Codec(registry), client, self._settings)
@@ -77,6 +89,14 @@ class SinkProcess:
             _log.info("clickhouse.migrated", applied=[migration.name for migration in done])
         elif missing := migrate.pending(client):
             raise WarehouseError(missing)
+        return True
+
+    def _topics(self) -> bool:
+        """Require the topics: a consumer of a missing one would wait without a word."""
+        topics, client = Topics(self._kafka.topic_prefix), kafka.admin(self._kafka)
+        for topic in (topics.attempts, topics.attempts_rejected):
+            if not kafka.partitions_of(client, topic):
+                raise BrokerError(f"Topic {topic} does not exist", remedy="Create the topics with `hookline topics create`.")
         return True
 
     def _registry(self) -> SchemaRegistry:

@@ -14,7 +14,7 @@ from hookline.kernel.errors import HooklineError
 from hookline.kernel.log import configure
 
 GROUPS: Final = ("schemas", "topics", "config", "api_keys", "events", "webhooks", "deliveries", "dead_letters", "log", "migrate")
-COMMANDS: Final = ("up", "ingest", "dispatch", "sink", "demo_store", "demo", "stats")
+COMMANDS: Final = ("up", "ingest", "dispatch", "sink", "console", "demo_store", "demo", "stats")
 
 
 def build(only: str = "") -> typer.Typer:

@@ -1,0 +1,82 @@
+"""What the models of all resources are made of: strict, closed, and described for the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from hookline.kernel.clock import from_us, rfc3339
+from hookline.schemas.catalogue import EVENT_TYPES
+
+ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,64}$"
+VISIBLE: Final = r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]*$"
+MOST: Final = 1_000
+USUAL: Final = 50
+_DIGITS: Final = 4
+
+
+class Model(BaseModel):
+    """A body or an answer: unknown fields are refused, types are not bent."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Item = TypeVar("Item", bound=Model)
+
+
+class Page(Model, Generic[Item]):
+    """One page of a list, in an order that new things do not disturb."""
+
+    data: list[Item]
+    next_cursor: str | None = Field(description="give it as `cursor` for the next page; null on the last one")
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """Return `WebhookPage` for `Page[Webhook]`."""
+        return f"{params[0].__name__}Page"
+
+
+def _whole(text: object) -> object:
+    """Take plain digits only: Python would take `+5`, ` 5` and `1_0` as well."""
+    if isinstance(text, str):
+        if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+            raise ValueError(f"must be a whole number from 1 to {MOST}")
+        return int(text)
+    return text
+
+
+StoreId = Annotated[str, Field(pattern=ID_PATTERN, description="a store's id", examples=["demo"])]
+Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MOST, description="most items of the page")]
+Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T14:02:00.123456Z"]})]
+"""A time in answers, in UTC with microseconds."""
+EventTypeName = Annotated[
+    str,
+    Field(max_length=64),
+    WithJsonSchema({"type": "string", "enum": list(EVENT_TYPES), "description": "an event type of the catalogue"}),
+]
+"""The catalogue refuses unknown names itself, with the closest known ones."""
+
+
+class Query(Model):
+    """What every route takes in its query string."""
+
+    store: StoreId | None = Field(None, description="the store to act for; only an operator needs it, a key has its own")
+
+
+class PageQuery(Query):
+    """What every list takes."""
+
+    limit: Limit = USUAL
+    cursor: Annotated[str, Field(max_length=2_048)] | None = Field(None, description="`next_cursor` of the page before, same filters")
+
+
+def time_of(us: int) -> str | None:
+    """Return a time of microseconds since the epoch as text, None for 0."""
+    return rfc3339(from_us(us)) if us else None
+
+
+def names_of(model: type[BaseModel]) -> Sequence[str]:
+    """Return the names of a model's fields, as callers write them."""
+    return sorted(field.alias or name for name, field in model.model_fields.items())
