@@ -11,7 +11,7 @@ from hookline.dispatcher.delivery import Delivery
 from hookline.dispatcher.signing import Signer
 from hookline.kernel.clock import Clock
 from hookline.webhooks.model import Webhook
-from hookline.webhooks.secrets import Vault, signing_keys
+from hookline.webhooks.secrets import Vault, open_headers, signing_keys
 
 USER_AGENT: Final = f"Hookline/{__version__}"
 _FIXED: Final = (("content-type", "application/json"), ("user-agent", USER_AGENT))
@@ -23,6 +23,7 @@ class _Cached:
     webhook: Webhook
     until_us: int
     signer: Signer
+    own: tuple[tuple[str, str], ...]
 
 
 class Signatures:
@@ -37,7 +38,8 @@ class Signatures:
         """Return all headers of this attempt, signed with a fresh timestamp; raise `HooklineError` when no key opens the secret."""
         timestamp = int(time.time())
         waiting = delivery.waiting
-        signature = self._signer(webhook).headers(waiting.delivery_id, timestamp, delivery.body)
+        parts = self._parts(webhook)
+        signature = parts.signer.headers(waiting.delivery_id, timestamp, delivery.body)
         trace = (("traceparent", waiting.traceparent),) if waiting.traceparent else ()
         return (
             *_FIXED,
@@ -47,26 +49,27 @@ class Signatures:
             ("hookline-attempt", str(waiting.attempt + 1)),
             ("hookline-webhook", webhook.id),
             *trace,
-            *webhook.headers,
+            *parts.own,
         )
 
     def forget(self, webhook_id: str) -> None:
         """Drop what is cached of a webhook that changed."""
         self._cache.pop(webhook_id, None)
 
-    def _signer(self, webhook: Webhook) -> Signer:
+    def _parts(self, webhook: Webhook) -> _Cached:
         now_us = time.time_ns() // 1_000
         cached = self._cache.get(webhook.id)
         if cached is not None and cached.webhook is webhook and now_us < cached.until_us:
-            return cached.signer
+            return cached
         signer = Signer(signing_keys(webhook, self._vault, self._clock.now()))
         ends = [s.expires_at_us for s in webhook.secrets if s.expires_at_us > now_us]
-        self._cache[webhook.id] = _Cached(webhook, min(ends, default=2**63), signer)
-        return signer
+        made = _Cached(webhook, min(ends, default=2**63), signer, open_headers(webhook, self._vault))
+        self._cache[webhook.id] = made
+        return made
 
 
 def shown(headers: tuple[tuple[str, str], ...], webhook: Webhook) -> str:
     """Return request headers as text for the log: no signature, and no value that the store chose (it may be a password)."""
-    own = {name for name, _ in webhook.headers}
+    own = {header.name for header in webhook.headers}
     lines = (f"{name}: {_MASK if name in own else value}" for name, value in headers if name != "webhook-signature")
     return "\n".join(lines)

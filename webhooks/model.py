@@ -28,6 +28,14 @@ class SealedSecret:
     expires_at_us: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SealedHeader:
+    """A header the store wants on every call; its value, which may be a password, is encrypted."""
+
+    name: str
+    blob: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
     """The whole state of a webhook; immutable, so that any thread may hold one."""
@@ -42,7 +50,7 @@ class Webhook:
     state_reason: str
     state_since_us: int
     secrets: tuple[SealedSecret, ...]
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[SealedHeader, ...]
     timeout_s: float
     schedule: str
     created_at_us: int
@@ -53,10 +61,7 @@ class Webhook:
     def to_datum(self) -> dict[str, Any]:
         """Return the Avro datum."""
         found = asdict(self)
-        found["headers"] = [{"name": name, "value": value} for name, value in self.headers]
-        found["event_types"] = list(self.event_types)
-        found["secrets"] = list(found["secrets"])
-        return found
+        return found | {name: list(found[name]) for name in ("event_types", "secrets", "headers")}
 
     @classmethod
     def from_datum(cls, datum: Mapping[str, Any]) -> Self:
@@ -66,6 +71,6 @@ class Webhook:
         found["event_types"] = tuple(sys.intern(name) for name in found["event_types"])
         found["state"] = State(found["state"])
         found["secrets"] = tuple(SealedSecret(**secret) for secret in found["secrets"])
-        found["headers"] = tuple((header["name"], header["value"]) for header in found["headers"])
+        found["headers"] = tuple(SealedHeader(**header) for header in found["headers"])
         found["schedule"] = sys.intern(found["schedule"])
         return cls(**found)

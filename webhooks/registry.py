@@ -15,13 +15,15 @@ from hookline.schemas.wire import Codec
 from hookline.webhooks.model import SUBJECT, Webhook
 
 _NONE: Final[tuple[Webhook, ...]] = ()
+_COUNTED: Final = 1_000
 
 
 class WebhookRegistry:
     """Readers on any thread see whole webhooks: every entry is replaced, never changed, by the one following thread.
 
     A record counts only when its version is greater than the known one, so that of two writers who started from the
-    same version the first in the log wins, for every reader alike. A corrupt record keeps the last good value.
+    same version the first in the log wins, for every reader alike. A deleted webhook stays deleted: ids are never given
+    twice. A corrupt record keeps the last good value.
     """
 
     def __init__(self, config: KafkaConfig, topics: Topics, codec: Codec) -> None:
@@ -29,6 +31,8 @@ class WebhookRegistry:
         self._by_id: dict[str, Webhook] = {}
         self._by_type: dict[tuple[str, str], tuple[Webhook, ...]] = {}
         self._by_store: dict[str, tuple[str, ...]] = {}
+        self._buried: set[str] = set()
+        self._counted: dict[str, None] = {}
         self._callbacks: list[Callable[[str], None]] = []
         self._topic = CompactedTopic(config, topics.webhooks, self._apply)
 
@@ -72,12 +76,16 @@ class WebhookRegistry:
         return list(self._by_id.values())
 
     def catch_up(self, timeout_s: float) -> bool:
-        """Apply all that was acknowledged before this call; one round trip; from one thread at a time. False: too slow."""
+        """Apply all that was acknowledged before this call; one round trip. False: too slow."""
         return self._topic.catch_up(timeout_s)
 
     def wait_for(self, offset: int, timeout_s: float) -> bool:
         """Wait until all records below an offset are applied."""
         return self._topic.wait_for(offset, timeout_s)
+
+    def counted(self, write_id: str) -> bool:
+        """Tell whether a write, one of the last thousand, became the state of its webhook."""
+        return write_id in self._counted
 
     def on_change(self, callback: Callable[[str], None]) -> None:
         """Have `callback(webhook id)` called, on the following thread, after each change."""
@@ -90,15 +98,22 @@ class WebhookRegistry:
         value = message.value()
         before = self._by_id.get(webhook_id)
         after = self._decoded(webhook_id, value) if value is not None else None
-        if after is not None and before is not None and after.version <= before.version:
+        if after is not None and (webhook_id in self._buried or (before is not None and after.version <= before.version)):
             return
         if after is None:
             self._by_id.pop(webhook_id, None)
+            self._buried.add(webhook_id)
         else:
             self._by_id[webhook_id] = after
+            self._count(after.write_id)
         self._reindex(before, after)
         for callback in self._callbacks:
             callback(webhook_id)
+
+    def _count(self, write_id: str) -> None:
+        self._counted[write_id] = None
+        if len(self._counted) > _COUNTED:
+            del self._counted[next(iter(self._counted))]
 
     def _decoded(self, webhook_id: str, value: bytes | str) -> Webhook:
         subject, datum = self._codec.decode_record(value if isinstance(value, bytes) else value.encode())
@@ -125,7 +140,10 @@ class WebhookRegistry:
             self._by_store[after.store_id] = (*self._by_store.get(after.store_id, ()), after.id)
         if before is not None and after is None:
             left = tuple(i for i in self._by_store.get(before.store_id, ()) if i != before.id)
-            self._by_store[before.store_id] = left
+            if left:
+                self._by_store[before.store_id] = left
+            else:
+                self._by_store.pop(before.store_id, None)
 
 
 def _text(key: bytes | str | None) -> str:

@@ -1,11 +1,13 @@
-"""Signing secrets: made here, shown once, kept encrypted, opened only to sign."""
+"""Signing secrets and the values of headers: kept encrypted, opened only to call; secrets are made here and shown once."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Self
 
@@ -15,12 +17,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hookline.kernel.clock import to_us
 from hookline.kernel.config import setting, words
 from hookline.kernel.errors import ConfigError, InputError
-from hookline.webhooks.model import Webhook
+from hookline.webhooks.model import SealedHeader, SealedSecret, Webhook
 
 PREFIX: Final = "whsec_"
 _LEAST, _MOST, _MADE = 24, 64, 32
 _NONCE: Final = 12
 _KEY: Final = 32
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9]{1,32}\Z")
+_BACK: Final = "Put it back into HOOKLINE_SECRET_KEYS, behind the newer ones."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,8 @@ def master_keys(text: str) -> tuple[MasterKey, ...]:
             key = base64.b64decode(encoded, validate=True)
         except binascii.Error as error:
             raise ValueError("a key is not base64") from error
-        if not name.isalnum() or len(key) != _KEY:
-            raise ValueError("each key is id:base64, the id of letters and digits, the key of 32 bytes")
+        if not _KEY_ID.match(name) or len(key) != _KEY:
+            raise ValueError("each key is id:base64, the id of 1 to 32 letters and digits, the key of 32 bytes")
         found.append(MasterKey(name, key))
     if not found or len({key.id for key in found}) != len(found):
         raise ValueError("give at least one key, each id once")
@@ -85,18 +89,25 @@ class Vault:
         return bytes([len(name)]) + name + nonce + self._ciphers[self._first].encrypt(nonce, plain, aad)
 
     def open(self, blob: bytes, aad: bytes) -> bytes:
-        """Return the secret; raise `ConfigError` naming the key that is missing or wrong."""
-        length = blob[0] if blob else 0
-        name = blob[1 : 1 + length].decode("ascii", "replace")
+        """Return what was sealed; raise `ConfigError` naming the key that is missing or wrong."""
+        name, rest = _key_id(blob)
         cipher = self._ciphers.get(name)
-        remedy = "Put it back into HOOKLINE_SECRET_KEYS, behind the newer ones."
         if cipher is None:
-            raise ConfigError(f"The key {name!r} that encrypted a webhook's secret is not configured", remedy=remedy)
-        nonce, text = blob[1 + length : 1 + length + _NONCE], blob[1 + length + _NONCE :]
+            raise ConfigError(f"The key {name!r} that encrypted a webhook's secret is not configured", remedy=_BACK)
         try:
-            return cipher.decrypt(nonce, text, aad)
+            return cipher.decrypt(rest[:_NONCE], rest[_NONCE:], aad)
         except (InvalidTag, ValueError) as error:
-            raise ConfigError(f"A webhook's secret does not open with the key {name!r}", remedy=remedy) from error
+            raise ConfigError(f"A webhook's secret does not open with the key {name!r}", remedy=_BACK) from error
+
+    def is_current(self, blob: bytes) -> bool:
+        """Tell whether a blob is sealed with the first key, so that the others could go."""
+        return _key_id(blob)[0] == self._first
+
+
+def _key_id(blob: bytes) -> tuple[str, bytes]:
+    """Return the id of the key that sealed a blob, and what is behind it."""
+    length = blob[0] if blob else 0
+    return blob[1 : 1 + length].decode("ascii", "replace"), blob[1 + length :]
 
 
 def aad_of(store_id: str, webhook_id: str, created_at_us: int) -> bytes:
@@ -104,16 +115,51 @@ def aad_of(store_id: str, webhook_id: str, created_at_us: int) -> bytes:
     return f"{store_id}|{webhook_id}|secret|{created_at_us}".encode()
 
 
+def seal_secret(key: bytes, vault: Vault, store_id: str, webhook_id: str, now_us: int) -> SealedSecret:
+    """Return the key bytes of a secret, encrypted, as the current one from now on."""
+    return SealedSecret(vault.seal(key, aad_of(store_id, webhook_id, now_us)), now_us)
+
+
+def resealed(webhook: Webhook, vault: Vault) -> Webhook:
+    """Return the webhook with its secrets and headers encrypted anew, with the first key."""
+
+    def again(secret: SealedSecret) -> SealedSecret:
+        aad = aad_of(webhook.store_id, webhook.id, secret.created_at_us)
+        return replace(secret, blob=vault.seal(vault.open(secret.blob, aad), aad))
+
+    headers = seal_headers(open_headers(webhook, vault), vault, webhook.store_id, webhook.id)
+    return replace(webhook, secrets=tuple(map(again, webhook.secrets)), headers=headers)
+
+
+def seal_headers(pairs: Iterable[tuple[str, str]], vault: Vault, store_id: str, webhook_id: str) -> tuple[SealedHeader, ...]:
+    """Return headers with their values encrypted."""
+    return tuple(SealedHeader(name, vault.seal(value.encode(), _header_aad(store_id, webhook_id, name))) for name, value in pairs)
+
+
+def open_headers(webhook: Webhook, vault: Vault) -> tuple[tuple[str, str], ...]:
+    """Return a webhook's headers as they go out; raise `ConfigError` as `Vault.open` does."""
+    return tuple((h.name, vault.open(h.blob, _header_aad(webhook.store_id, webhook.id, h.name)).decode()) for h in webhook.headers)
+
+
+def _header_aad(store_id: str, webhook_id: str, name: str) -> bytes:
+    return f"{store_id}|{webhook_id}|header|{name}".encode()
+
+
 def new_secret() -> str:
     """Return a fresh secret, `whsec_` and the base64 of 32 random bytes."""
-    return PREFIX + base64.b64encode(os.urandom(_MADE)).decode()
+    return show_secret(os.urandom(_MADE))
 
 
-def parse_secret(text: str) -> bytes:
-    """Return the key bytes of a secret; raise `InputError` unless it is base64 of 24 to 64 bytes."""
+def show_secret(key: bytes) -> str:
+    """Return key bytes as the secret that receivers are given."""
+    return PREFIX + base64.b64encode(key).decode()
+
+
+def parse_secret(text: object) -> bytes:
+    """Return the key bytes of a secret, with or without its prefix; raise `InputError` unless it is base64 of 24 to 64 bytes."""
     try:
-        key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
-    except (binascii.Error, ValueError):
+        key = base64.b64decode(text.removeprefix(PREFIX), validate=True) if isinstance(text, str) else b""
+    except ValueError:  # binascii.Error is one
         key = b""
     if not _LEAST <= len(key) <= _MOST:
         remedy = "Leave it out: a good one is made for you."

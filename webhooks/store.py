@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from confluent_kafka import Producer
-
 from hookline.kernel import kafka
 from hookline.kernel.clock import Clock, to_us
-from hookline.kernel.errors import BrokerUnavailable, Conflict, InputError, LimitExceeded, NotFound, Stale
-from hookline.schemas.catalogue import event_type
+from hookline.kernel.errors import Conflict, InputError, LimitExceeded, NotFound
 from hookline.schemas.events import check_id, new_id
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
-from hookline.webhooks.filters import compile_filter
+from hookline.webhooks import fields
 from hookline.webhooks.headers import check_headers
-from hookline.webhooks.model import SUBJECT, SealedSecret, State, Webhook
+from hookline.webhooks.log import WebhookLog, conflict
+from hookline.webhooks.model import SealedSecret, State, Webhook
 from hookline.webhooks.registry import WebhookRegistry
-from hookline.webhooks.secrets import Vault, aad_of, new_secret, parse_secret
+from hookline.webhooks.secrets import Vault, new_secret, parse_secret, resealed, seal_headers, seal_secret, show_secret
 from hookline.webhooks.urls import UrlPolicy, check_url
 
 MOST_PER_TYPE: Final = 10
-OVERLAP_US: Final = 24 * 3_600 * 1_000_000
-_MAX_NAME: Final = 128
-_TIMEOUTS_S: Final = (5.0, 30.0)
-_SCHEDULES: Final = ("default", "long")
-_READ_BACK_S: Final = 10.0
+MOST_PER_STORE: Final = 1_000
+MOST_SECRETS: Final = 5
+OVERLAP_S: Final = 24 * 3_600
 _CHANGEABLE: Final = frozenset({"name", "url", "event_types", "filter", "headers", "timeout_s", "schedule"})
+_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +48,9 @@ class Webhooks:
     """Creates, changes and deletes webhooks; each call returns when this process's registry shows the change.
 
     Use from one thread at a time. Other writers may be at work: of two changes to the same version the first in the
-    log wins everywhere, the other raises `Conflict`. Limits are checked before writing, and once more after reading
-    back, when a webhook created at the same moment by another writer is known too: the later one is taken back.
+    log wins everywhere; the other is made again on top of it, or raises `Conflict` where a version was expected.
+    Limits are checked before writing, and once more after reading back, when a webhook created at the same moment by
+    another writer is known too: the later one is taken back.
     """
 
     def __init__(  # the parts, wired once
@@ -66,48 +63,44 @@ class Webhooks:
         policy: UrlPolicy,
         clock: Clock,
     ) -> None:
-        self._config = config
-        self._topic = topics.webhooks
         self._registry = registry
         self._vault = vault
-        self._codec = codec
         self._policy = policy
         self._clock = clock
-        self._client: Producer | None = None
+        self._log = WebhookLog(config, topics.webhooks, registry, codec)
 
     def create(self, new: NewWebhook) -> tuple[Webhook, str]:
         """Create an enabled webhook; return it and its secret, which is shown this once; raise `InputError`."""
-        secret = new.secret or new_secret()
-        now = self._now()
-        webhook_id = new_id("wh")
+        key = parse_secret(new.secret or new_secret())
+        now, webhook_id, store_id = self._now(), new_id("wh"), check_id(new.store_id, "store_id")
         webhook = Webhook(
             id=webhook_id,
-            store_id=check_id(new.store_id, "store_id"),
-            name=_name(new.name),
+            store_id=store_id,
+            name=fields.name(new.name),
             url=check_url(new.url, self._policy),
-            event_types=_types(new.event_types),
-            filter=_filter(new.filter),
+            event_types=fields.event_types(new.event_types),
+            filter=fields.filter_text(new.filter),
             state=State.ENABLED,
             state_reason="",
             state_since_us=now,
-            secrets=(self._sealed(new.store_id, webhook_id, secret, now),),
-            headers=check_headers(new.headers),
-            timeout_s=_timeout(new.timeout_s),
-            schedule=_schedule(new.schedule),
+            secrets=(seal_secret(key, self._vault, store_id, webhook_id, now),),
+            headers=seal_headers(check_headers(new.headers), self._vault, store_id, webhook_id),
+            timeout_s=fields.timeout_s(new.timeout_s),
+            schedule=fields.schedule(new.schedule),
             created_at_us=now,
             updated_at_us=now,
             version=1,
-            write_id=os.urandom(8).hex(),
+            write_id=_write_id(),
         )
-        self._catch_up()
+        self._log.catch_up()
         self._check_limits(webhook, self._others(webhook))
-        self._write(webhook)
+        self._log.write(webhook)
         self._recheck_limits(webhook)
-        return webhook, secret
+        return webhook, show_secret(key)
 
     def get(self, webhook_id: str) -> Webhook:
         """Return a webhook as it is now; raise `NotFound`."""
-        self._catch_up()
+        self._log.catch_up()
         return self._known(webhook_id)
 
     def update(self, webhook_id: str, changes: Mapping[str, Any], expected_version: int | None = None) -> Webhook:
@@ -120,7 +113,7 @@ class Webhooks:
             raise InputError(
                 f"{min(unknown)} cannot be changed", field=min(unknown), remedy=f"These can: {', '.join(sorted(_CHANGEABLE))}."
             )
-        return self._change(webhook_id, lambda old: replace(old, **self._checked(changes)), expected_version)
+        return self._change(webhook_id, lambda old: replace(old, **self._checked(changes, old)), expected_version)
 
     def pause(self, webhook_id: str) -> Webhook:
         """Hold its deliveries until it is resumed; raise `Conflict` when it is disabled."""
@@ -136,37 +129,63 @@ class Webhooks:
 
     def disable(self, webhook_id: str, reason: str) -> Webhook:
         """Take no events until it is enabled; `reason` is shown to the store."""
-        return self._to(webhook_id, State.DISABLED, reason)
+        return self._to(webhook_id, State.DISABLED, fields.reason(reason))
 
-    def rotate_secret(self, webhook_id: str, secret: str = "") -> str:
-        """Replace the secret; the old one signs too for 24 h. Return the new one, shown this once."""
-        plain = secret or new_secret()
+    def rotate_secret(self, webhook_id: str, secret: str = "", overlap_s: float = OVERLAP_S) -> str:
+        """Replace the secret; return the new one, shown this once.
+
+        The old one signs too for `overlap_s`, 0 to 24 h; 0 ends every old secret at once, as after a leak. Raises
+        `LimitExceeded` when it was rotated so often that five secrets sign at a time.
+        """
+        if not 0 <= overlap_s <= OVERLAP_S:
+            raise InputError(f"overlap_s must be from 0 to {OVERLAP_S} seconds", field="overlap_s")
+        key = parse_secret(secret or new_secret())
         now = self._now()
 
         def rotated(old: Webhook) -> Webhook:
-            kept = tuple(_ending(s, now) for s in old.secrets if s.expires_at_us == 0 or s.expires_at_us > now)
-            return replace(old, secrets=(self._sealed(old.store_id, old.id, plain, now), *kept))
+            kept = _still_signing(old.secrets, now, now + round(overlap_s * 1_000_000))
+            return replace(old, secrets=(seal_secret(key, self._vault, old.store_id, old.id, now), *kept))
 
         self._change(webhook_id, rotated, None)
-        return plain
+        return show_secret(key)
+
+    def reseal(self, webhook_id: str) -> bool:
+        """Encrypt its secrets and headers with the first key; return whether any was under an older one.
+
+        When no webhook is left under it, an older key can go from HOOKLINE_SECRET_KEYS.
+        """
+        self._log.catch_up()
+        old = self._known(webhook_id)
+        if all(self._vault.is_current(blob) for blob in (*(s.blob for s in old.secrets), *(h.blob for h in old.headers))):
+            return False
+        self._change(webhook_id, lambda webhook: resealed(webhook, self._vault), None)
+        return True
 
     def delete(self, webhook_id: str) -> None:
         """Delete it for good: what is still waiting for it is cancelled; raise `NotFound`."""
-        self._catch_up()
+        self._log.catch_up()
         self._known(webhook_id)
-        self._bury(webhook_id)
+        self._log.bury(webhook_id)
 
-    # ---- writing ----
+    # ---- changing ----
 
     def _change(self, webhook_id: str, change: Callable[[Webhook], Webhook], expected_version: int | None) -> Webhook:
-        self._catch_up()
-        old = self._known(webhook_id)
-        if expected_version is not None and old.version != expected_version:
-            raise _conflict(old)
-        new = replace(change(old), version=old.version + 1, updated_at_us=self._now(), write_id=os.urandom(8).hex())
-        self._check_limits(new, self._others(new))
-        self._write(new)
-        return new
+        for _ in range(_TRIES):
+            self._log.catch_up()
+            old = self._known(webhook_id)
+            if expected_version is not None and old.version != expected_version:
+                raise conflict(webhook_id)
+            new = replace(change(old), version=old.version + 1, updated_at_us=self._now(), write_id=_write_id())
+            if _asks_for_more(old, new):
+                self._check_limits(new, self._others(new))
+            try:
+                self._log.write(new)
+            except Conflict:
+                if expected_version is not None:
+                    raise
+            else:
+                return new
+        raise conflict(webhook_id)
 
     def _to(self, webhook_id: str, state: State, reason: str, only_from: tuple[State, ...] = tuple(State)) -> Webhook:
         def moved(old: Webhook) -> Webhook:
@@ -176,38 +195,10 @@ class Webhooks:
                 )
             return replace(old, state=state, state_reason=reason, state_since_us=self._now())
 
-        self._catch_up()
+        self._log.catch_up()
         if self._known(webhook_id).state is state:
             return self._known(webhook_id)
         return self._change(webhook_id, moved, None)
-
-    def _write(self, webhook: Webhook) -> None:
-        """Write, read back, and see whether this write is the one that counts."""
-        self._produce(webhook)
-        found = self._registry.get(webhook.id)
-        if found is None or found.write_id != webhook.write_id:
-            if found is not None and found.version == webhook.version:
-                self._produce(found)  # compaction keeps the last record: let that be the winner's
-            raise _conflict(webhook)
-
-    def _produce(self, webhook: Webhook) -> None:
-        value = self._codec.encode_record(SUBJECT, webhook.to_datum())
-        self._read_back(kafka.produce_sync(self._producer(), self._topic, key=webhook.id.encode(), value=value))
-
-    def _bury(self, webhook_id: str) -> None:
-        self._read_back(kafka.produce_sync(self._producer(), self._topic, key=webhook_id.encode(), value=None))
-
-    def _producer(self) -> Producer:
-        self._client = self._client or kafka.producer(self._config, linger_ms=0)
-        return self._client
-
-    def _read_back(self, offset: int) -> None:
-        if not self._registry.wait_for(offset + 1, _READ_BACK_S):
-            raise BrokerUnavailable("The change was written but could not be read back in time", remedy="Look whether it took effect.")
-
-    def _catch_up(self) -> None:
-        if not self._registry.catch_up(_READ_BACK_S):
-            raise BrokerUnavailable("The webhooks topic does not answer", remedy="Check the broker.")
 
     # ---- checks ----
 
@@ -217,15 +208,15 @@ class Webhooks:
             raise NotFound(f"There is no webhook {webhook_id[:80]!r}", field="id", remedy="See `hookline webhooks list`.")
         return found
 
-    def _checked(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def _checked(self, changes: Mapping[str, Any], old: Webhook) -> dict[str, Any]:
         checks: dict[str, Callable[[Any], Any]] = {
-            "name": _name,
+            "name": fields.name,
             "url": lambda text: check_url(text, self._policy),
-            "event_types": _types,
-            "filter": _filter,
-            "headers": check_headers,
-            "timeout_s": _timeout,
-            "schedule": _schedule,
+            "event_types": fields.event_types,
+            "filter": fields.filter_text,
+            "headers": lambda pairs: seal_headers(check_headers(pairs), self._vault, old.store_id, old.id),
+            "timeout_s": fields.timeout_s,
+            "schedule": fields.schedule,
         }
         return {name: checks[name](value) for name, value in changes.items()}
 
@@ -233,6 +224,10 @@ class Webhooks:
         return [other for other in self._registry.of_store(webhook.store_id) if other.id != webhook.id]
 
     def _check_limits(self, webhook: Webhook, others: list[Webhook]) -> None:
+        if len(others) >= MOST_PER_STORE:
+            raise LimitExceeded(
+                f"{webhook.store_id} has {MOST_PER_STORE:,} webhooks already", field="store_id", remedy="Delete those that are not needed."
+            )
         for name in webhook.event_types:
             same = [other for other in others if name in other.event_types]
             twin = next((other for other in same if other.url == webhook.url), None)
@@ -254,55 +249,33 @@ class Webhooks:
         try:
             self._check_limits(webhook, earlier)
         except InputError:
-            self._bury(webhook.id)
+            self._log.bury(webhook.id)
             raise
-
-    def _sealed(self, store_id: str, webhook_id: str, secret: str, now_us: int) -> SealedSecret:
-        return SealedSecret(self._vault.seal(parse_secret(secret), aad_of(store_id, webhook_id, now_us)), now_us)
 
     def _now(self) -> int:
         return to_us(self._clock.now())
 
 
-def _ending(secret: SealedSecret, now_us: int) -> SealedSecret:
-    return secret if secret.expires_at_us else replace(secret, expires_at_us=now_us + OVERLAP_US)
+def _asks_for_more(old: Webhook, new: Webhook) -> bool:
+    """Tell whether a change could break a limit; any other must work, also where limits are broken already."""
+    awake = old.state is State.DISABLED and new.state is not State.DISABLED
+    return awake or new.url != old.url or not set(new.event_types) <= set(old.event_types)
 
 
-def _conflict(webhook: Webhook) -> Stale:
-    return Stale(f"{webhook.id} was changed by somebody else meanwhile", remedy="Read it again and repeat the change.")
-
-
-def _name(text: object) -> str:
-    if not isinstance(text, str):
-        raise InputError("name must be a text", field="name")
-    name = unicodedata.normalize("NFC", text).strip()
-    if len(name) > _MAX_NAME or any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in name):
-        raise InputError(f"name must be up to {_MAX_NAME} visible characters", field="name")
-    return name
-
-
-def _types(names: object) -> tuple[str, ...]:
-    if not isinstance(names, list | tuple) or not names:
-        raise InputError(
-            "event_types must be a list of at least one event type", field="event_types", remedy="See `hookline events types`."
+def _still_signing(secrets: tuple[SealedSecret, ...], now_us: int, until_us: int) -> tuple[SealedSecret, ...]:
+    """Return the old secrets that go on signing beside a new one, none of them longer than `until_us`."""
+    if until_us == now_us:
+        return ()
+    ending = (replace(s, expires_at_us=min(s.expires_at_us or until_us, until_us)) for s in secrets)
+    kept = tuple(s for s in ending if s.expires_at_us > now_us)
+    if len(kept) >= MOST_SECRETS:
+        raise LimitExceeded(
+            f"{MOST_SECRETS} secrets sign already",
+            field="secret",
+            remedy="Wait until an old one ends, or end them now with an overlap of 0.",
         )
-    return tuple(dict.fromkeys(event_type(name).name for name in names))
+    return kept
 
 
-def _filter(text: object) -> str:
-    if not isinstance(text, str):
-        raise InputError("filter must be a text", field="filter")
-    return compile_filter(text).text if text else ""
-
-
-def _timeout(value: object) -> float:
-    low, high = _TIMEOUTS_S
-    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-        raise InputError(f"timeout_s must be from {low:g} to {high:g} seconds", field="timeout_s")
-    return float(value)
-
-
-def _schedule(text: object) -> str:
-    if text not in _SCHEDULES:
-        raise InputError(f"schedule must be {' or '.join(_SCHEDULES)}", field="schedule")
-    return str(text)
+def _write_id() -> str:
+    return os.urandom(8).hex()

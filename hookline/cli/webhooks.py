@@ -293,7 +293,7 @@ def row(webhook: Webhook) -> dict[str, Any]:
         "state": str(webhook.state),
         "state_reason": webhook.state_reason,
         "state_since": _time(webhook.state_since_us),
-        "headers": [f"{name}: {_MASK}" for name, _ in webhook.headers],
+        "headers": [f"{header.name}: {_MASK}" for header in webhook.headers],
         "timeout_s": webhook.timeout_s,
         "schedule": webhook.schedule,
         "created_at": _time(webhook.created_at_us),
