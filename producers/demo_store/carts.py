@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from hookline.producers.demo_store.countries import HOME, Country
-from hookline.producers.demo_store.goods import Variant
+from hookline.producers.demo_store.goods import SHOP_URL, Variant
 from hookline.producers.demo_store.people import Person
 from hookline.producers.demo_store.prices import Coupon, Data, DiscountKind, Item, Priced, price
 
@@ -104,5 +104,6 @@ class Cart:
                 "totals": priced.totals,
                 "created_at": self.created_at,
                 "updated_at": self.updated_at,
+                "recovery_url": f"{SHOP_URL}/carts/{self.id}" if self.lines else None,
             }
         return self._data

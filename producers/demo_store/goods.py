@@ -74,6 +74,9 @@ class Variant:
             "title": self.product.title,
             "variant_title": self.title,
             "requires_shipping": True,
+            "category_ids": [self.product.category.id],
+            "image_url": self.product.image_url,
+            "weight_g": self.product.grams,
         }
 
     @property
@@ -120,6 +123,16 @@ class Product:
     variants: list[Variant] = field(default_factory=list)
 
     @property
+    def url(self) -> str:
+        """Where it stands in the shop."""
+        return f"{SHOP_URL}/products/{self.handle}"
+
+    @property
+    def image_url(self) -> str:
+        """Its picture."""
+        return f"https://cdn.example.com/{self.handle}.jpg"
+
+    @property
     def reduced_tax(self) -> bool:
         """Whether the reduced rate of tax applies: food and books."""
         return self.category.handle in {"coffee", "books"}
@@ -141,8 +154,10 @@ class Product:
             "tags": list(self.tags),
             "status": self.status,
             "variants": [variant.data() for variant in self.variants],
-            "images": [{"url": f"https://cdn.example.com/{self.handle}.jpg", "alt": self.title, "position": 1}],
+            "images": [{"url": self.image_url, "alt": self.title, "position": 1}],
             "updated_at": now,
+            "url": self.url,
+            "tax_class": "reduced" if self.reduced_tax else "standard",
         }
 
 

@@ -117,6 +117,7 @@ def place(shop: Shop, cart: Cart, choice: Choice, device: str) -> Order:
             "tags": ["returning"] if person.orders else ["first-order"],
             "source": "MOBILE_APP" if device == "PHONE" and shop.chance(_APP) else "WEB",
             "cart_id": cart.id,
+            "prices_include_tax": True,
         },
     )
     shop.tell("order.created", {"order": order.data()})
@@ -321,6 +322,8 @@ def _return_line(shop: Shop, order: Order, line: CartLine) -> Data:
     return {
         "line_id": line.line_id,
         "sku": line.variant.sku,
+        "product_id": line.variant.product.id,
+        "variant_id": line.variant.id,
         "quantity": line.quantity,
         "reason": reason,
         "comment": _REMARKS.get(reason),

@@ -128,6 +128,7 @@ class People:
             "consents": consents,
             "tags": ["business"] if person.address["company"] else [],
             "created_at": now,
+            "source": "WEB",
         }
 
     def _birthday(self) -> date:

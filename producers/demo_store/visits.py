@@ -9,7 +9,6 @@ from typing import Final
 
 from hookline.producers.demo_store.carts import COUPONS, WELCOME, Cart, CartLine
 from hookline.producers.demo_store.countries import CODES, COURIER_TOWN, HOME
-from hookline.producers.demo_store.goods import SHOP_URL
 from hookline.producers.demo_store.orders import COURIER_UNTIL_H, SAME_DAY, Choice, approve, live, payment_method, place
 from hookline.producers.demo_store.people import Person, consent
 from hookline.producers.demo_store.prices import Data, money
@@ -32,6 +31,7 @@ _FASTEST: Final = 0.5
 _CHECKS_OUT: Final = 0.5
 _ENROLS: Final = 0.3
 _STAYS: Final = {"CART": 0.8, "ADDRESS": 0.86, "SHIPPING": 0.9, "APPROVAL": 0.9}
+_NO_FACTS: Final[Data] = {"line_id": None, "previous_quantity": None, "quantity": None, "discount_code": None}
 _DEVICES: Final = ("PHONE", "PHONE", "PHONE", "DESKTOP", "DESKTOP", "TABLET")
 _REFERRERS: Final = (None, None, "https://search.example.com/", "https://search.example.com/", "https://social.example.net/")
 _CAMPAIGNS: Final[tuple[dict[str, str], ...]] = (
@@ -127,8 +127,7 @@ def _add(shop: Shop, trip: Trip) -> None:
     attributes = {"gift_wrap": "yes"} if shop.chance(_GIFT) else {}
     index = trip.cart.add(variant, quantity, attributes, shop.now())
     data = trip.cart.data()
-    url = f"{SHOP_URL}/products/{variant.product.handle}"
-    shop.tell("cart.item_added", {"cart": data, "line": data["lines"][index], "page_url": url})
+    shop.tell("cart.item_added", {"cart": data, "line": data["lines"][index], "page_url": variant.product.url})
 
 
 def _change(shop: Shop, cart: Cart) -> None:
@@ -136,20 +135,28 @@ def _change(shop: Shop, cart: Cart) -> None:
     line = shop.rng.choice(cart.lines)
     if cart.coupon is None and shop.chance(_TYPES_COUPON):
         cart.coupon = shop.rng.choice(COUPONS)
-        _update(shop, cart, "DISCOUNT_APPLIED", None)
+        _update(shop, cart, "DISCOUNT_APPLIED", discount_code=cart.coupon.code)
     elif cart.coupon is not None and shop.chance(_DROPS_COUPON):
-        cart.coupon = None
-        _update(shop, cart, "DISCOUNT_REMOVED", None)
+        code, cart.coupon = cart.coupon.code, None
+        _update(shop, cart, "DISCOUNT_REMOVED", discount_code=code)
     elif shop.chance(_OTHER_QUANTITY):
-        line.quantity = line.quantity % 3 + 1
-        _update(shop, cart, "QUANTITY_CHANGED", line.line_id)
+        _set_quantity(shop, cart, line, line.quantity % 3 + 1)
     else:
-        _remove(shop, cart, line)
+        _set_quantity(shop, cart, line, 0)
 
 
-def _update(shop: Shop, cart: Cart, change: str, line_id: str | None) -> None:
+def _set_quantity(shop: Shop, cart: Cart, line: CartLine, quantity: int) -> None:
+    """Change how many pieces a line has; 0 removes it."""
+    before, line.quantity = line.quantity, quantity
+    if not quantity:
+        cart.lines.remove(line)
+    change = "QUANTITY_CHANGED" if quantity else "ITEM_REMOVED" if cart.lines else "CLEARED"
+    _update(shop, cart, change, line_id=line.line_id, previous_quantity=before, quantity=quantity)
+
+
+def _update(shop: Shop, cart: Cart, change: str, **facts: str | int) -> None:
     cart.touch(shop.now())
-    shop.tell("cart.updated", {"cart": cart.data(), "change": change, "line_id": line_id})
+    shop.tell("cart.updated", {"cart": cart.data(), "change": change, **_NO_FACTS, **facts})
 
 
 # ---- the checkout ----
@@ -220,6 +227,10 @@ def _options(shop: Shop, cart: Cart, person: Person) -> list[Data]:
     abroad = cart.country is not HOME
     found = [_option(shop, "standard", "DHL", cart.standard_shipping, 4 if abroad else 2)]
     if not abroad:
+        found.append(
+            _option(shop, "pick-up", "DHL", min(390, cart.standard_shipping), 2)
+            | {"pickup_point_id": f"locker-{person.address['postal_code']}"}
+        )
         found.append(_option(shop, "express", "DHL", 1_290, 1))
     if person.town == COURIER_TOWN and shop.hour < COURIER_UNTIL_H:
         found.append(_option(shop, SAME_DAY, "Kiezkurier", 990, 0))
@@ -229,7 +240,7 @@ def _options(shop: Shop, cart: Cart, person: Person) -> list[Data]:
 def _option(shop: Shop, method: str, carrier: str, minor: int, days: int) -> Data:
     day = (shop.now() + timedelta(days=days)).date()
     found: Data = {"method": method, "carrier": carrier, "price": money(minor), "estimated_delivery": day}
-    return found | {"tracking_number": None, "tracking_url": None}
+    return found | {"tracking_number": None, "tracking_url": None, "pickup_point_id": None}
 
 
 def _view_approval(shop: Shop, trip: Trip, choice: Choice) -> None:
@@ -268,18 +279,8 @@ def _order(shop: Shop, trip: Trip, choice: Choice) -> Process:
 
 def _keep_to_stock(shop: Shop, cart: Cart, line: CartLine) -> None:
     left = line.variant.available if line.variant.sellable else 0
-    if line.quantity <= left:
-        return
-    line.quantity = left
-    if left:
-        _update(shop, cart, "QUANTITY_CHANGED", line.line_id)
-    else:
-        _remove(shop, cart, line)
-
-
-def _remove(shop: Shop, cart: Cart, line: CartLine) -> None:
-    cart.lines.remove(line)
-    _update(shop, cart, "ITEM_REMOVED" if cart.lines else "CLEARED", line.line_id)
+    if line.quantity > left:
+        _set_quantity(shop, cart, line, left)
 
 
 # ---- accounts and newsletter ----
