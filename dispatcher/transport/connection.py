@@ -1,0 +1,250 @@
+"""One kept-alive HTTP/1.1 connection: a request at a time, the answer parsed by llhttp, nothing held beyond its bounds.
+
+The protocol is an `asyncio.BufferedProtocol` over one 64 KiB buffer that all connections share: the loop fills it and
+it is parsed before the loop goes on, so that no read allocates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Final, Protocol
+
+import httptools
+
+from hookline.dispatcher.transport.contract import MAX_BODY, MAX_HEAD
+
+_BUFFER: Final = bytearray(64 * 1024)
+_VIEW: Final = memoryview(_BUFFER)
+_HEAD_LIMIT: Final = 64 * 1024
+_HEADERS_LIMIT: Final = 128
+_INTERIM_LIMIT: Final = 16
+_START: Final = b"HTTP/1."
+
+
+class Listener(Protocol):
+    """Who asked; called once for each request, from within the loop."""
+
+    def answered(self, connection: Connection, *, reusable: bool) -> None:
+        """Take the answer that the connection holds; `reusable` False: the connection is closed."""
+
+    def broken(self, connection: Connection, error: Exception) -> None:
+        """Take that no status line came, and why."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """States: idle, or busy with one request from `request` until the listener is called."""
+
+    __slots__ = (
+        "_body_size",
+        "_complete",
+        "_head_size",
+        "_headers_done",
+        "_interim",
+        "_keep",
+        "_listener",
+        "_parser",
+        "_transport",
+        "body",
+        "closed",
+        "headers",
+        "idle_since",
+        "origin",
+        "retry_after",
+        "sock",
+        "status",
+    )
+
+    def __init__(self, origin: object) -> None:
+        self.origin = origin
+        self.closed = False
+        self.idle_since = 0.0
+        self.sock: socket.socket | None = None
+        self._transport: asyncio.Transport | None = None
+        self._listener: Listener | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body: list[bytes] = []
+        self.retry_after = ""
+        self._body_size = 0
+        self._head_size = 0
+        self._interim = 0
+        self._headers_done = False
+        self._complete = False
+        self._keep = False
+
+    # ---- what the pool does ----
+
+    def request(self, parts: tuple[bytes, ...], listener: Listener) -> None:
+        """Write a request; the listener hears of its end. Call only while idle."""
+        self._reset()
+        self._listener = listener
+        if self._transport is None:
+            self._break(ConnectionResetError("the connection is closed"))
+            return
+        self._write(b"".join(parts))
+
+    def abandon(self) -> None:
+        """Forget the request and close at once; the listener is not called."""
+        self._listener = None
+        self.close()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the server has closed an idle connection already, though the loop has not told yet."""
+        if self._transport is None or self._transport.is_closing() or self.sock is None:
+            return True
+        try:
+            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True  # closed, or bytes that nobody asked for
+
+    def close(self) -> None:
+        """Close at once."""
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return self._listener is None
+
+    @property
+    def answering(self) -> bool:
+        """Whether the final answer's head is whole, so that its status counts whatever comes."""
+        return self._headers_done
+
+    def head(self) -> str:
+        """Return the answer's head, one header a line, at most 8 KiB."""
+        return "\n".join(f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in self.headers)[:MAX_HEAD]
+
+    # ---- what the loop calls ----
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = transport  # type: ignore[assignment]  # create_connection gives a writable one
+        self.idle_since = time.monotonic()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
+        """Lend the shared buffer until `buffer_updated`."""
+        return _VIEW
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Parse what came."""
+        self._received(bytes(_VIEW[:nbytes]))
+
+    def eof_received(self) -> bool:
+        """Close; an answer without a length ends here."""
+        self._ended(None)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever still waits."""
+        self._ended(exc)
+        self._transport = None
+
+    # ---- bytes ----
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def _received(self, data: bytes) -> None:
+        if self._listener is None:  # an answer that nobody asked for: whatever it is, this connection cannot be trusted
+            self.close()
+            return
+        if not self._headers_done:
+            self._head_size += len(data)
+            if self.status == 0 and len(data) >= len(_START) and self._head_size == len(data) and not data.startswith(_START):
+                self._break(ValueError("the answer does not begin with HTTP/1."))
+                return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._answer(reusable=False)
+        except httptools.HttpParserError as error:
+            self._malformed(error)
+        else:
+            self._progress()
+
+    def _progress(self) -> None:
+        """See after every piece whether the answer is whole, or more than we take."""
+        if self._complete:
+            self._answer(reusable=self._keep)
+        elif self._headers_done and self._body_size > MAX_BODY:
+            self._answer(reusable=False)
+        elif not self._headers_done and (self._head_size > _HEAD_LIMIT or self._interim > _INTERIM_LIMIT):
+            self._break(ValueError("the head of the answer is too large"))
+
+    def _malformed(self, error: Exception) -> None:
+        """Keep the status where only the body is broken (or bytes follow the end, which costs the connection); else fail."""
+        if self._headers_done:
+            self._answer(reusable=False)
+        else:
+            self._break(ValueError(f"the answer is not valid HTTP: {error.__context__ or error}"))
+
+    def _ended(self, error: Exception | None) -> None:
+        self.closed = True
+        if self._listener is None:
+            return
+        if self._headers_done:
+            self._answer(reusable=False)
+        elif self._head_size:
+            self._break(EOFError("the connection was closed within the head of the answer"))
+        else:
+            self._break(error or ConnectionResetError("the connection was closed"))
+
+    def _answer(self, *, reusable: bool) -> None:
+        listener, self._listener = self._listener, None
+        if not reusable or self.closed:
+            self.close()
+        self.idle_since = time.monotonic()
+        if listener is not None:
+            listener.answered(self, reusable=not self.closed)
+
+    def _break(self, error: Exception) -> None:
+        listener, self._listener = self._listener, None
+        self.close()
+        if listener is not None:
+            listener.broken(self, error)
+
+    # ---- what llhttp calls ----
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header of the answer."""
+        if len(self.headers) >= _HEADERS_LIMIT:
+            raise ValueError(f"more than {_HEADERS_LIMIT} headers")
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Take the status; interim answers (1xx) do not count, but for 101, after which this is no HTTP any more."""
+        status = self._parser.get_status_code()
+        if 100 <= status < 200 and status != 101:  # noqa: PLR2004  # the class of interim answers
+            self._interim += 1
+            self.headers.clear()
+            return
+        self.status = status
+        self._headers_done = True
+        if status in {429, 503, 502, 504} or status >= 300:  # noqa: PLR2004  # failures may say when to come again
+            self.retry_after = next((v.decode("latin-1") for n, v in self.headers if n.lower() == b"retry-after"), "")
+
+    def on_body(self, data: bytes) -> None:
+        """Keep the first 16 KiB."""
+        if self._body_size <= MAX_BODY:
+            self.body.append(data[: MAX_BODY + 1 - self._body_size])
+        self._body_size += len(data)
+
+    def on_message_complete(self) -> None:
+        """Note that the answer is whole, unless it was an interim one."""
+        if self._headers_done:
+            self._complete = True
+            self._keep = self._parser.should_keep_alive()  # only now: llhttp forgets it with the next byte

@@ -1,0 +1,110 @@
+"""Where a request goes: a URL taken apart once, the addresses of its host, and who may be called."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from yarl import URL
+
+from hookline.webhooks.urls import UrlPolicy, refusal
+
+_DNS_TTL_S: Final = 10.0
+_DNS_THREADS: Final = 16
+_MOST_NAMES: Final = 10_000
+
+
+class Blocked(OSError):
+    """An address that must not be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL as a connection needs it: whom to connect to, and the first lines of every request to it."""
+
+    tls: bool
+    host: str
+    port: int
+    head: bytes
+
+    @property
+    def origin(self) -> tuple[bool, str, int]:
+        """What two URLs must share to share a connection."""
+        return self.tls, self.host, self.port
+
+
+def target_of(url: str) -> Target:
+    """Return the target of a URL in the form that `check_url` gave; raise `ValueError` for any other."""
+    parts = URL(url, encoded=True)
+    if parts.scheme not in {"http", "https"} or not parts.raw_host or parts.port is None:
+        raise ValueError("not an absolute http(s) URL")
+    tls = parts.scheme == "https"
+    named = f"[{parts.raw_host}]" if ":" in parts.raw_host else parts.raw_host
+    authority = named if parts.is_default_port() else f"{named}:{parts.port}"
+    head = f"POST {parts.raw_path_qs or '/'} HTTP/1.1\r\nHost: {authority}\r\nContent-Length: "
+    return Target(tls, parts.raw_host, parts.port, head.encode("ascii"))
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One way to reach a host."""
+
+    family: socket.AddressFamily
+    sockaddr: tuple[str | int | bytes, ...]
+
+    @property
+    def ip(self) -> str:
+        """The address alone."""
+        return str(self.sockaddr[0])
+
+
+class Resolver:
+    """Looks names up in threads of its own, so that a dead name server delays nothing but look-ups; keeps answers 10 s.
+
+    Every answer is checked: a name with one address that must not be called is not called at all.
+    """
+
+    def __init__(self, policy: UrlPolicy) -> None:
+        self._policy = policy
+        self._pool = ThreadPoolExecutor(_DNS_THREADS, thread_name_prefix="dns")
+        self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
+
+    async def addresses(self, host: str, port: int) -> list[Address]:
+        """Return the addresses of a host, families in turn; raise `Blocked` or `socket.gaierror`."""
+        known = self._known.get((host, port))
+        if known is None or known[0] < time.monotonic():
+            found = await asyncio.get_running_loop().run_in_executor(self._pool, look_up, host, port)
+            if len(self._known) >= _MOST_NAMES:
+                self._known.clear()
+            known = self._known[host, port] = (time.monotonic() + _DNS_TTL_S, _in_turn(found))
+        for address in known[1]:
+            self.check(host, address)
+        return known[1]
+
+    def check(self, host: str, address: Address) -> None:
+        """Raise `Blocked` when an address must not be called; asked again at every connect."""
+        why = refusal(address.ip, self._policy)
+        if why:
+            raise Blocked(f"{host} leads to {address.ip} ({why})" if host != address.ip else f"{host} must not be called ({why})")
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def look_up(host: str, port: int) -> list[Address]:
+    """Ask the system; blocks."""
+    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [Address(family, tuple(sockaddr)) for family, _type, _protocol, _name, sockaddr in answers]
+
+
+def _in_turn(found: list[Address]) -> list[Address]:
+    """Return the addresses with the two families in turn, the first one's first (RFC 8305, section 4)."""
+    first = [address for address in found if address.family == found[0].family]
+    second = [address for address in found if address.family != found[0].family]
+    pairs = [address for pair in zip(first, second, strict=False) for address in pair]
+    return pairs + first[len(second) :] + second[len(first) :]

@@ -1,0 +1,131 @@
+"""TLS over a plain connection by two memory buffers, so that sessions are resumed and no read allocates."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from hookline.dispatcher.transport.connection import Connection
+
+_READ: Final = 64 * 1024
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return a context that verifies names and certificates, TLS 1.2 and up."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class TlsSessions:
+    """The last session of each origin: presenting it saves the server's certificate and a signature per connect."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self.context = context
+        self._sessions: dict[object, ssl.SSLSession] = {}
+
+    def of(self, origin: object) -> ssl.SSLSession | None:
+        """Return the session to resume, None for a full handshake."""
+        return self._sessions.get(origin)
+
+    def keep(self, origin: object, session: ssl.SSLSession | None) -> None:
+        """Remember a session."""
+        if session is not None and session.has_ticket:
+            if len(self._sessions) > 10_000:  # noqa: PLR2004  # origins of one dispatcher; a lost session costs a handshake
+                self._sessions.clear()
+            self._sessions[origin] = session
+
+    def forget(self, origin: object) -> None:
+        """Drop a session, so that the next connect checks the certificate anew."""
+        self._sessions.pop(origin, None)
+
+
+class TlsConnection(Connection):
+    """A connection whose bytes pass through TLS; `ready(None)` or `ready(error)` ends the handshake."""
+
+    __slots__ = ("_handshaken", "_incoming", "_kept", "_outgoing", "_ready", "_sessions", "_tls")
+
+    def __init__(self, origin: object, host: str, sessions: TlsSessions, ready: Callable[[Exception | None], None]) -> None:
+        super().__init__(origin)
+        self._sessions = sessions
+        self._ready = ready
+        self._handshaken = False
+        self._kept = False
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = sessions.context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=sessions.of(origin))
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the handshake resumed an earlier session."""
+        return bool(self._tls.session_reused)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake."""
+        super().connection_made(transport)
+        self._shake()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            self._break(error)
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        if self._outgoing.pending:
+            super()._write(self._outgoing.read())
+
+    def _received(self, data: bytes) -> None:
+        self._incoming.write(data)
+        if not self._handshaken:
+            self._shake()
+            if not self._handshaken:
+                return
+        self._decrypt()
+
+    def _shake(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._send()
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            self._send()  # the alert tells the server why
+            self._sessions.forget(self.origin)
+            self._fail(error)
+        else:
+            self._handshaken = True
+            self._send()
+            self._ready(None)
+
+    def _decrypt(self) -> None:
+        try:
+            while data := self._tls.read(_READ):
+                super()._received(data)
+                if self.closed:
+                    return
+            self._ended(None)  # the server said good-bye
+            self.close()
+        except ssl.SSLWantReadError:
+            self._send()
+            if not self._kept and self.idle:  # the tickets of TLS 1.3 come with or before the first answer
+                self._kept = True
+                self._sessions.keep(self.origin, self._tls.session)
+        except ssl.SSLError as error:
+            self._break(error)
+
+    def _ended(self, error: Exception | None) -> None:
+        if not self._handshaken:
+            self._fail(error or ConnectionResetError("the connection was closed within the TLS handshake"))
+        super()._ended(error)
+
+    def _fail(self, error: Exception) -> None:
+        ready, self._ready = self._ready, _nobody
+        self.close()
+        ready(error)
+
+
+def _nobody(_error: Exception | None) -> None:
+    """Take nothing: the handshake has ended already."""
