@@ -12,7 +12,7 @@ from typing import Final
 from confluent_kafka import Producer
 
 from hookline.kernel import kafka
-from hookline.kernel.errors import BrokerUnavailable, Conflict
+from hookline.kernel.errors import BrokerUnavailable, Stale
 from hookline.schemas.wire import Codec
 from hookline.webhooks.model import SUBJECT, Webhook
 from hookline.webhooks.registry import WebhookRegistry
@@ -36,7 +36,7 @@ class WebhookLog:
             raise BrokerUnavailable("The webhooks topic does not answer", remedy="Check the broker.")
 
     def write(self, webhook: Webhook) -> None:
-        """Write a version and read it back; raise `Conflict` when another writer's came first or it was deleted meanwhile."""
+        """Write a version and read it back; raise `Stale` when another writer's came first or it was deleted meanwhile."""
         self._produce(webhook)
         if not self._registry.counted(webhook.write_id):
             self._settle(webhook.id)
@@ -68,6 +68,6 @@ class WebhookLog:
         return self._client
 
 
-def conflict(webhook_id: str) -> Conflict:
+def conflict(webhook_id: str) -> Stale:
     """Return the error for a change that came too late."""
-    return Conflict(f"{webhook_id} was changed by somebody else meanwhile", remedy="Read it again and repeat the change.")
+    return Stale(f"{webhook_id} was changed by somebody else meanwhile", remedy="Read it again and repeat the change.")
