@@ -86,7 +86,7 @@ class ChildSpec:
 
 @dataclass(slots=True)
 class Child:
-    """A spec and its process now; `pid` is 0 while there is none."""
+    """A spec and its process now; `pid` is 0 while there is none. `proven` says that it was ready once, `ended` how it died."""
 
     spec: ChildSpec
     process: subprocess.Popen[bytes] | None = None
@@ -94,6 +94,8 @@ class Child:
     restart_at: float = 0.0
     deaths: int = 0
     ready: bool = False
+    proven: bool = False
+    ended: str = ""
 
     @property
     def pid(self) -> int:
@@ -136,8 +138,12 @@ class Supervisor:
             self._launch(child)
 
     def wait_ready(self, stop: Stop) -> None:
-        """Return when all are ready or the stop came; raise `LocalError` with a child's last words when one dies or takes too long."""
+        """Return when all are ready or the stop came; raise `LocalError` when one dies before it ever was, or takes too long.
+
+        The error has the child's last words. One that was ready before and died is started again, as by `tick`.
+        """
         while not stop.is_set():
+            self.tick()
             waiting = [child for child in self.children.values() if not self._is_ready(child)]
             if not waiting:
                 return
@@ -162,6 +168,10 @@ class Supervisor:
     def pid(self, name: str) -> int:
         """Return a child's process id, 0 while it has none."""
         return self.children[name].pid
+
+    def kill(self, name: str) -> None:
+        """Kill a child as an accident would: `tick` finds it dead and does what its spec says."""
+        self._signal(self.children[name], signal.SIGKILL)
 
     def end(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
         """End one child with a signal and leave it down until `again`."""
@@ -209,7 +219,7 @@ class Supervisor:
         if now - child.started_at >= STEADY_S:
             child.deaths = 0
         child.deaths += 1
-        detail = ending(code)
+        detail = child.ended = ending(code)
         if child.spec.restart:
             wait_s = pause_s(child.deaths)
             child.restart_at = now + wait_s
@@ -224,10 +234,13 @@ class Supervisor:
     def _is_ready(self, child: Child) -> bool:
         if child.ready:
             return True
-        if child.process is not None and (code := child.process.poll()) is not None:
-            raise _failed(child.spec, ending(code))
-        missing = child.spec.ready()
+        if child.ended and not child.proven:
+            raise _failed(child.spec, child.ended)
+        if child.process is None and not child.restart_at:
+            return True  # it was taken down by hand, or has done its work
+        missing = child.spec.ready() if child.pid else "it does not run"
         child.ready = not missing
+        child.proven = child.proven or child.ready
         if missing and self.clock() - child.started_at > child.spec.ready_s:
             raise _failed(child.spec, f"was not ready within {child.spec.ready_s:g} s ({missing})")
         return child.ready

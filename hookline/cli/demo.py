@@ -1,0 +1,80 @@
+"""`hookline demo`: the whole pipeline with a busy shop, faults and a reconciliation, in about a minute."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+
+from hookline.kernel.lifecycle import Stop, on_signals
+
+if TYPE_CHECKING:
+    from hookline.local.demo.show import Programme
+
+_PIPE_WIDTH: Final = 140
+_INTERRUPTED: Final = 130
+
+
+def command(
+    day_in: Annotated[float, typer.Option("--day-in", min=2, max=3_600, help="Seconds that the shop's busy day takes.")] = 40.0,
+    rate: Annotated[float, typer.Option("--rate", min=1, max=1_000, help="Events a second, on the day's average.")] = 50.0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same shop.")] = 7,
+    dispatchers: Annotated[int, typer.Option("--dispatchers", min=1, max=16, help="Dispatcher processes; one is killed.")] = 2,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's folder: logs, journals, and a state for `hookline up`.")] = False,
+    sabotage: Annotated[
+        bool, typer.Option("--sabotage", help="Add a receiver that leaves calls out of its count: the sums must notice.")
+    ] = False,
+) -> None:
+    """Show it all: Kafka, ingest, dispatchers, sink and receivers, faults on the way, and sums that must be right.
+
+    Everything runs on this machine in a temporary folder and is gone afterwards. Status 1 if any sum is off.
+    """
+    from hookline.local.demo.cast import CAST, SABOTEUR
+    from hookline.local.demo.show import Programme
+
+    cast = (*CAST, SABOTEUR) if sabotage else CAST
+    out = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_PIPE_WIDTH)
+    folder = Path(tempfile.mkdtemp(prefix="hookline-demo-"))
+    right = False
+    try:
+        right = perform(Programme(day_s=day_in, rate=rate, seed=seed, dispatchers=dispatchers, cast=cast), folder, out)
+    finally:
+        if right and not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            out.print(f"[dim]kept: {folder} (logs in {folder / 'state' / 'logs'})[/]", soft_wrap=True)
+    if not right:
+        raise typer.Exit(1)
+
+
+def perform(programme: Programme, folder: Path, out: Console) -> bool:
+    """Play a programme in a folder; return whether every sum was right; status 130 when a person stopped it."""
+    from hookline.local.demo import report
+    from hookline.local.demo.reconcile import Check
+    from hookline.local.demo.show import Show
+    from hookline.local.demo.stage import Interrupted, Stage
+
+    stop = Stop()
+    on_signals(stop)
+    stage = Stage(folder, programme.dispatchers, os.environ, out, stop)
+    left: list[str] = []
+    try:
+        stage.open()
+        show = Show(programme, stage)
+        try:
+            right = show.play()
+        finally:
+            show.close()
+    except Interrupted:
+        raise typer.Exit(_INTERRUPTED) from None
+    finally:
+        left = stage.close()
+    report.show_check(out, Check(text=f"nothing is left running of {stage.started} processes", wrong=left))
+    report.show_next(out, "")
+    return right and not left

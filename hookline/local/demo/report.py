@@ -1,0 +1,90 @@
+"""What the demo prints at its end: the sums, the checks, the statistics, what to try next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from hookline.analytics.queries import Statistics, rate
+from hookline.local.demo.cast import Role
+from hookline.local.demo.reconcile import Account, Check
+
+_NAMED: Final = 10
+_SECOND_MS: Final = 1_000
+
+
+def show_accounts(out: Console, found: Sequence[Account]) -> None:
+    """Print one line per webhook: expected = delivered + dead + skipped + lost."""
+    table = _table("What was published, against what the receivers wrote down")
+    table.add_column("receiver", no_wrap=True)
+    table.add_column("what it does", style="dim")
+    numbers = ("expected", "delivered", "dead", "skipped", "lost")
+    for name in (*numbers, "calls", "duplicates", "bad signatures"):
+        table.add_column(name, justify="right")
+    rows = [[len(getattr(a, name)) for name in numbers] + [a.calls, a.repeats, len(a.bad)] for a in found]
+    for account, row in zip(found, rows, strict=True):
+        table.add_row(account.role.name, escape(account.role.does), *(f"{value:,}" for value in row))
+    table.add_section()
+    table.add_row("[bold]all[/]", "", *(f"[bold]{sum(column):,}[/]" for column in zip(*rows, strict=True)))
+    out.print(table)
+    out.print()
+
+
+def show_check(out: Console, check: Check) -> None:
+    """Print one sum, and the ids that make it wrong."""
+    out.print(f"  [{'green' if check.right else 'bold red'}]{'✓' if check.right else '✗'}[/] {escape(check.text)}", soft_wrap=True)
+    for text in check.wrong[:_NAMED]:
+        out.print(f"      [red]{escape(text)}[/]", soft_wrap=True)
+    if len(check.wrong) > _NAMED:
+        out.print(f"      [red]and {len(check.wrong) - _NAMED:,} more[/]")
+
+
+def show_statistics(out: Console, total: Statistics, rows: Sequence[Mapping[str, Any]], webhooks: Mapping[str, Role]) -> None:
+    """Print the statistics from ClickHouse, as `hookline stats` has them."""
+    out.print()
+    table = _table("Statistics, as ClickHouse has them (hookline stats)")
+    table.add_column("receiver", no_wrap=True)
+    for name in ("deliveries", "delivered", "dead", "success", "first try", "p50", "p95", "p99"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in sorted(rows, key=lambda row: -int(row["attempts"])):
+        name = webhooks[row["webhook_id"]].name if row["webhook_id"] in webhooks else row["webhook_id"]
+        success, first = rate(row["delivered"], row["delivered"] + row["dead"]), rate(row["first_delivered"], row["first_attempts"])
+        counts = [f"{row[column]:,}" for column in ("first_attempts", "delivered", "dead")]
+        table.add_row(name, *counts, _percent(success), _percent(first), *(_milliseconds(value) for value in row["response_time_s"]))
+    out.print(table)
+    kinds = ", ".join(f"{kind}: {count:,}" for kind, count in sorted(total.by_error_kind.items(), key=lambda item: -item[1]))
+    statuses = ", ".join(f"{status or 'none'}: {count:,}" for status, count in sorted(total.by_status.items()))
+    waits = " / ".join(_milliseconds(value) for value in total.queue_wait_s or ())
+    out.print(f"  all: {total.deliveries:,} deliveries, {total.attempts:,} attempts; by HTTP status {statuses}", soft_wrap=True)
+    out.print(f"  errors {kinds}; from published, or due, to the call p50 / p95 / p99 {waits}", soft_wrap=True)
+
+
+def show_next(out: Console, kept: str) -> None:
+    """Print what to try now."""
+    out.print("\n[bold]Try next[/]")
+    if kept:
+        out.print(f"  export HOOKLINE_STATE_DIR={kept}   # then the next line runs what the demo left", soft_wrap=True)
+    for line in (
+        "hookline up                                   # the same stack, to stay: Kafka, ingest, dispatcher, sink",
+        "hookline webhooks create --url http://127.0.0.1:9000/ --type order.created",
+        "hookline demo-store --day-in 60               # a shop that publishes",
+        "hookline log --status 5xx                     # what failed, and why",
+        "hookline demo --sabotage                      # a receiver that lies: the sums must notice",
+    ):
+        out.print(f"  {line}", soft_wrap=True)
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2), header_style="dim")
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share * 100:.1f} %"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None or seconds != seconds else f"{seconds * _SECOND_MS:,.1f} ms"  # noqa: PLR0124  # NaN
