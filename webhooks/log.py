@@ -40,7 +40,7 @@ class WebhookLog:
         self._produce(webhook)
         if not self._registry.counted(webhook.write_id):
             self._settle(webhook.id)
-            raise conflict(webhook.id)
+            raise stale(webhook.id)
 
     def bury(self, webhook_id: str) -> None:
         """Delete a webhook for good."""
@@ -68,6 +68,6 @@ class WebhookLog:
         return self._client
 
 
-def conflict(webhook_id: str) -> Stale:
+def stale(webhook_id: str) -> Stale:
     """Return the error for a change that came too late."""
     return Stale(f"{webhook_id} was changed by somebody else meanwhile", remedy="Read it again and repeat the change.")

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from hookline.kernel import kafka
 from hookline.kernel.clock import Clock, to_us
-from hookline.kernel.errors import Conflict, InputError, LimitExceeded, NotFound
+from hookline.kernel.errors import Conflict, InputError, LimitExceeded, NotFound, Stale
 from hookline.schemas.events import check_id, new_id
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 from hookline.webhooks import fields
 from hookline.webhooks.headers import check_headers
-from hookline.webhooks.log import WebhookLog, conflict
+from hookline.webhooks.log import WebhookLog, stale
 from hookline.webhooks.model import SealedSecret, State, Webhook
 from hookline.webhooks.registry import WebhookRegistry
 from hookline.webhooks.secrets import Vault, new_secret, parse_secret, resealed, seal_headers, seal_secret, show_secret
@@ -48,7 +48,7 @@ class Webhooks:
     """Creates, changes and deletes webhooks; each call returns when this process's registry shows the change.
 
     Use from one thread at a time. Other writers may be at work: of two changes to the same version the first in the
-    log wins everywhere; the other is made again on top of it, or raises `Conflict` where a version was expected.
+    log wins everywhere; the other is made again on top of it, or raises `Stale` where a version was expected.
     Limits are checked before writing, and once more after reading back, when a webhook created at the same moment by
     another writer is known too: the later one is taken back.
     """
@@ -104,7 +104,7 @@ class Webhooks:
         return self._known(webhook_id)
 
     def update(self, webhook_id: str, changes: Mapping[str, Any], expected_version: int | None = None) -> Webhook:
-        """Change name, url, event_types, filter, headers, timeout_s or schedule; raise `InputError`, `Conflict`.
+        """Change name, url, event_types, filter, headers, timeout_s or schedule; raise `InputError`, `Conflict`, `Stale`.
 
         `expected_version` None takes whatever is there.
         """
@@ -174,18 +174,18 @@ class Webhooks:
             self._log.catch_up()
             old = self._known(webhook_id)
             if expected_version is not None and old.version != expected_version:
-                raise conflict(webhook_id)
+                raise stale(webhook_id)
             new = replace(change(old), version=old.version + 1, updated_at_us=self._now(), write_id=_write_id())
             if _asks_for_more(old, new):
                 self._check_limits(new, self._others(new))
             try:
                 self._log.write(new)
-            except Conflict:
+            except Stale:
                 if expected_version is not None:
                     raise
             else:
                 return new
-        raise conflict(webhook_id)
+        raise stale(webhook_id)
 
     def _to(self, webhook_id: str, state: State, reason: str, only_from: tuple[State, ...] = tuple(State)) -> Webhook:
         def moved(old: Webhook) -> Webhook:
