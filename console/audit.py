@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -48,7 +47,6 @@ class AuditLog:
         self._codec = codec
         self._entries: deque[Entry] = deque(maxlen=KEPT)
         self._topic = CompactedTopic(config, self._name, self._apply, newest=KEPT)
-        self._catching_up = threading.Lock()
         self._producer: Producer | None = None
 
     def start(self) -> None:
@@ -69,8 +67,7 @@ class AuditLog:
 
     def of_store(self, store_id: str) -> list[Entry]:
         """Return the newest entries of a store (empty: of all), the oldest first, with all that were acknowledged before this call."""
-        with self._catching_up:
-            self._topic.catch_up()
+        self._topic.catch_up()
         return [entry for entry in self._entries.copy() if store_id in {"", entry.store_id}]
 
     def _apply(self, message: Message) -> None:

@@ -134,8 +134,9 @@ class Change:
 class Answer:
     """What a handler answers.
 
-    `value` becomes JSON; a document that is no model goes as `text` or, piece by piece, as `stream`, of `content_type`. `version` becomes the
-    ETag. `status` 0 means the route's. `location` is the path of what was made, below the prefix. `change` goes to the audit.
+    `value` becomes JSON; a document that is no model goes as `text` or, piece by piece, as `stream`, of `content_type`.
+    `version` becomes the ETag. `status` 0 means the route's. `location` is the path of what was made, below the prefix.
+    `change` goes to the audit.
     """
 
     value: Model | None = None
