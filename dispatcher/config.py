@@ -29,6 +29,9 @@ class DispatchConfig:
         "HOOKLINE_RETRY_SHARE", "0.5", "part of HOOKLINE_IN_FLIGHT that retries and replays may use", number(0.05, 1)
     )
     pending: int = setting("HOOKLINE_PENDING", "4000", "records taken up and not settled, per kind of source", integer(1, 1_000_000))
+    pending_bytes: int = setting(
+        "HOOKLINE_PENDING_BYTES", str(32 * 1024 * 1024), "bytes of those records, per kind of source", integer(1_024, 2**40)
+    )
     schedule_s: tuple[float, ...] = setting(
         "HOOKLINE_RETRY_SCHEDULE", "default", "default (8 attempts, 27.6 h), long (16 attempts, 75 h) or delays: 5s,5m,30m", schedule_s
     )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
+from typing import Final
 
-from hookline.dispatcher.intake import Intake, Record
+from hookline.dispatcher.intake import Intake
+from hookline.dispatcher.shares import Record
 from hookline.schemas.records import Source, Trigger, Waiting, delivery_id
+
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 
 @dataclass(slots=True, eq=False)
@@ -25,8 +30,13 @@ class Unit:
 
     @property
     def fit(self) -> bool:
-        """Whether an attempt may start: the partition is still ours."""
+        """Whether an attempt may start: the partition is ours as far as a fresh poll can tell."""
         return self.intake.fit(self.record)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the partition is, or is about to be, another dispatcher's."""
+        return not self.record.share.open or self.record.share.closing
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -42,7 +52,18 @@ class Delivery:
     value: bytes
     body: bytes
     ready_at: float
-    started_at: float = 0.0
+    begun: bool = False
+
+    def begin(self) -> None:
+        """Note that a call is made: a rebalance waits a little for what follows from it."""
+        self.begun = True
+        self.unit.record.share.under_way += 1
+
+    def durable(self) -> None:
+        """Settle it: Kafka has everything that follows from it."""
+        if self.begun:
+            self.unit.record.share.under_way -= 1
+        self.unit.settle_one()
 
 
 def first(unit: Unit, *, store_id: str, event_id: str, event_type: str, webhook_id: str, traceparent: str = "") -> Waiting:
@@ -69,3 +90,8 @@ def source_of(unit: Unit) -> Source:
         offset=unit.record.offset,
         timestamp_ms=message.timestamp()[1],
     )
+
+
+def traceparent(text: str) -> str:
+    """Return a W3C trace parent as it is, an empty text for anything else: it goes out as a header."""
+    return text if _TRACE.match(text) else ""

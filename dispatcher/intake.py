@@ -10,15 +10,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from hookline.dispatcher import metrics
-from hookline.dispatcher.offsets import Offsets
+from hookline.dispatcher.shares import Record, Share, Shares
+from hookline.dispatcher.source import IntakeLimits, Sink, Source
 from hookline.kernel import kafka
 from hookline.kernel.lifecycle import Stop
 from hookline.kernel.log import logger
@@ -28,12 +28,15 @@ _POLL_S: Final = 0.05
 _FULL_WAIT_S: Final = 0.002
 _FULL_PAUSE_S: Final = 0.2
 _LEAST_PAUSE_S: Final = 0.05
+_AHEAD_PAUSE_S: Final = 0.2
+_TELL_S: Final = 5.0
 _BATCH: Final = 500
-_NOT_OURS: Final = frozenset(
+_AHEAD: Final = 50_000
+_NORMAL: Final = frozenset(  # in a rebalance
     {
+        KafkaError.REBALANCE_IN_PROGRESS,
         KafkaError.ILLEGAL_GENERATION,
         KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.REBALANCE_IN_PROGRESS,
         KafkaError.FENCED_MEMBER_EPOCH,
         KafkaError.STALE_MEMBER_EPOCH,
         KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001  # librdkafka's local codes begin with an underscore
@@ -41,79 +44,23 @@ _NOT_OURS: Final = frozenset(
 )
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Share:
-    """One partition under one assignment.
-
-    `closing` turns True when it is about to be taken away: nothing new may start. `open` turns False, for good, when it is.
-    """
-
-    topic: str
-    partition: int
-    offsets: Offsets = field(default_factory=Offsets)
-    open: bool = True
-    closing: bool = False
-    committed: int | None = None
-    resume_at: float = 0.0
-    poison_run: int = 0
-    held: bool = False
-    under_way: int = 0
-
-
-@dataclass(slots=True, frozen=True, eq=False)
-class Record:
-    """A message and the share it was taken up under."""
-
-    message: Message
-    share: Share
-    offset: int
-
-
-class Sink(Protocol):
-    """Takes a batch of records; called on the intake's thread, must hand over and return."""
-
-    def __call__(self, intake: Intake, records: list[Record]) -> None:
-        """Take the records."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What an intake reads: its name (a metric label), topics, group, and how long records wait until they are due."""
-
-    name: str
-    topics: Sequence[str]
-    group: str
-    delay_s: float = 0.0
-    barrier: Callable[[], bool] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntakeLimits:
-    """Records pending at most; seconds between commits; seconds a rebalance waits; seconds without a poll that end the lease."""
-
-    pending: int
-    commit_s: float
-    revoke_s: float
-    lease_s: float
-
-
 class Intake:
-    """Reads one source in its own thread from `start` until `stop`; `alive` tells whether that thread works."""
+    """Reads one source in its own thread from `start` until `stop`; `complaint` tells whether that thread works."""
 
     def __init__(self, config: kafka.KafkaConfig, source: Source, limits: IntakeLimits, sink: Sink) -> None:
         self._config = config
         self.source = source
         self._limits = limits
         self._sink = sink
-        self._shares: dict[tuple[str, int], Share] = {}
+        self.shares = Shares()
         self._done: deque[Record] = deque()
+        self._let_go: deque[Record] = deque()
         self._draining = threading.Event()
         self._stop = Stop()
-        self._consumer: Consumer | None = None
         self._thread: threading.Thread | None = None
         self._full_since: float | None = None
         self._paused_full = False
-        self._pending = 0
+        self._told_at = -_TELL_S
         self.beat = time.monotonic()
         self.failure = ""
 
@@ -132,18 +79,25 @@ class Intake:
         if self._thread is not None:
             self._thread.join(timeout_s)
 
+    # ---- from any thread ----
+
     def done(self, record: Record) -> None:
-        """Settle a record; thread-safe."""
+        """Settle a record."""
         self._done.append(record)
 
-    @property
-    def pending(self) -> int:
-        """Records taken up and not settled."""
-        return self._pending
+    def hold(self, record: Record) -> None:
+        """Read no more of this record's partition (too many undecodable ones); its offset stays where it is."""
+        record.share.held = True
+        self._let_go.append(record)
 
     def fit(self, record: Record) -> bool:
         """Tell whether an attempt may start now: the partition is ours as far as a fresh poll can tell."""
         return record.share.open and not record.share.closing and time.monotonic() - self.beat < self._limits.lease_s
+
+    @property
+    def crowded(self) -> bool:
+        """Whether half of what may be pending is."""
+        return self.shares.records * 2 > self._limits.pending or self.shares.bytes * 2 > self._limits.pending_bytes
 
     def complaint(self) -> str:
         """Return what is wrong, or an empty text: a probe for `/healthz`."""
@@ -155,14 +109,15 @@ class Intake:
 
     def held(self) -> list[str]:
         """Return the partitions that are held after too many undecodable records."""
-        return [f"{s.topic}[{s.partition}]" for s in list(self._shares.values()) if s.held]
+        return [f"{s.topic}[{s.partition}]" for s in self.shares if s.held]
 
     # ---- the thread ----
 
     def _main(self) -> None:
         try:
-            consumer = kafka.group_consumer(self._config, self.source.group, on_commit=self._committed)
-            self._consumer = consumer
+            consumer = kafka.group_consumer(
+                self._config, self.source.group, on_commit=self._committed, queued_max_messages_kbytes=self.source.prefetch_kbytes
+            )
             consumer.subscribe(list(self.source.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
             self._loop(consumer)
         except Exception as error:  # noqa: BLE001  # the process's main loop for this source: nothing may end it silently
@@ -174,21 +129,22 @@ class Intake:
         while not self._stop.is_set():
             self._settle_done()
             messages = self._fetch(consumer)
-            self._keep_lease(consumer)
-            if messages:
+            if self._ours(consumer, messages):
                 self._hand_over(consumer, messages)
+            else:
+                self._give_back(consumer, messages)
             now = time.monotonic()
             self._resume_due(consumer, now)
             if now >= next_commit:
                 self._commit_async(consumer)
-                self._measure(consumer)
+                metrics.PENDING.labels(self.source.name).set(self.shares.records)
                 next_commit = now + self._limits.commit_s
         self._close(consumer)
 
     def _fetch(self, consumer: Consumer) -> list[Message]:
         """Poll; when full, wait briefly for room, and pause only if that lasts, because a pause throws fetched records away."""
-        room = self._limits.pending - self._pending
-        if room > 0 and not self._draining.is_set():
+        room = self._limits.pending - self.shares.records
+        if room > 0 and self.shares.bytes < self._limits.pending_bytes and not self._draining.is_set():
             self._unpause(consumer)
             return kafka.fetch(consumer, min(room, _BATCH), _POLL_S)
         now = time.monotonic()
@@ -200,118 +156,164 @@ class Intake:
             consumer.pause(consumer.assignment())
             self._paused_full = True
         # Paused partitions give nothing; a record fetched before the pause may still come and is read again later.
-        late = kafka.fetch(consumer, 1, _FULL_WAIT_S)
-        for message in late:
-            self._seek_back(consumer, message)
+        self._give_back(consumer, kafka.fetch(consumer, 1, _FULL_WAIT_S))
         return []
 
     def _unpause(self, consumer: Consumer) -> None:
         self._full_since = None
         if self._paused_full:
             self._paused_full = False
-            consumer.resume([p for p in consumer.assignment() if self._reads(p)])
+            consumer.resume([s.at(0) for s in self.shares if not s.held and not s.resume_at])
 
-    def _reads(self, partition: TopicPartition) -> bool:
-        share = self._shares.get((partition.topic, partition.partition))
-        return share is not None and not share.held and share.resume_at == 0
+    def _give_back(self, consumer: Consumer, messages: list[Message]) -> None:
+        """Have records that were not taken up read again; those of other owners' partitions are theirs."""
+        first: dict[Share, int] = {}
+        for message in messages:
+            share = self.shares.of(message)
+            if share is not None and not share.resume_at:
+                offset = message.offset() or 0
+                first[share] = min(offset, first.get(share, offset))
+        for share, offset in first.items():
+            consumer.seek(share.at(offset))
 
-    def _seek_back(self, consumer: Consumer, message: Message) -> None:
-        with suppress(KafkaException):  # taken away meanwhile: the next owner reads it
-            consumer.seek(TopicPartition(message.topic() or "", message.partition() or 0, message.offset() or 0))
+    # ---- is it still ours? ----
 
-    def _keep_lease(self, consumer: Consumer) -> None:
-        """After a gap in polling (the process stood still), prove by a commit that the partitions are still ours."""
+    def _ours(self, consumer: Consumer, messages: list[Message]) -> bool:
+        """Tell whether what is read may be taken up; after a gap in polling (the process stood still) prove it by a commit.
+
+        While the proof is owed, no attempt starts (`fit`) and nothing is taken up. It is asked for until Kafka grants it,
+        or takes the partitions away (`_lost`): to forget them here could leave some that a rebalance lets us keep.
+        """
         now = time.monotonic()
-        if now - self.beat > self._limits.lease_s and self._shares:
-            _log.warning("intake.stalled", source=self.source.name, gap_s=round(now - self.beat, 1))
-            positions = self._positions(only_changed=False)
+        if now - self.beat > self._limits.lease_s and self.shares:
+            self._tell("intake.stalled", gap_s=round(now - self.beat, 1))
             try:
-                if positions:
-                    consumer.commit(offsets=positions, asynchronous=False)
+                self._prove(consumer, messages)
             except KafkaException as error:
-                _log.warning("intake.fenced", source=self.source.name, error=str(error))
-                self._forget(list(self._shares))
-        self.beat = time.monotonic()
+                self._tell("intake.unproven", error=str(error))
+                time.sleep(_POLL_S)
+                return False
+        self.beat = now
+        return True
+
+    def _prove(self, consumer: Consumer, messages: list[Message]) -> None:
+        """Commit the position of every partition that would be worked on; raise `KafkaException` when that is refused."""
+        places = {share: share.next for share in self.shares if share.next is not None}
+        for message in reversed(messages):
+            share = self.shares.of(message)
+            if share is not None and share.next is None:
+                places[share] = message.offset() or 0
+        if places:
+            consumer.commit(offsets=[share.at(offset) for share, offset in places.items()], asynchronous=False)
+
+    def _tell(self, what: str, **details: object) -> None:
+        """Log what may repeat many times a second, once in a while."""
+        if time.monotonic() - self._told_at >= _TELL_S:
+            self._told_at = time.monotonic()
+            _log.warning(what, source=self.source.name, **details)
+
+    # ---- taking up ----
 
     def _hand_over(self, consumer: Consumer, messages: list[Message]) -> None:
-        if self.source.barrier is not None:
-            while not self.source.barrier() and not self._stop.is_set():
-                _log.warning("intake.waits_for_registry", source=self.source.name)
-            self.beat = time.monotonic()
+        if not messages:
+            return
+        if self.source.barrier is not None and not (self.source.barrier() and self._ours(consumer, messages)):
+            self._tell("intake.waits_for_registry")
+            self._give_back(consumer, messages)
+            return
         records = self._due(consumer, messages)
         if records:
-            self._pending += len(records)
             self._sink(self, records)
 
     def _due(self, consumer: Consumer, messages: list[Message]) -> list[Record]:
         """Take up the records that are due; pause and seek back partitions at their first record that is not."""
         records: list[Record] = []
-        now, wall = time.monotonic(), time.time()
+        now, wall = time.monotonic(), self.source.wall()
         for message in messages:
-            share = self._shares.get((message.topic() or "", message.partition() or 0))
-            offset = message.offset()
-            if share is None or not share.open or offset is None or share.resume_at:
+            share = self.shares.of(message)
+            if share is None or share.resume_at:
                 continue
-            wait_s = self._wait_s(message, wall)
-            if share.held or wait_s > 0:
+            wait_s = self._wait_s(share, message, now, wall)
+            if wait_s > 0:
                 self._put_off(consumer, message, share, now + max(wait_s, _LEAST_PAUSE_S))
-            elif share.offsets.add(offset):
-                records.append(Record(message, share, offset))
+            else:
+                records.append(self._taken_up(share, message))
         return records
 
-    def _wait_s(self, message: Message, wall: float) -> float:
-        """Return seconds until a record is due: broker time + the tier's delay, never more than the delay."""
+    def _wait_s(self, share: Share, message: Message, now: float, wall: float) -> float:
+        """Return the seconds until a record may be taken up; 0: now.
+
+        Due is the broker's stamp + the tier's delay, but never later than the delay after the record was first seen: a
+        clock that is wrong cannot park a record.
+        """
+        if share.held or share.offsets.ahead >= _AHEAD:
+            return _AHEAD_PAUSE_S
         if not self.source.delay_s:
             return 0.0
-        _kind, timestamp_ms = message.timestamp()
-        return min(timestamp_ms / 1_000 + self.source.delay_s - wall, self.source.delay_s)
+        if message.offset() != share.due_of:
+            left_s = message.timestamp()[1] / 1_000 + self.source.delay_s - wall
+            share.due_of, share.due_at = message.offset(), now + min(left_s, self.source.delay_s)
+        return share.due_at - now
 
     def _put_off(self, consumer: Consumer, message: Message, share: Share, until: float) -> None:
-        partition = TopicPartition(share.topic, share.partition, message.offset() or 0)
+        share.put_off, share.put_off_ms = message.offset() or 0, message.timestamp()[1]
         share.resume_at = until
-        consumer.pause([partition])
-        consumer.seek(partition)
+        consumer.pause([share.at(share.put_off)])
+        consumer.seek(share.at(share.put_off))
+
+    def _taken_up(self, share: Share, message: Message) -> Record:
+        """Take a record up; offsets that go back mean that the partition was made anew or cut off: begin anew, loudly."""
+        offset = message.offset() or 0
+        record = self.shares.take_up(share, message, offset)
+        if record is not None:
+            return record
+        metrics.OFFSET_RESETS.labels(self.source.name).inc()
+        _log.error("intake.offsets_went_back", source=self.source.name, topic=share.topic, partition=share.partition, offset=offset)
+        fresh = self.shares.begin(share.topic, share.partition)
+        again = self.shares.take_up(fresh, message, offset)
+        return again if again is not None else Record(message, fresh, offset, 0)
 
     def _resume_due(self, consumer: Consumer, now: float) -> None:
-        due = [s for s in self._shares.values() if s.resume_at and s.resume_at <= now and not s.held]
+        due = [s for s in self.shares if s.resume_at and s.resume_at <= now and not s.held]
         for share in due:
             share.resume_at = 0.0
         if due and not self._paused_full:
-            consumer.resume([TopicPartition(s.topic, s.partition) for s in due])
-
-    def hold(self, share: Share) -> None:
-        """Read no more of a partition (too many undecodable records); its offsets stay where they are."""
-        share.held = True
+            consumer.resume([s.at(0) for s in due])
 
     # ---- settling and committing ----
 
     def _settle_done(self) -> None:
         while self._done:
-            record = self._done.popleft()
-            if record.share.open and record.share.offsets.done(record.offset):
-                self._pending -= 1
+            self.shares.settle(self._done.popleft())
+        while self._let_go:
+            self.shares.let_go(self._let_go.popleft())
 
-    def _positions(self, *, only_changed: bool) -> list[TopicPartition]:
-        found = []
-        for share in self._shares.values():
-            position = share.offsets.position
-            if position is not None and (not only_changed or position != share.committed):
-                found.append(TopicPartition(share.topic, share.partition, position))
-        return found
+    def _positions(self, shares: Sequence[Share]) -> list[TopicPartition]:
+        """Return what is to be committed: the positions that moved."""
+        moved = [(share, share.offsets.position) for share in shares if share.offsets.position != share.committed]
+        return [share.at(position) for share, position in moved if position is not None]
 
     def _commit_async(self, consumer: Consumer) -> None:
-        positions = self._positions(only_changed=True)
+        positions = self._positions(list(self.shares))
         if positions:
             with suppress(KafkaException):  # tried again in a moment
                 consumer.commit(offsets=positions, asynchronous=True)
 
+    def _commit_sync(self, consumer: Consumer, shares: Sequence[Share]) -> None:
+        positions = self._positions(shares)
+        if positions:
+            try:
+                consumer.commit(offsets=positions, asynchronous=False)
+            except KafkaException as error:  # normal in a rebalance: it means duplicates, never loss
+                _log.info("intake.commit_refused", source=self.source.name, error=str(error))
+
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         if error is not None:
-            if error.code() not in _NOT_OURS:
+            if error.code() not in _NORMAL:
                 _log.warning("intake.commit_failed", source=self.source.name, error=error.str())
             return
         for partition in partitions:
-            share = self._shares.get((partition.topic, partition.partition))
+            share = self.shares.get(partition.topic, partition.partition)
             if share is not None and partition.error is None:
                 share.committed = partition.offset
 
@@ -319,77 +321,45 @@ class Intake:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
-            self._shares[partition.topic, partition.partition] = Share(topic=partition.topic, partition=partition.partition)
+            self.shares.begin(partition.topic, partition.partition)
         consumer.incremental_assign(partitions)
         # A pause survives revoke and assign inside librdkafka: begin every assignment awake.
         consumer.resume(partitions)
         if self._paused_full:
             consumer.pause(partitions)
-        metrics.REBALANCES.labels(self.source.name, "given").inc(len(partitions))
-        _log.info("intake.assigned", source=self.source.name, partitions=_named(partitions))
+        self._rebalanced("given", partitions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        keys = [(p.topic, p.partition) for p in partitions]
-        self._drain_shares([self._shares[key] for key in keys if key in self._shares])
-        leaving = {key: self._shares[key].offsets.position for key in keys if key in self._shares}
-        positions = [TopicPartition(topic, number, at) for (topic, number), at in leaving.items() if at is not None]
-        if positions:
-            try:
-                consumer.commit(offsets=positions, asynchronous=False)
-            except KafkaException as error:  # normal in a rebalance: it means duplicates, never loss
-                _log.info("intake.commit_refused", source=self.source.name, error=str(error))
-        self._forget(keys)
+        found = [self.shares.get(p.topic, p.partition) for p in partitions]
+        shares = [share for share in found if share is not None]
+        self._drain_shares(shares)
+        self._commit_sync(consumer, shares)
+        for share in shares:
+            self.shares.end(share.key)
         consumer.incremental_unassign(partitions)
-        metrics.REBALANCES.labels(self.source.name, "taken").inc(len(partitions))
+        self._rebalanced("taken", partitions)
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._forget([(p.topic, p.partition) for p in partitions])
+        for partition in partitions:
+            self.shares.end((partition.topic, partition.partition))
         consumer.incremental_unassign(partitions)
-        metrics.REBALANCES.labels(self.source.name, "lost").inc(len(partitions))
-        _log.warning("intake.lost", source=self.source.name, partitions=_named(partitions))
+        self._rebalanced("lost", partitions)
+
+    def _rebalanced(self, what: str, partitions: list[TopicPartition]) -> None:
+        metrics.REBALANCES.labels(self.source.name, what).inc(len(partitions))
+        _log.info(f"intake.{what}", source=self.source.name, partitions=[f"{p.topic}[{p.partition}]" for p in partitions])
 
     def _drain_shares(self, shares: list[Share]) -> None:
-        """Start nothing more for these shares and wait, within bounds, for the calls under way."""
+        """Start nothing more for these shares and wait, within bounds, until what was started is durable."""
         for share in shares:
             share.closing = True
         deadline = time.monotonic() + self._limits.revoke_s
         while any(share.under_way for share in shares) and time.monotonic() < deadline:
             time.sleep(0.01)
-            self._settle_done()
         self._settle_done()
-        for share in shares:
-            share.open = False
-
-    def _forget(self, keys: Sequence[tuple[str, int]]) -> None:
-        for key in keys:
-            share = self._shares.pop(key, None)
-            if share is not None:
-                share.open = False
-                self._pending -= share.offsets.pending
 
     def _close(self, consumer: Consumer) -> None:
         self._settle_done()
-        positions = self._positions(only_changed=True)
-        if positions:
-            try:
-                consumer.commit(offsets=positions, asynchronous=False)
-            except KafkaException as error:
-                _log.warning("intake.last_commit_failed", source=self.source.name, error=str(error))
+        self._commit_sync(consumer, list(self.shares))
         with suppress(KafkaException, RuntimeError):
             consumer.close()
-
-    # ---- metrics ----
-
-    def _measure(self, consumer: Consumer) -> None:
-        name = self.source.name
-        metrics.PENDING.labels(name).set(self._pending)
-        metrics.LAG.labels(name).set(sum(self._lag(consumer, share) for share in self._shares.values()))
-
-    def _lag(self, consumer: Consumer, share: Share) -> int:
-        _low, high = consumer.get_watermark_offsets(TopicPartition(share.topic, share.partition), cached=True)
-        position = share.offsets.position
-        return max(0, high - position) if position is not None else 0
-
-
-def _named(partitions: list[TopicPartition]) -> list[str]:
-    return [f"{p.topic}[{p.partition}]" for p in partitions]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from dataclasses import dataclass
 from enum import Enum
@@ -12,6 +13,8 @@ from hookline.kernel.config import integer, number, setting
 
 _MOST_IDLE: Final = 10_000
 _BUCKETS: Final = 12
+_SLOW_S: Final = 1.0
+_WEIGHT: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +23,12 @@ class LaneConfig:
 
     concurrency: int = setting("HOOKLINE_LANE_CONCURRENCY", "8", "calls under way at once to one webhook", integer(1, 10_000))
     queue: int = setting(
-        "HOOKLINE_LANE_QUEUE", "100", "deliveries that may wait for one webhook before they are parked", integer(0, 100_000)
+        "HOOKLINE_LANE_QUEUE", "500", "deliveries that may wait for one webhook before they are parked", integer(0, 100_000)
     )
+    wait_s: float = setting(
+        "HOOKLINE_LANE_WAIT_S", "5", "seconds a delivery may be expected to wait in its lane before it is parked", number(0.05, 3_600)
+    )
+    rate: float = setting("HOOKLINE_LANE_RATE", "0", "calls a second to one webhook; 0: as fast as it answers", number(0, 1_000_000))
     window_s: float = setting("HOOKLINE_BREAKER_WINDOW_S", "120", "seconds over which the breaker counts", number(1, 86_400))
     least: int = setting("HOOKLINE_BREAKER_LEAST", "100", "calls in the window before the success rate counts", integer(1, 1_000_000))
     success_rate: float = setting("HOOKLINE_BREAKER_SUCCESS_RATE", "0.9", "below this the breaker opens", number(0, 1))
@@ -33,6 +40,7 @@ class Verdict(Enum):
     """What may happen to a delivery now."""
 
     GO = "go"
+    PROBE = "probe"
     QUEUE = "queue"
     PARK = "park"
 
@@ -65,73 +73,165 @@ class _Window:
 
 
 class Lane:
-    """One webhook's lane. `queue` holds deliveries that wait for a place; whoever uses the lane fills and empties it."""
+    """One webhook's lane: places for calls, a queue, a rate, a breaker.
 
-    __slots__ = ("_clock", "_config", "_in_flight", "_open_until", "_probing", "_run", "_window", "queue")
+    A place is taken with GO or PROBE, and given back by `done`, or by `leave` when no call was made. `queue` holds the
+    deliveries that wait for a place; whoever uses the lane fills and empties it. `pressed` means that the dispatcher
+    is short of room: then a receiver that is slow, or has yet to show that it is not, waits in Kafka, not in memory.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_config",
+        "_full_at",
+        "_moved_at",
+        "_open_until",
+        "_pace_s",
+        "_probing",
+        "_rest_until",
+        "_run",
+        "_taken",
+        "_under_way",
+        "_window",
+        "queue",
+    )
 
     def __init__(self, config: LaneConfig, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        self._in_flight = 0
+        self._taken = 0
+        self._under_way = 0
+        self._moved_at = -math.inf
+        self._pace_s = 0.0
+        self._full_at = -math.inf
+        self._rest_until = -math.inf
         self._run = 0
         self._open_until = 0.0
         self._probing = False
         self._window = _Window(config.window_s)
         self.queue: deque[Any] = deque()
 
-    def try_take(self) -> Verdict:
-        """Decide about a delivery that comes new: after GO a place is taken, which `done` gives back."""
-        if self.queue and not self._open_until:
-            return Verdict.QUEUE if len(self.queue) < self._config.queue else Verdict.PARK
-        verdict = self.try_next()
-        if verdict is Verdict.QUEUE and len(self.queue) >= self._config.queue:
-            return Verdict.PARK
-        return verdict
+    # ---- places ----
 
-    def try_next(self) -> Verdict:
-        """Decide about the delivery at the head of the queue: QUEUE means it stays there."""
-        if self._open_until:
-            return self._probe()
-        if self._in_flight >= self._config.concurrency:
-            return Verdict.QUEUE
-        self._in_flight += 1
-        return Verdict.GO
-
-    def _probe(self) -> Verdict:
-        """Let one call through once the breaker has been open long enough."""
-        if self._probing or self._clock.monotonic() < self._open_until:
-            return Verdict.PARK
-        self._probing = True
-        self._in_flight += 1
-        return Verdict.GO
-
-    def done(self, ok: bool | None) -> None:
-        """Give a place back; `ok` None says nothing about the receiver."""
-        self._in_flight -= 1
-        probing, self._probing = self._probing, False
-        if ok is None:
-            return
+    def admit(self, *, pressed: bool = False) -> Verdict:
+        """Decide about a delivery that comes new."""
         now = self._clock.monotonic()
         if self._open_until:
-            if probing or ok:
-                self._after_probe(now, ok=ok)
+            return self._probe(now)
+        if self.queue or self._full(now):
+            return Verdict.QUEUE if len(self.queue) < self._room(now, pressed=pressed) else Verdict.PARK
+        if pressed and self._slow(now):
+            return Verdict.PARK
+        return self._take(now)
+
+    def next(self) -> Verdict:
+        """Decide about the delivery at the head of the queue: QUEUE means it stays there."""
+        now = self._clock.monotonic()
+        if self._open_until:
+            return self._probe(now)
+        return Verdict.QUEUE if self._full(now) else self._take(now)
+
+    def surplus(self, *, pressed: bool = False) -> int:
+        """Return how many of the queue wait longer than they should, and are to be parked."""
+        if not self.queue:
+            return 0
+        return max(0, len(self.queue) - self._room(self._clock.monotonic(), pressed=pressed))
+
+    def began(self) -> None:
+        """Note that a call is under way in a place taken."""
+        if not self._under_way:
+            self._moved_at = self._clock.monotonic()
+        self._under_way += 1
+
+    def leave(self, *, probe: bool = False) -> None:
+        """Give a place back in which no call was made."""
+        self._taken -= 1
+        if probe:
+            self._probing = False
+
+    def done(self, ok: bool | None, elapsed_s: float, *, probe: bool = False) -> None:
+        """Give the place of a finished call back; `ok` None says nothing about the receiver."""
+        now = self._clock.monotonic()
+        self._under_way -= 1
+        self._moved_at = now
+        self.leave(probe=probe)
+        if ok is None:
             return
+        self._pace_s = elapsed_s if not self._pace_s else (1 - _WEIGHT) * self._pace_s + _WEIGHT * elapsed_s
+        if not self._open_until:
+            self._count(now, ok=ok)
+        elif ok:
+            self._close()
+        elif probe:
+            self._open(now)
+
+    def rest(self, seconds: float) -> None:
+        """Make no call for a while, at most as long as the breaker would: the receiver asked for it."""
+        self._rest_until = self._clock.monotonic() + min(seconds, self._config.open_s)
+
+    def _full(self, now: float) -> bool:
+        limited = self._config.rate and self._full_at - now > 1.0
+        return self._taken >= self._config.concurrency or now < self._rest_until or bool(limited)
+
+    def _take(self, now: float) -> Verdict:
+        self._taken += 1
+        if self._config.rate:  # GCRA with a burst of one second
+            self._full_at = max(self._full_at, now) + 1 / self._config.rate
+        return Verdict.GO
+
+    # ---- how long the queue may be ----
+
+    def _room(self, now: float, *, pressed: bool) -> int:
+        """Return how many may wait: as many as the receiver is likely to take within `wait_s`."""
+        config = self._config
+        if self._rest_until - now > config.wait_s or (pressed and self._slow(now)):
+            return 0
+        room = config.queue
+        if config.rate:
+            room = min(room, math.ceil(config.rate * config.wait_s))
+        pace = self._pace(now)
+        if pace:
+            room = min(room, max(config.concurrency, int(config.concurrency * config.wait_s / pace)))
+        return room
+
+    def _pace(self, now: float) -> float:
+        """Return the seconds of a recent call, or since the last answer when that is longer; 0 when nothing is known."""
+        silent_s = now - self._moved_at if self._under_way else 0.0
+        return max(self._pace_s, silent_s)
+
+    def _slow(self, now: float) -> bool:
+        unproven = not self._pace_s and self._taken > 1
+        return unproven or self._pace(now) >= _SLOW_S
+
+    # ---- breaker ----
+
+    def _probe(self, now: float) -> Verdict:
+        """Let one call through once the breaker has been open long enough."""
+        if self._probing or now < self._open_until:
+            return Verdict.PARK
+        self._probing = True
+        self._taken += 1
+        return Verdict.PROBE
+
+    def _count(self, now: float, *, ok: bool) -> None:
         self._window.add(now, ok=ok)
         self._run = 0 if ok else self._run + 1
         calls, good = self._window.totals(now)
         if self._run >= self._config.straight or (calls >= self._config.least and good < calls * self._config.success_rate):
             self._open(now)
 
-    def _after_probe(self, now: float, *, ok: bool) -> None:
-        if ok:
-            self._open_until = 0.0
-            self._run = 0
-            self._window.clear()
-        else:
-            self._open(now)
-
     def _open(self, now: float) -> None:
         self._open_until = now + self._config.open_s
+
+    def _close(self) -> None:
+        self._open_until = 0.0
+        self._run = 0
+        self._window.clear()
+
+    @property
+    def opened(self) -> bool:
+        """Whether the breaker is open or half open."""
+        return self._open_until > 0
 
     @property
     def state(self) -> str:
@@ -142,8 +242,11 @@ class Lane:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing would be lost by forgetting this lane."""
-        return not self._in_flight and not self.queue and not self._open_until and not self._run
+        """Whether little would be lost by forgetting this lane: it has no calls and, if it failed, that was long ago."""
+        if self._taken or self.queue:
+            return False
+        troubled = self._open_until or self._run
+        return not troubled or self._clock.monotonic() - self._moved_at > self._config.window_s + self._config.open_s
 
 
 class Lanes:
@@ -166,7 +269,7 @@ class Lanes:
 
     def states(self) -> dict[str, int]:
         """Return how many lanes are closed, open and half open."""
-        counted = Counter(lane.state for lane in self._lanes.values() if lane._open_until)  # noqa: SLF001  # one module
+        counted = Counter(lane.state for lane in self._lanes.values() if lane.opened)
         return {"open": counted["open"], "half_open": counted["half_open"], "closed": len(self._lanes) - counted.total()}
 
     def _sweep(self) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
 
 from hookline.dispatcher import metrics
+from hookline.dispatcher.faults import Faults
 from hookline.kernel.kafka import Headers
 from hookline.kernel.log import logger
 
 _log = logger("ledger")
 _POLL_S: Final = 0.002
 _AGAIN_S: Final = 0.5
+_FLUSH_S: Final = 0.2
+_TELL_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +33,33 @@ class Entry:
     headers: Headers
 
 
+@dataclass(slots=True, eq=False)
+class _Write:
+    """An entry on its way, and what to do once it is durable; `refused` tells whether Kafka has refused it before."""
+
+    entry: Entry
+    done: Callable[[], None]
+    refused: bool = False
+
+
 class Ledger:
     """Writes entries and calls back when Kafka has acknowledged them all; lives on the event loop's thread.
 
     An entry that Kafka refuses is produced again, for as long as it takes: the offset it stands for stays where it
-    is, so nothing is lost, and `complaint` says so. Nothing is ever dropped.
+    is, so nothing is lost, and `complaint` says so. Nothing is ever dropped. `heard` is told the stamp, in milliseconds,
+    that a broker gave a record.
     """
 
-    def __init__(self, producer: Producer, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, producer: Producer, loop: asyncio.AbstractEventLoop, faults: Faults, heard: Callable[[int], None]) -> None:
         self._producer = producer
         self._loop = loop
-        self._again: deque[tuple[Entry, Callable[[], None]]] = deque()
+        self._faults = faults
+        self._heard = heard
+        self._again: deque[_Write] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._refused = ""
+        self._refused: dict[str, str] = {}
+        self._waiting = 0
+        self._told_at = -_TELL_S
         self._fatal = ""
 
     def start(self) -> None:
@@ -49,10 +67,16 @@ class Ledger:
         self._timer = self._loop.call_later(_POLL_S, self._serve)
 
     def stop(self, timeout_s: float = 30.0) -> int:
-        """Wait for what is unacknowledged; return how many are left (0 when all is well)."""
+        """Wait for what is unacknowledged; return how many are left (0 when all is well).
+
+        Waits in short steps, so that a second signal is heard in between.
+        """
         if self._timer is not None:
             self._timer.cancel()
-        return int(self._producer.flush(timeout_s)) + len(self._again)
+        deadline = time.monotonic() + timeout_s
+        while self._producer.flush(_FLUSH_S) and time.monotonic() < deadline:
+            pass
+        return len(self._producer) + self._waiting + sum(not write.refused for write in self._again)
 
     def write(self, entries: list[Entry], durable: Callable[[], None]) -> None:
         """Produce the entries; call `durable` on the loop's thread once every in-sync replica has all of them."""
@@ -65,40 +89,69 @@ class Ledger:
                 durable()
 
         for entry in entries:
-            self._produce(entry, one)
+            self._produce(_Write(entry, one))
 
     def complaint(self) -> str:
         """Return what is wrong, or an empty text: a probe for `/readyz`."""
-        return f"Kafka refuses settling records: {self._refused}" if self._again or self._fatal else ""
+        if not self._waiting and not self._fatal:
+            return ""
+        why = "; ".join(f"{topic}: {text}" for topic, text in sorted(self._refused.items()))
+        return f"Kafka refuses {self._waiting} settling records, their offsets wait: {why or self._fatal}"
 
     def fatal(self) -> str:
         """Return why the producer can never work again, or an empty text: a probe for `/healthz`."""
         return self._fatal
 
-    def _produce(self, entry: Entry, done: Callable[[], None]) -> None:
-        def acknowledged(error: KafkaError | None, _message: Message) -> None:
-            if error is None:
-                done()
-            else:
-                self._later(entry, done, error)
+    def _produce(self, write: _Write) -> bool:
+        """Hand one to the producer; return False when its queue is full."""
 
+        def acknowledged(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                self._acknowledged(write, message)
+            else:
+                self._later(write, error)
+
+        entry = write.entry
         try:
             self._producer.produce(entry.topic, key=entry.key, value=entry.value, headers=dict(entry.headers), on_delivery=acknowledged)
         except BufferError:
-            self._again.append((entry, done))
+            self._again.append(write)
+            return False
         except KafkaException as error:
-            self._later(entry, done, error.args[0])
+            self._later(write, error.args[0])
+        return True
 
-    def _later(self, entry: Entry, done: Callable[[], None], error: KafkaError) -> None:
-        self._refused = f"{entry.topic}: {error.str()}"
+    def _acknowledged(self, write: _Write, message: Message) -> None:
+        if write.refused:
+            self._waiting -= 1
+            self._refused.pop(write.entry.topic, None)
+        kind, timestamp_ms = message.timestamp()
+        if kind == TIMESTAMP_LOG_APPEND_TIME:
+            self._heard(timestamp_ms)
+        try:
+            write.done()
+        except Exception as error:  # noqa: BLE001  # raised into the producer's poll, it would end the ledger
+            self._faults.caught("ledger", error)
+
+    def _later(self, write: _Write, error: KafkaError) -> None:
+        if not write.refused:
+            write.refused = True
+            self._waiting += 1
+        self._refused[write.entry.topic] = error.str()
         if error.fatal():
-            self._fatal = self._refused
-        _log.error("ledger.refused", topic=entry.topic, error=error.str())
+            self._fatal = f"{write.entry.topic}: {error.str()}"
         metrics.PRODUCE_RETRIES.inc()
-        self._loop.call_later(_AGAIN_S, self._again.append, (entry, done))
+        if time.monotonic() - self._told_at >= _TELL_S:
+            self._told_at = time.monotonic()
+            _log.error("ledger.refused", topic=write.entry.topic, error=error.str(), waiting=self._waiting)
+        self._loop.call_later(_AGAIN_S, self._again.append, write)
 
     def _serve(self) -> None:
-        self._producer.poll(0)
-        for _ in range(len(self._again)):
-            self._produce(*self._again.popleft())
+        try:
+            self._producer.poll(0)
+            for _ in range(len(self._again)):
+                if not self._produce(self._again.popleft()):
+                    break  # its queue is full: the others would come back too
+        except Exception as error:  # noqa: BLE001  # without this loop nothing ever settles
+            self._faults.caught("ledger", error)
         self._timer = self._loop.call_later(_POLL_S, self._serve)

@@ -25,10 +25,21 @@ IN_FLIGHT: Final = Gauge("hookline_dispatcher_in_flight", "HTTP calls under way.
 LANES: Final = Gauge("hookline_dispatcher_lanes", "Lanes in memory, by breaker state.", ["state"])
 PENDING: Final = Gauge("hookline_dispatcher_pending_records", "Records taken up and not settled.", ["source"])
 LAG: Final = Gauge("hookline_dispatcher_lag_records", "Records behind the end of the assigned partitions.", ["source"])
+QUEUED: Final = Gauge("hookline_dispatcher_queued_deliveries", "Deliveries that wait in lanes or for a place among the calls in flight.")
+PENDING_BYTES: Final = Gauge("hookline_dispatcher_pending_bytes", "Bytes of the records taken up and not settled.", ["source"])
 OLDEST_DUE_S: Final = Gauge(
-    "hookline_dispatcher_tier_wait_seconds", "Until the next record of a tier is due; 0 when one is due now or none is known.", ["tier"]
+    "hookline_dispatcher_tier_due_seconds",
+    "Until the oldest record of a tier is due; negative: overdue by so much; 0 when none waits in the assigned partitions.",
+    ["tier"],
 )
-TIER_DEPTH: Final = Gauge("hookline_dispatcher_tier_depth_records", "Records not yet taken up in a tier's assigned partitions.", ["tier"])
+TIER_DEPTH: Final = Gauge(
+    "hookline_dispatcher_tier_depth_records", "Records of a tier's assigned partitions that are not settled.", ["tier"]
+)
+OFFSET_RESETS: Final = Counter(
+    "hookline_dispatcher_offset_resets_total", "Partitions whose offsets went back: made anew, or cut off.", ["source"]
+)
+FAULTS: Final = Counter("hookline_dispatcher_faults_total", "Errors that should not happen; what they struck stays unsettled.", ["where"])
+CLOCK_FAST_S: Final = Gauge("hookline_dispatcher_clock_ahead_seconds", "This machine's clock ahead of the brokers'; 0 below 2 s.")
 REBALANCES: Final = Counter("hookline_dispatcher_rebalances_total", "Partitions given or taken.", ["source", "what"])
 FENCED: Final = Counter(
     "hookline_dispatcher_fenced_total", "Deliveries not attempted because the partition may belong to another dispatcher."

@@ -45,6 +45,11 @@ class Offsets:
         return None if self._last is None else self._last + 1
 
     @property
+    def ahead(self) -> int:
+        """How many were taken up from the position on: so many would be made again after a crash, at most."""
+        return len(self._heap)
+
+    @property
     def pending(self) -> int:
         """How many are handed out and not settled."""
         return len(self._pending)

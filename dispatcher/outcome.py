@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ SCHEDULES: Final[Mapping[str, tuple[float, ...]]] = {
 _SLOWED: Final = frozenset(
     {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 )
-_MOST_S: Final = 24 * _HOUR
+LONGEST_S: Final = 24 * _HOUR
 _MAX_HEADER: Final = 64
 
 
@@ -33,6 +32,11 @@ class Policy:
 
     schedule_s: tuple[float, ...]
     tiers: tuple[str, ...]
+
+    @property
+    def span_s(self) -> float:
+        """Seconds from the first attempt to the last."""
+        return sum(self.schedule_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +80,35 @@ def settle(result: Result, attempt: int, policy: Policy, now: datetime) -> Settl
     if attempt > len(policy.schedule_s):
         return Dead()
     delay_s = policy.schedule_s[attempt - 1]
-    if isinstance(result, Reply) and result.status in _SLOWED:
-        delay_s = retry_after(result.retry_after, now, delay_s) or delay_s
-    return Retry(delay_s)
+    return Retry(max(delay_s, asked_to_wait(result, now)))
 
 
-def retry_after(text: str, now: datetime, low_s: float, high_s: float = _MOST_S) -> float | None:
-    """Return the seconds that a Retry-After header asks for, clamped to [low, high]; None when it makes no sense.
+def asked_to_wait(result: Result, now: datetime) -> float:
+    """Return for how many seconds the receiver asked to be left alone; 0 when it did not ask, or made no sense."""
+    if not isinstance(result, Reply) or result.status not in _SLOWED:
+        return 0.0
+    return retry_after(result.retry_after, now)
+
+
+def retry_after(text: str, now: datetime) -> float:
+    """Return the seconds that a Retry-After header asks for, clamped to [0, 24 h]; 0 when it makes no sense.
 
     Both forms of RFC 9110 are read: whole seconds and an HTTP date.
     """
     text = text.strip()
     if not text or len(text) > _MAX_HEADER:
-        return None
+        return 0.0
     seconds = float(text) if text.isascii() and text.isdigit() else _until(text, now)
-    if seconds is None or math.isnan(seconds):
-        return None
-    return min(max(seconds, low_s), max(high_s, low_s))
+    return min(max(seconds, 0.0), LONGEST_S)
 
 
-def _until(text: str, now: datetime) -> float | None:
+def _until(text: str, now: datetime) -> float:
     try:
         at = parsedate_to_datetime(text)
         at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
         return (at - now).total_seconds()
     except (ValueError, TypeError, IndexError, OverflowError):
-        return None
+        return 0.0
 
 
 def tier_for(delay_s: float, tiers: Sequence[str]) -> str:

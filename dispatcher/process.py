@@ -14,26 +14,32 @@ from pathlib import Path
 from typing import Final
 
 from hookline.dispatcher import metrics
+from hookline.dispatcher.broker_clock import BrokerClock
 from hookline.dispatcher.config import DispatchConfig
 from hookline.dispatcher.crash_marker import CrashMarker
-from hookline.dispatcher.intake import Intake, IntakeLimits, Source
+from hookline.dispatcher.disabling import Disabling
+from hookline.dispatcher.faults import Faults
+from hookline.dispatcher.intake import Intake
 from hookline.dispatcher.lanes import LaneConfig, Lanes
 from hookline.dispatcher.ledger import Ledger
 from hookline.dispatcher.matching import Matcher
-from hookline.dispatcher.reception import Reception
-from hookline.dispatcher.sending import Policies, Sending
+from hookline.dispatcher.pulse import Pulse
+from hookline.dispatcher.reception import Reception, ReceptionParts
+from hookline.dispatcher.sending import Policies, Sending, SendingParts
 from hookline.dispatcher.settlement import Settlement
 from hookline.dispatcher.signatures import Signatures
+from hookline.dispatcher.soundings import Soundings
+from hookline.dispatcher.source import IntakeLimits, again, fresh, tiers_to_read
 from hookline.dispatcher.transport.aiohttp_transport import AiohttpTransport
 from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import load, state_dir
-from hookline.kernel.errors import HooklineError
-from hookline.kernel.lifecycle import Stop
+from hookline.kernel.errors import ConfigError, HooklineError
+from hookline.kernel.lifecycle import Stop, raise_file_limit
 from hookline.kernel.log import logger
 from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
 from hookline.schemas.registry import SchemaRegistry, open_registry
-from hookline.schemas.topics import Topics, TopicsConfig, duration_s
+from hookline.schemas.topics import Topics, TopicsConfig
 from hookline.schemas.wire import Codec
 from hookline.webhooks.registry import WebhookRegistry
 from hookline.webhooks.secrets import SecretsConfig, Vault
@@ -41,10 +47,9 @@ from hookline.webhooks.store import Webhooks
 from hookline.webhooks.urls import UrlPolicy
 
 _log = logger("dispatcher")
-_TICK_S: Final = 0.1
-_REGISTRY_S: Final = 5.0
-_BARRIER_S: Final = 5.0
+_BARRIER_S: Final = 2.0
 _STALE_S: Final = 60.0
+_MISSING_TOPIC_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +68,7 @@ class Settings:
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
         """Return the settings; raise `ConfigError`."""
-        return cls(
+        found = cls(
             kafka=load(kafka.KafkaConfig, environ),
             topics=load(TopicsConfig, environ),
             dispatch=load(DispatchConfig, environ),
@@ -73,6 +78,13 @@ class Settings:
             metrics=load(MetricsConfig, environ),
             state_dir=state_dir(environ),
         )
+        strange = [tier for tier in found.dispatch.park_tiers if tier not in found.topics.retry_tiers]
+        if strange:
+            raise ConfigError(
+                f"HOOKLINE_PARK_TIERS names {strange[0]}, which is not among HOOKLINE_RETRY_TIERS ({','.join(found.topics.retry_tiers)})",
+                remedy="Set it to some of those: deliveries are parked in these tiers' topics.",
+            )
+        return found
 
 
 class Dispatcher:
@@ -83,38 +95,49 @@ class Dispatcher:
         self._schemas = schema_registry
         self._topics = Topics(settings.kafka.topic_prefix)
         self._clock = SystemClock()
+        self._broker_clock = BrokerClock(self._clock)
         self._health = Health()
+        self._faults = Faults()
         self._codec = Codec(schema_registry)
         self._vault = Vault.from_config(settings.secrets)
         self._registry = WebhookRegistry(settings.kafka, self._topics, self._codec)
         self._transport = AiohttpTransport(settings.urls)
         self._lanes = Lanes(settings.lanes, self._clock)
-        self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
-        self._registry_at = time.monotonic()
+        self._disabling = Disabling(self._registry, self._writer)
+        self._look_ups = ThreadPoolExecutor(1, thread_name_prefix="schemas")
         self._marker = CrashMarker(settings.state_dir / "decoding")
         self._intakes: list[Intake] = []
+        self._soundings = Soundings(settings.kafka, self._intakes, self._registry.catch_up)
 
     async def run(self, stop: Stop) -> None:
         """Dispatch until the stop, then drain; raise `HooklineError` when a part cannot start."""
         await asyncio.to_thread(kafka.wait_for_broker, self._settings.kafka, stop.is_set)
+        if stop.is_set():
+            return
+        raise_file_limit()
         self._marker.open()
         await asyncio.to_thread(self._schemas.start)
         await asyncio.to_thread(self._registry.start)
         await self._transport.start()
         loop = asyncio.get_running_loop()
-        producer = kafka.producer(self._settings.kafka, message_max_bytes=2 * 1024 * 1024)
-        ledger = Ledger(producer, loop)
-        sending = self._wire(loop, ledger)
+        loop.set_exception_handler(self._faults.from_loop)
+        # A topic that is missing is reported, and looked for again, after 5 s instead of 30.
+        extra = {"message_max_bytes": 2 * 1024 * 1024, "topic_metadata_propagation_max_ms": _MISSING_TOPIC_MS}
+        ledger = Ledger(kafka.producer(self._settings.kafka, **extra), loop, self._faults, self._broker_clock.heard)
+        tiers = await asyncio.to_thread(tiers_to_read, self._settings.kafka, self._topics, self._settings.topics.retry_tiers)
+        sending = self._wire(loop, ledger, tiers)
+        pulse = Pulse(self._faults, sending.tick, partial(self._measure, sending))
         server = MetricsServer(self._settings.metrics, self._health)
-        self._probe(ledger)
+        self._probe(ledger, pulse)
         server.start()
         ledger.start()
         for intake in self._intakes:
             intake.start()
-        _log.info("dispatcher.started", metrics_port=server.port, webhooks=len(self._registry.all()))
-        ticking = asyncio.create_task(self._tick(sending))
+        self._soundings.start()
+        pulse.start()
+        _log.info("dispatcher.started", metrics_port=server.port, webhooks=self._registry.size)
         await self._until_stop(stop, ledger)
-        ticking.cancel()
+        pulse.stop()
         await self._drain(sending, ledger)
         server.stop()
 
@@ -130,97 +153,118 @@ class Dispatcher:
                     f"The dispatcher cannot go on: {broken}", remedy="It is safe to start it again: nothing unsettled was committed."
                 )
 
-    def _wire(self, loop: asyncio.AbstractEventLoop, ledger: Ledger) -> Sending:
+    # ---- wiring ----
+
+    def _wire(self, loop: asyncio.AbstractEventLoop, ledger: Ledger, tiers: list[str]) -> Sending:
         settings = self._settings
         name = f"{socket.gethostname()}:{os.getpid()}"
         settlement = Settlement(ledger, self._codec, self._topics, settings.dispatch, settings.topics.retry_tiers, name)
-        sending = Sending(
-            directory=self._registry,
-            transport=self._transport,
-            lanes=self._lanes,
-            signatures=Signatures(self._vault, self._clock),
-            settlement=settlement,
-            policies=Policies(default=settings.dispatch.policy(settings.topics), long=settings.dispatch.long_policy(settings.topics)),
-            config=settings.dispatch,
-            clock=self._clock,
-            disable=self._disable,
+        signatures = Signatures(self._vault, self._clock)
+        self._registry.on_change(signatures.forget)
+        out = Sending(
+            SendingParts(
+                directory=self._registry,
+                transport=self._transport,
+                lanes=self._lanes,
+                signatures=signatures,
+                settlement=settlement,
+                policies=Policies(default=settings.dispatch.policy(settings.topics), long=settings.dispatch.long_policy(settings.topics)),
+                clock=self._clock,
+                faults=self._faults,
+                disable=self._disabling.gone,
+            ),
+            settings.dispatch,
         )
-        reception = Reception(loop, self._codec, Matcher(self._registry), sending, settlement, settings.dispatch, self._marker)
-        self._intakes = self._make_intakes(reception)
-        return sending
+        parts = ReceptionParts(
+            loop=loop,
+            codec=self._codec,
+            matcher=Matcher(self._registry),
+            sending=out,
+            settlement=settlement,
+            marker=self._marker,
+            faults=self._faults,
+            executor=self._look_ups,
+        )
+        self._intakes.extend(self._make_intakes(Reception(parts, settings.dispatch.poison_limit), tiers))
+        return out
 
-    def _make_intakes(self, reception: Reception) -> list[Intake]:
-        config, topics = self._settings.dispatch, self._topics
-        lease_s = self._settings.kafka.session_timeout_ms / 2_000
-        limits = IntakeLimits(pending=config.pending, commit_s=config.commit_s, revoke_s=config.revoke_s, lease_s=lease_s)
-        fresh = Source(name="events", topics=topics.all_events(), group="dispatch", barrier=self._barrier)
-        again = [Source(name="replays", topics=[topics.replays], group="dispatch.replays", barrier=None)]
-        again += [
-            Source(name=f"retry.{tier}", topics=[topics.retry(tier)], group=f"dispatch.retry.{tier}", delay_s=duration_s(tier))
-            for tier in self._settings.topics.retry_tiers
-        ]
+    def _make_intakes(self, taken_by: Reception, tiers: list[str]) -> list[Intake]:
+        config, topics = self._settings.kafka, self._topics
         return [
-            Intake(self._settings.kafka, fresh, limits, reception.events),
-            *(Intake(self._settings.kafka, source, limits, reception.waiting) for source in again),
+            Intake(config, fresh(topics, self._barrier), self._limits(1), taken_by.events),
+            *(
+                Intake(config, source, self._limits(4), taken_by.waiting)
+                for source in again(topics, tiers, self._barrier, self._broker_clock.now)
+            ),
         ]
+
+    def _limits(self, part: int) -> IntakeLimits:
+        """Return the limits of one source; the many sources of what is made again get a part each."""
+        config = self._settings.dispatch
+        return IntakeLimits(
+            pending=max(1, config.pending // part),
+            pending_bytes=max(1, config.pending_bytes // part),
+            commit_s=config.commit_s,
+            revoke_s=config.revoke_s,
+            lease_s=self._settings.kafka.session_timeout_ms / 2_000,
+        )
+
+    def _writer(self) -> Webhooks:
+        settings = self._settings
+        return Webhooks(settings.kafka, self._topics, self._registry, self._vault, self._codec, settings.urls, self._clock)
 
     def _barrier(self) -> bool:
-        """Make sure that every webhook acknowledged before these events were read is known; False: try again."""
-        done = self._registry.catch_up(_BARRIER_S)
+        """Make sure that every webhook acknowledged before these records were read is known; False: try again."""
+        done = bool(self._registry.catch_up(_BARRIER_S))
         if done:
-            self._registry_at = time.monotonic()
-        return bool(done)
+            self._soundings.whole()
+        return done
 
-    def _disable(self, webhook_id: str, reason: str) -> None:
-        """Disable a webhook whose receiver said 410, in the background; what fails is tried with the next 410."""
+    # ---- health ----
 
-        def work() -> None:
-            try:
-                Webhooks(
-                    self._settings.kafka, self._topics, self._registry, self._vault, self._codec, self._settings.urls, self._clock
-                ).disable(webhook_id, reason)
-            except HooklineError as error:
-                _log.warning("dispatcher.disable_failed", webhook_id=webhook_id, error=error.message)
-
-        self._background.submit(work)
-
-    def _probe(self, ledger: Ledger) -> None:
+    def _probe(self, ledger: Ledger, pulse: Pulse) -> None:
         for intake in self._intakes:
             self._health.alive(f"intake.{intake.source.name}", intake.complaint)
             self._health.ready(f"held.{intake.source.name}", partial(_held, intake))
         self._health.alive("producer", ledger.fatal)
+        self._health.alive("loop", pulse.complaint)
+        self._health.ready("broker", self._soundings.broker)
+        self._health.ready("registry", self._soundings.registry)
         self._health.ready("settling", ledger.complaint)
         self._health.ready("polling", self._polling)
+        self._health.ready("faults", self._faults.complaint)
 
     def _polling(self) -> str:
         stale = [i.source.name for i in self._intakes if time.monotonic() - i.beat > _STALE_S]
         return f"no poll for {_STALE_S:g} s: {', '.join(stale)}" if stale else ""
 
-    async def _tick(self, sending: Sending) -> None:
-        """Measure how late the loop runs, and refresh the gauges."""
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(_TICK_S)
-            metrics.LOOP_STALL_S.observe(max(0.0, time.monotonic() - before - _TICK_S))
-            metrics.IN_FLIGHT.set(sending.in_flight)
-            metrics.REGISTRY_AGE_S.set(time.monotonic() - self._registry_at)
-            metrics.WEBHOOKS.set(self._registry.size)
-            for state, count in self._lanes.states().items():
-                metrics.LANES.labels(state).set(count)
+    def _measure(self, out: Sending) -> None:
+        metrics.IN_FLIGHT.set(out.in_flight)
+        metrics.QUEUED.set(out.queued)
+        metrics.REGISTRY_AGE_S.set(self._soundings.registry_age_s)
+        metrics.WEBHOOKS.set(self._registry.size)
+        metrics.CLOCK_FAST_S.set(self._broker_clock.fast_s)
+        metrics.HELD.set(sum(len(intake.held()) for intake in self._intakes))
+        for state, count in self._lanes.states().items():
+            metrics.LANES.labels(state).set(count)
 
-    async def _drain(self, sending: Sending, ledger: Ledger) -> None:
+    # ---- the end ----
+
+    async def _drain(self, out: Sending, ledger: Ledger) -> None:
         """Take up nothing more, finish the calls under way, make their records durable, commit, leave."""
         for intake in self._intakes:
             intake.drain()
-        sending.close()
+        out.close()
         deadline = time.monotonic() + self._settings.dispatch.drain_s
-        while sending.in_flight and time.monotonic() < deadline:  # noqa: ASYNC110  # simpler than an event per call
+        while out.in_flight and time.monotonic() < deadline:  # noqa: ASYNC110  # simpler than an event per call
             await asyncio.sleep(0.02)
         left = ledger.stop()
-        if left or sending.in_flight:
-            _log.warning("dispatcher.undrained", unacknowledged=left, calls=sending.in_flight)
+        if left or out.in_flight:
+            _log.warning("dispatcher.undrained", unacknowledged=left, calls=out.in_flight)
         await asyncio.gather(*(asyncio.to_thread(intake.stop) for intake in self._intakes))
-        self._background.shutdown(cancel_futures=True)
+        await asyncio.to_thread(self._soundings.stop)
+        await asyncio.to_thread(self._disabling.stop)
+        self._look_ups.shutdown(wait=False, cancel_futures=True)
         await self._transport.stop()
         await asyncio.to_thread(self._registry.stop)
         await asyncio.to_thread(self._schemas.stop)

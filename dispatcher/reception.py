@@ -6,17 +6,20 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from hookline.dispatcher import metrics
-from hookline.dispatcher.config import DispatchConfig
 from hookline.dispatcher.crash_marker import CrashMarker
-from hookline.dispatcher.delivery import Delivery, Unit, first, source_of
-from hookline.dispatcher.intake import Intake, Record
+from hookline.dispatcher.delivery import Delivery, Unit, first, source_of, traceparent
+from hookline.dispatcher.faults import Faults
+from hookline.dispatcher.intake import Intake
 from hookline.dispatcher.letters import Reason
 from hookline.dispatcher.matching import Matched, Matcher
 from hookline.dispatcher.sending import Sending
 from hookline.dispatcher.settlement import Settlement
+from hookline.dispatcher.shares import Record
 from hookline.kernel.errors import RegistryUnavailable, WireError
 from hookline.kernel.kafka import headers_of
 from hookline.kernel.log import logger
@@ -29,44 +32,60 @@ _log = logger("reception")
 Receiver: TypeAlias = Callable[[Unit], None]
 _REGISTRY_AGAIN_S: Final = 1.0
 _SLICE: Final = 100
+_FRAME: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceptionParts:
+    """What reception works with; `executor` is where it may wait for the schema registry."""
+
+    loop: asyncio.AbstractEventLoop
+    codec: Codec
+    matcher: Matcher
+    sending: Sending
+    settlement: Settlement
+    marker: CrashMarker
+    faults: Faults
+    executor: Executor
 
 
 class Reception:
     """Receives batches from the intakes' threads; everything but the two entry points runs on the loop's thread."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        codec: Codec,
-        matcher: Matcher,
-        sending: Sending,
-        settlement: Settlement,
-        config: DispatchConfig,
-        marker: CrashMarker,
-    ) -> None:
-        self._loop = loop
-        self._codec = codec
-        self._matcher = matcher
-        self._sending = sending
-        self._settlement = settlement
-        self._config = config
-        self._marker = marker
+    def __init__(self, parts: ReceptionParts, poison_limit: int) -> None:
+        self._parts = parts
+        self._poison_limit = poison_limit
+        self._looked_up: dict[bytes, list[tuple[Unit, Receiver]]] = {}
 
     def events(self, intake: Intake, records: list[Record]) -> None:
         """Take fresh events; called from an intake's thread."""
-        self._loop.call_soon_threadsafe(self._batch, [Unit(intake, r) for r in records], self._event)
+        self._parts.loop.call_soon_threadsafe(self._batch, [Unit(intake, r) for r in records], self._event)
 
     def waiting(self, intake: Intake, records: list[Record]) -> None:
         """Take due retries or replays; called from an intake's thread."""
-        self._loop.call_soon_threadsafe(self._batch, [Unit(intake, r) for r in records], self._due)
+        self._parts.loop.call_soon_threadsafe(self._batch, [Unit(intake, r) for r in records], self._due)
 
     def _batch(self, units: list[Unit], take: Receiver) -> None:
         """Take a slice at a time, so that answers are served in between."""
         for unit in units[:_SLICE]:
-            if unit.record.share.open:
-                take(unit)
+            self._take(unit, take)
         if len(units) > _SLICE:
-            self._loop.call_soon(self._batch, units[_SLICE:], take)
+            self._parts.loop.call_soon(self._batch, units[_SLICE:], take)
+
+    def _take(self, unit: Unit, take: Receiver) -> None:
+        """Take one record; whatever goes wrong with it stops no other, and leaves its offset where it is."""
+        share, marker = unit.record.share, self._parts.marker
+        if not share.open:
+            return
+        try:
+            if marker.mark(share.topic, share.partition, unit.record.offset):
+                take(unit)
+            else:
+                self._poison(unit, WireError("This record was in hand three times when the process died"))
+        except Exception as error:  # noqa: BLE001  # the main loop of records
+            self._parts.faults.caught("reception", error)
+        finally:
+            marker.clear()
 
     # ---- fresh events ----
 
@@ -77,7 +96,7 @@ class Reception:
         share, message = unit.record.share, unit.record.message
         metrics.EVENTS.labels(share.topic.rpartition(".")[2]).inc()
         published_ms = message.timestamp()[1]
-        matched = self._matcher.match(event, published_ms * 1_000)
+        matched = self._parts.matcher.match(event, published_ms * 1_000)
         unit.left = len(matched.call) + len(matched.skip) + len(matched.dead)
         if unit.left == 0:
             unit.intake.done(unit.record)
@@ -85,22 +104,22 @@ class Reception:
         self._deliver(unit, event, matched, published_ms / 1_000)
 
     def _deliver(self, unit: Unit, event: Event, matched: Matched, ready_at: float) -> None:
-        value = _value(unit)
-        traceparent = headers_of(unit.record.message).get("traceparent", b"").decode("ascii", "replace")
+        settlement, value = self._parts.settlement, _value(unit)
+        trace = traceparent(headers_of(unit.record.message).get("traceparent", b"").decode("ascii", "replace"))
         body = payload.body(event) if matched.call else b""
 
         def delivery(webhook_id: str) -> Delivery:
             waiting = first(
-                unit, store_id=event.store_id, event_id=event.id, event_type=event.type, webhook_id=webhook_id, traceparent=traceparent
+                unit, store_id=event.store_id, event_id=event.id, event_type=event.type, webhook_id=webhook_id, traceparent=trace
             )
             return Delivery(waiting=waiting, unit=unit, value=value, body=body, ready_at=ready_at)
 
         for skip in matched.skip:
-            self._settlement.skipped(delivery(skip.webhook.id), skip.webhook, skip.kind, skip.detail)
+            settlement.skipped(delivery(skip.webhook.id), skip.webhook, skip.kind, skip.detail)
         for webhook in matched.dead:
-            self._settlement.dead_unsent(delivery(webhook.id), webhook, Reason.DISABLED, ErrorKind.DISABLED, webhook.state_reason)
+            settlement.dead_unsent(delivery(webhook.id), webhook, Reason.DISABLED, ErrorKind.DISABLED, webhook.state_reason)
         for webhook in matched.call:
-            self._sending.submit(delivery(webhook.id))
+            self._parts.sending.submit(delivery(webhook.id))
 
     # ---- retries and replays ----
 
@@ -113,62 +132,84 @@ class Reception:
         remaining_s = waiting.not_before_us / 1e6 - time.time()
         unit.left = 1
         if remaining_s > 0:
-            self._settlement.wait_on(self._again(unit, waiting, b""), remaining_s)
+            self._parts.settlement.wait_on(self._again(unit, waiting, b""), remaining_s)
             return
         event = self._decoded(unit, self._due)
         if event is not None:
             unit.left = 1
-            self._sending.submit(self._again(unit, waiting, payload.body(event)))
+            self._parts.sending.submit(self._again(unit, waiting, payload.body(event)))
 
     def _again(self, unit: Unit, waiting: Waiting, body: bytes) -> Delivery:
         at_ms = unit.record.message.timestamp()[1]
         due = max(at_ms / 1_000 + unit.intake.source.delay_s, waiting.not_before_us / 1e6)
-        return Delivery(waiting=_anchored(waiting, unit), unit=unit, value=_value(unit), body=body, ready_at=due)
+        return Delivery(waiting=_sound(waiting, unit), unit=unit, value=_value(unit), body=body, ready_at=due)
 
     # ---- decoding ----
 
     def _decoded(self, unit: Unit, again: Receiver) -> Event | None:
-        """Return the event, or None after seeing to it: raw bytes to the dead letters, or later when the registry is away."""
-        share = unit.record.share
-        if not self._marker.mark(share.topic, share.partition, unit.record.offset):
-            self._poison(unit, WireError("Decoding this record ended the process three times"))
+        """Return the event, or None after seeing to it: raw bytes to the dead letters, or later when its schema is looked up."""
+        value = _value(unit)
+        if not self._parts.codec.prepared(value):
+            self._look_up(value, unit, again)
             return None
         try:
-            event = self._codec.decode(_value(unit))
-        except RegistryUnavailable as error:
-            _log.warning("reception.waits_for_schema_registry", error=error.message)
-            self._loop.call_later(_REGISTRY_AGAIN_S, again, unit)
-            return None
+            event = self._parts.codec.decode(value)
         except WireError as error:
             self._poison(unit, error)
             return None
-        finally:
-            self._marker.clear()
-        share.poison_run = 0
+        unit.record.share.poison_run = 0
         return event
+
+    def _look_up(self, value: bytes, unit: Unit, again: Receiver) -> None:
+        """Ask the schema registry beside the loop, once for all records of the same schema; they wait meanwhile."""
+        frame = value[:_FRAME]
+        waiting = self._looked_up.setdefault(frame, [])
+        waiting.append((unit, again))
+        if len(waiting) == 1:
+            self._ask(frame)
+
+    def _ask(self, frame: bytes) -> None:
+        asked = self._parts.loop.run_in_executor(self._parts.executor, self._parts.codec.prepare, frame)
+        asked.add_done_callback(lambda done: self._answered(frame, done))
+
+    def _answered(self, frame: bytes, done: asyncio.Future[None]) -> None:
+        error = done.exception() if not done.cancelled() else asyncio.CancelledError()
+        if isinstance(error, RegistryUnavailable):
+            _log.warning("reception.waits_for_schema_registry", error=error.message)
+            self._parts.loop.call_later(_REGISTRY_AGAIN_S, self._ask, frame)
+            return
+        for unit, again in self._looked_up.pop(frame, []):
+            if isinstance(error, WireError):
+                self._poison(unit, error)
+            elif error is None:
+                self._take(unit, again)
+        if error is not None and not isinstance(error, WireError | asyncio.CancelledError):
+            self._parts.faults.caught("registry", error)
 
     def _poison(self, unit: Unit, error: WireError) -> None:
         """Dead-letter the raw bytes; after too many in a row hold the partition, so that a bad deploy empties no topic."""
         share = unit.record.share
         share.poison_run += 1
-        if share.poison_run > self._config.poison_limit:
-            if not share.held:
-                _log.error(
-                    "reception.partition_held",
-                    topic=share.topic,
-                    partition=share.partition,
-                    first_offset=unit.record.offset,
-                    error=error.message,
-                )
-                metrics.HELD.inc()
-            unit.intake.hold(share)
+        if not share.open:
             return
-        self._settlement.poison(unit, error.message)
+        if share.poison_run <= self._poison_limit:
+            self._parts.settlement.poison(unit, error.message)
+            return
+        if not share.held:
+            place = {"topic": share.topic, "partition": share.partition, "first_offset": unit.record.offset}
+            _log.error("reception.partition_held", error=error.message, **place)
+        unit.intake.hold(unit.record)
 
 
-def _anchored(waiting: Waiting, unit: Unit) -> Waiting:
-    """Return the delivery with a place where its payload can be read; a test's only place is the replay record itself."""
-    return waiting if waiting.source.topic else dataclasses.replace(waiting, source=source_of(unit))
+def _sound(waiting: Waiting, unit: Unit) -> Waiting:
+    """Return the delivery with a place where its payload can be read, and no header that could not be sent.
+
+    A test's only place is the replay record itself.
+    """
+    trace = traceparent(waiting.traceparent)
+    if waiting.source.topic and trace == waiting.traceparent:
+        return waiting
+    return dataclasses.replace(waiting, source=waiting.source if waiting.source.topic else source_of(unit), traceparent=trace)
 
 
 def _value(unit: Unit) -> bytes:

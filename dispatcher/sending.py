@@ -7,27 +7,27 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from hookline.dispatcher import metrics
+from hookline.dispatcher.budget import Budget, Kind
 from hookline.dispatcher.config import DispatchConfig
 from hookline.dispatcher.delivery import Delivery
+from hookline.dispatcher.faults import Faults
 from hookline.dispatcher.lanes import Lane, Lanes, Verdict
 from hookline.dispatcher.letters import Reason
 from hookline.dispatcher.matching import Directory
-from hookline.dispatcher.outcome import Dead, Delivered, Disable, Policy, Retry, settle
+from hookline.dispatcher.outcome import Dead, Delivered, Disable, Policy, Retry, asked_to_wait, settle
 from hookline.dispatcher.settlement import Sent, Settlement
 from hookline.dispatcher.signatures import Signatures, shown
 from hookline.dispatcher.transport.contract import Failure, Reply, Request, Result, Transport
 from hookline.kernel.clock import Clock
 from hookline.kernel.errors import HooklineError
-from hookline.kernel.log import logger
 from hookline.schemas.records import ErrorKind, Trigger
 from hookline.webhooks.model import State, Webhook
 
-_log = logger("sending")
 _FENCE_S: Final = 0.25
+_LEAST_LIFE_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,59 +42,51 @@ class Policies:
         return self.long if webhook.schedule == "long" else self.default
 
 
-class Budget:
-    """Calls under way at once for one kind of source; what finds no room waits in order."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendingParts:
+    """What sending works with; `disable(webhook, reason)` returns at once."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.used = 0
-        self.backlog: deque[Callable[[], None]] = deque()
+    directory: Directory
+    transport: Transport
+    lanes: Lanes
+    signatures: Signatures
+    settlement: Settlement
+    policies: Policies
+    clock: Clock
+    faults: Faults
+    disable: Callable[[Webhook, str], None]
 
-    def take(self, start: Callable[[], None]) -> None:
-        """Start now if there is room, else when there is."""
-        if self.used < self.most:
-            self.used += 1
-            start()
-        else:
-            self.backlog.append(start)
 
-    def give(self) -> None:
-        """Give a place back, to the next in line if there is one."""
-        if self.backlog:
-            self.backlog.popleft()()
-        else:
-            self.used -= 1
+@dataclass(slots=True, eq=False)
+class _Call:
+    """A delivery with a place in its lane (None: a test, which has none), on its way to a place in the budget."""
+
+    delivery: Delivery
+    lane: Lane | None
+    kind: Kind
+    probe: bool = False
 
 
 class Sending:
-    """Decides when each delivery is called, calls, and hands the outcome to settlement. Lives on the loop's thread."""
+    """Decides when each delivery is called, calls, and hands the outcome to settlement. Lives on the loop's thread.
 
-    def __init__(  # noqa: PLR0913  # the parts of the engine, wired once
-        self,
-        *,
-        directory: Directory,
-        transport: Transport,
-        lanes: Lanes,
-        signatures: Signatures,
-        settlement: Settlement,
-        policies: Policies,
-        config: DispatchConfig,
-        clock: Clock,
-        disable: Callable[[str, str], None],
-    ) -> None:
-        self._directory = directory
-        self._transport = transport
-        self._lanes = lanes
-        self._signatures = signatures
-        self._settlement = settlement
-        self._policies = policies
+    Places that become free are handed on by one flat loop (`_run`), never by recursion: thousands may wait.
+    """
+
+    def __init__(self, parts: SendingParts, config: DispatchConfig) -> None:
+        self._parts = parts
         self._config = config
-        self._clock = clock
-        self._disable = disable
-        self._fresh = Budget(config.in_flight)
-        self._again = Budget(max(1, int(config.in_flight * config.retry_share)))
+        self._budget: Budget[_Call] = Budget(config.in_flight, max(1, int(config.in_flight * config.retry_share)))
+        self._ready: deque[_Call] = deque()
+        self._running = False
+        self._queued: dict[Lane, None] = {}
         self._closed = False
         self.in_flight = 0
+
+    @property
+    def queued(self) -> int:
+        """How many deliveries wait in lanes or for the budget."""
+        return sum(len(lane.queue) for lane in self._queued) + self._budget.waiting
 
     def close(self) -> None:
         """Start no more calls; what waits is left unsettled, so that its next owner makes it."""
@@ -102,32 +94,53 @@ class Sending:
 
     def submit(self, delivery: Delivery) -> None:
         """Take a delivery: call now, queue in its lane, or park it."""
+        if self._closed:
+            return
+        kind = _kind(delivery)
         if delivery.waiting.trigger is Trigger.TEST:
-            self._take(delivery, None)
+            self._enter(_Call(delivery, None, kind))
             return
         webhook = self._wanted(delivery)
         if webhook is None:
             return
-        lane = self._lanes.lane(webhook.id)
-        match lane.try_take():
-            case Verdict.GO:
-                self._take(delivery, lane)
-            case Verdict.QUEUE:
-                lane.queue.append(delivery)
-            case Verdict.PARK:
-                self._settlement.park(delivery, "lane")
+        lane = self._parts.lanes.lane(webhook.id)
+        verdict = lane.admit(pressed=self._pressed(delivery, kind))
+        if verdict is Verdict.QUEUE:
+            lane.queue.append(delivery)
+            self._queued[lane] = None
+        elif verdict is Verdict.PARK:
+            self._park(delivery, webhook)
+        else:
+            self._enter(_Call(delivery, lane, kind, probe=verdict is Verdict.PROBE))
+
+    def tick(self) -> None:
+        """Look after the lanes in which deliveries wait; call it a few times a second.
+
+        A receiver that fell silent loses its queue to Kafka; a lane that rested, or is held to a rate, goes on.
+        """
+        for lane in list(self._queued):
+            while lane.queue and lane.surplus(pressed=self._pressed(lane.queue[-1], _kind(lane.queue[-1]))):
+                self._park_queued(lane.queue.pop())
+            self._pump(lane)
+        self._run()
+
+    def _pressed(self, delivery: Delivery, kind: Kind) -> bool:
+        return self._budget.pressed(kind) or delivery.unit.intake.crowded
+
+    # ---- what must not be called now ----
 
     def _wanted(self, delivery: Delivery) -> Webhook | None:
         """Return the webhook as it is now, or settle the delivery when it must not be called now."""
-        webhook = self._directory.get(delivery.waiting.webhook_id)
+        settlement = self._parts.settlement
+        webhook = self._parts.directory.get(delivery.waiting.webhook_id)
         if webhook is None or webhook.store_id != delivery.waiting.store_id:
-            self._settlement.cancelled(delivery)
+            settlement.cancelled(delivery)
             return None
         if delivery.waiting.trigger is Trigger.TEST:
             return webhook
         if webhook.state is State.DISABLED:
             detail = webhook.state_reason or "the webhook is disabled"
-            self._settlement.dead_unsent(delivery, webhook, Reason.DISABLED, ErrorKind.DISABLED, detail)
+            settlement.dead_unsent(delivery, webhook, Reason.DISABLED, ErrorKind.DISABLED, detail)
             return None
         if webhook.state is State.PAUSED:
             self._hold(delivery, webhook)
@@ -136,100 +149,175 @@ class Sending:
 
     def _hold(self, delivery: Delivery, webhook: Webhook) -> None:
         """Park what a paused webhook gets, until it has waited too long."""
-        waited_s = self._clock.now().timestamp() - delivery.waiting.first_at_us / 1e6
-        if waited_s > self._config.max_held_s:
-            self._settlement.dead_unsent(delivery, webhook, Reason.EXPIRED, ErrorKind.EXPIRED, "the webhook stayed paused too long")
+        if self._age_s(delivery) > self._config.max_held_s:
+            self._expire(delivery, webhook, "the webhook stayed paused too long")
         else:
-            self._settlement.park(delivery, "paused", webhook)
+            self._parts.settlement.park(delivery, "paused", webhook)
 
-    def _take(self, delivery: Delivery, lane: Lane | None) -> None:
-        budget = self._fresh if delivery.waiting.trigger is Trigger.EVENT and delivery.waiting.attempt == 0 else self._again
-        budget.take(partial(self._start, delivery, lane, budget))
+    def _park(self, delivery: Delivery, webhook: Webhook) -> None:
+        """Park what its lane has no room for, but no longer than the schedule lasts, and a day at least.
 
-    def _start(self, delivery: Delivery, lane: Lane | None, budget: Budget) -> None:
-        """Make the last checks and call; every way out gives the lane's and the budget's place back exactly once."""
-        if self._closed:
-            return
-        if not delivery.unit.fit:
-            self._fenced(delivery, lane, budget)
-            return
+        Without an end the deliveries to a receiver that never comes back would go round for ever, and grow.
+        """
+        limit_s = max(self._parts.policies.of(webhook).span_s, _LEAST_LIFE_S)
+        if self._age_s(delivery) > limit_s:
+            self._expire(delivery, webhook, f"its receiver failed, or was too slow, for {limit_s / 3_600:.0f} h")
+        else:
+            self._parts.settlement.park(delivery, "lane")
+
+    def _park_queued(self, delivery: Delivery) -> None:
         webhook = self._wanted(delivery)
-        if webhook is None:
-            self._free(lane, budget, ok=None)
-            return
-        delivery.unit.record.share.under_way += 1
-        self.in_flight += 1
-        self._call(delivery, webhook, lane, budget)
+        if webhook is not None:
+            self._park(delivery, webhook)
 
-    def _call(self, delivery: Delivery, webhook: Webhook, lane: Lane | None, budget: Budget) -> None:
-        sent_at_us = time.time_ns() // 1_000
+    def _expire(self, delivery: Delivery, webhook: Webhook, why: str) -> None:
+        self._parts.settlement.dead_unsent(delivery, webhook, Reason.EXPIRED, ErrorKind.EXPIRED, why)
+
+    def _age_s(self, delivery: Delivery) -> float:
+        return self._parts.clock.now().timestamp() - delivery.waiting.first_at_us / 1e6
+
+    # ---- places ----
+
+    def _enter(self, call: _Call) -> None:
+        """Wait for a place in the budget, or go on with one."""
+        if self._budget.take(call.kind, call):
+            self._ready.append(call)
+            self._run()
+
+    def _run(self) -> None:
+        """Start what has both its places; what that frees joins the same loop."""
+        if self._running:
+            return
+        self._running = True
         try:
-            headers = self._signatures.headers(webhook, delivery)
-        except HooklineError as error:  # a key is missing: our fault, not the receiver's
-            failure = Failure(ErrorKind.INTERNAL, error.message, 0.0)
-            sent = Sent(result=failure, at_us=sent_at_us, url=webhook.url, request_headers="")
-            self._finished(delivery, webhook, lane, budget, sent)
-            return
-        request = Request(url=webhook.url, headers=headers, body=delivery.body, timeout_s=webhook.timeout_s, webhook_id=webhook.id)
+            while self._ready and not self._closed:
+                self._start(self._ready.popleft())
+        finally:
+            self._running = False
 
-        def done(result: Result) -> None:
-            sent = Sent(result=result, at_us=sent_at_us, url=webhook.url, request_headers=shown(headers, webhook))
-            self._finished(delivery, webhook, lane, budget, sent)
+    def _leave(self, call: _Call) -> None:
+        """Give back the places of a call that was not made."""
+        if call.lane is not None:
+            call.lane.leave(probe=call.probe)
+        self._hand_on(call)
 
-        metrics.QUEUE_WAIT_S.observe(max(0.0, sent_at_us / 1e6 - delivery.ready_at))
-        self._transport.send(request, done)
-
-    def _fenced(self, delivery: Delivery, lane: Lane | None, budget: Budget) -> None:
-        """Not fit now: drop it when the partition is gone, else look again once the intake has polled."""
-        share = delivery.unit.record.share
-        if share.open and not share.closing:
-            asyncio.get_running_loop().call_later(_FENCE_S, self._start, delivery, lane, budget)
-            return
-        metrics.FENCED.inc()
-        self._free(lane, budget, ok=None)
-
-    def _free(self, lane: Lane | None, budget: Budget, *, ok: bool | None) -> None:
-        """Give the places back; `ok` None: nothing was learnt about the receiver."""
-        if lane is not None:
-            lane.done(ok)
-            self._pump(lane)
-        budget.give()
+    def _hand_on(self, call: _Call) -> None:
+        """Give the budget's place to the next in line, then let the lane go on."""
+        following = self._budget.give(call.kind)
+        if following is not None:
+            self._ready.append(following)
+        if call.lane is not None:
+            self._pump(call.lane)
+        self._run()
 
     def _pump(self, lane: Lane) -> None:
-        """Start or park what waits in the lane."""
+        """Start or park what waits in the lane, as far as it may."""
         while lane.queue and not self._closed:
-            verdict = lane.try_next()
+            verdict = lane.next()
             if verdict is Verdict.QUEUE:
                 return
             delivery: Delivery = lane.queue.popleft()
-            if verdict is Verdict.GO:
-                self._take(delivery, lane)
+            if verdict is Verdict.PARK:
+                self._park_queued(delivery)
             else:
-                self._settlement.park(delivery, "lane")
+                self._enter(_Call(delivery, lane, _kind(delivery), probe=verdict is Verdict.PROBE))
+        if not lane.queue:
+            self._queued.pop(lane, None)
 
-    def _finished(self, delivery: Delivery, webhook: Webhook, lane: Lane | None, budget: Budget, sent: Sent) -> None:
-        self.in_flight -= 1
-        delivery.unit.record.share.under_way -= 1
+    # ---- the call ----
+
+    def _start(self, call: _Call) -> None:
+        """Make the last checks and call; every way out gives the places back exactly once."""
+        try:
+            webhook = self._fit(call)
+        except Exception as error:  # noqa: BLE001  # the main loop of deliveries: one must not stop the others
+            self._parts.faults.caught("sending", error)
+            self._leave(call)
+            return
+        if webhook is not None:
+            self._call(call, webhook)
+
+    def _fit(self, call: _Call) -> Webhook | None:
+        """Return the webhook to call, or see to the call that must not, or not yet, be made."""
+        delivery = call.delivery
+        if not delivery.unit.fit:
+            if delivery.unit.lost:
+                metrics.FENCED.inc()
+                self._leave(call)
+            else:  # look again once the intake has polled
+                asyncio.get_running_loop().call_later(_FENCE_S, self._again, call)
+            return None
+        webhook = self._wanted(delivery)
+        if webhook is not None and call.lane is not None and call.lane.opened and not call.probe:
+            self._park(delivery, webhook)  # its breaker opened while it waited for the budget
+            webhook = None
+        if webhook is None:
+            self._leave(call)
+        return webhook
+
+    def _again(self, call: _Call) -> None:
+        self._ready.append(call)
+        self._run()
+
+    def _call(self, call: _Call, webhook: Webhook) -> None:
+        delivery = call.delivery
+        delivery.begin()
+        self.in_flight += 1
+        if call.lane is not None:
+            call.lane.began()
+        sent_at_us = time.time_ns() // 1_000
+        try:
+            headers = self._parts.signatures.headers(webhook, delivery)
+        except HooklineError as error:  # a key is missing: our fault, not the receiver's
+            failure = Failure(ErrorKind.INTERNAL, error.message, 0.0)
+            self._finished(call, webhook, Sent(result=failure, at_us=sent_at_us, url=webhook.url, request_headers=""))
+            return
+
+        def done(result: Result) -> None:
+            sent = Sent(result=result, at_us=sent_at_us, url=webhook.url, request_headers=shown(headers, webhook))
+            self._finished(call, webhook, sent)
+
+        metrics.QUEUE_WAIT_S.observe(max(0.0, sent_at_us / 1e6 - delivery.ready_at))
+        self._parts.transport.send(
+            Request(url=webhook.url, headers=headers, body=delivery.body, timeout_s=webhook.timeout_s, webhook_id=webhook.id), done
+        )
+
+    def _finished(self, call: _Call, webhook: Webhook, sent: Sent) -> None:
         result = sent.result
-        metrics.RESPONSE_S.observe(result.elapsed_s)
-        self._settle(delivery, webhook, sent)
+        self.in_flight -= 1
+        try:
+            self._settle(call, webhook, sent)
+        except Exception as error:  # noqa: BLE001  # the offset stays; the places must not
+            self._parts.faults.caught("settling", error)
         ok = isinstance(result, Reply) and 200 <= result.status < 300  # noqa: PLR2004  # the class of success
         ours = isinstance(result, Failure) and result.kind is ErrorKind.INTERNAL
-        self._free(lane, budget, ok=None if ours else ok)
+        if not ours:
+            metrics.RESPONSE_S.observe(result.elapsed_s)
+        if call.lane is not None:
+            call.lane.done(None if ours else ok, result.elapsed_s, probe=call.probe)
+        self._hand_on(call)
 
-    def _settle(self, delivery: Delivery, webhook: Webhook, sent: Sent) -> None:
-        policy = self._policies.of(webhook)
-        outcome = settle(sent.result, delivery.waiting.attempt + 1, policy, self._clock.now())
-        match outcome:
+    def _settle(self, call: _Call, webhook: Webhook, sent: Sent) -> None:
+        delivery, settlement = call.delivery, self._parts.settlement
+        testing = delivery.waiting.trigger is Trigger.TEST
+        now = self._parts.clock.now()
+        match settle(sent.result, delivery.waiting.attempt + 1, self._parts.policies.of(webhook), now):
             case Delivered():
-                self._settlement.delivered(delivery, sent)
-            case Retry() if delivery.waiting.trigger is Trigger.TEST:
-                self._settlement.dead(delivery, Reason.EXHAUSTED, sent)
-            case Retry(delay_s=delay_s):
-                self._settlement.retry(delivery, sent, delay_s)
-            case Dead():
-                self._settlement.dead(delivery, Reason.EXHAUSTED, sent)
+                settlement.delivered(delivery, sent)
+            case Retry(delay_s=delay_s) if not testing:
+                settlement.retry(delivery, sent, delay_s)
+                rest_s = asked_to_wait(sent.result, now)
+                if call.lane is not None and rest_s:
+                    call.lane.rest(rest_s)
+            case Retry() | Dead():
+                settlement.dead(delivery, Reason.EXHAUSTED, sent)
             case Disable(reason=reason):
-                if delivery.waiting.trigger is not Trigger.TEST:
-                    self._disable(webhook.id, reason)
-                self._settlement.dead(delivery, Reason.GONE, sent)
+                if not testing:
+                    self._parts.disable(webhook, reason)
+                settlement.dead(delivery, Reason.GONE, sent)
+
+
+def _kind(delivery: Delivery) -> Kind:
+    waiting = delivery.waiting
+    fresh = waiting.trigger is Trigger.EVENT and not waiting.attempt and not waiting.parked
+    return Kind.FRESH if fresh else Kind.AGAIN

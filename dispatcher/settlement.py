@@ -8,14 +8,16 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from confluent_kafka import Message
+
 from hookline.dispatcher import metrics
 from hookline.dispatcher.config import DispatchConfig
 from hookline.dispatcher.delivery import Delivery, Unit, source_of
 from hookline.dispatcher.ledger import Entry, Ledger
 from hookline.dispatcher.letters import DeadLetter, Reason
-from hookline.dispatcher.outcome import tier_for
+from hookline.dispatcher.outcome import LONGEST_S, tier_for
 from hookline.dispatcher.transport.contract import Reply, Result
-from hookline.kernel.kafka import headers_of
+from hookline.kernel.kafka import Headers, headers_of
 from hookline.kernel.log import logger
 from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger, Waiting
 from hookline.schemas.topics import CATEGORIES, Topics, duration_s
@@ -24,6 +26,10 @@ from hookline.webhooks.model import Webhook
 
 _log = logger("delivery")
 _DETAIL: Final = 256
+# A record that is as large as Kafka takes would grow beyond that by the headers of its dead letter.
+_MOST_VALUE: Final = 2 * 1024 * 1024 - 64 * 1024
+_MOST_KEY: Final = 1_024
+_MOST_HEADERS: Final = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +117,14 @@ class Settlement:
         self._write(delivery, entries)
 
     def wait_on(self, delivery: Delivery, remaining_s: float) -> None:
-        """Wait further: the tier's delay is over, the delivery's own time is not."""
-        tier = tier_for(remaining_s, self._tiers)
-        self._write(delivery, [self._waiting_entry(self._topics.retry(tier), delivery, delivery.waiting)])
+        """Wait further: the tier's delay is over, the delivery's own time is not.
+
+        Nothing waits on purpose for more than a day, or the longest delay of the schedule: what a wrong clock wrote is
+        cut to that.
+        """
+        remaining_s = min(remaining_s, max(LONGEST_S, *self._config.schedule_s))
+        waiting = dataclasses.replace(delivery.waiting, not_before_us=time.time_ns() // 1_000 + int(remaining_s * 1e6))
+        self._write(delivery, [self._waiting_entry(self._topics.retry(tier_for(remaining_s, self._tiers)), delivery, waiting)])
 
     def poison(self, unit: Unit, error: str) -> None:
         """Keep the raw bytes of a record that cannot be decoded in the dead letters of its category."""
@@ -122,17 +133,20 @@ class Settlement:
         target = self._topics.dead_letters(category if category in CATEGORIES else CATEGORIES[0])
         letter = DeadLetter.of(Reason.POISON, error, source_of(unit))
         message = unit.record.message
-        original = {f"original.{name}": value for name, value in headers_of(message).items()}
+        original = _originals(message)
         metrics.DEAD.labels(Reason.POISON).inc()
         _log.error("record.poison", topic=topic, partition=unit.record.share.partition, offset=unit.record.offset, error=error)
         unit.left = 1
-        entry = Entry(target, _bytes(message.key()), _bytes(message.value()), {**original, **letter.to_headers()})
+        value = _bytes(message.value())
+        if len(value) > _MOST_VALUE:
+            original["dlq.cut"] = str(len(value)).encode()
+        entry = Entry(target, _bytes(message.key())[:_MOST_KEY], value[:_MOST_VALUE], {**original, **letter.to_headers()})
         self._ledger.write([entry], unit.settle_one)
 
     # ---- entries ----
 
     def _write(self, delivery: Delivery, entries: list[Entry]) -> None:
-        self._ledger.write(entries, delivery.unit.settle_one)
+        self._ledger.write(entries, delivery.durable)
 
     def _waiting_entry(self, topic: str, delivery: Delivery, waiting: Waiting) -> Entry:
         return Entry(topic, waiting.webhook_id.encode(), delivery.value, waiting.to_headers())
@@ -222,6 +236,17 @@ def _fault(result: Result) -> tuple[ErrorKind, str]:
 
 def _status(result: Result) -> int:
     return result.status
+
+
+def _originals(message: Message) -> Headers:
+    """Return the headers that a record came with, as far as 16 KiB reach."""
+    kept: Headers = {}
+    room = _MOST_HEADERS
+    for name, value in headers_of(message).items():
+        room -= len(name) + len(value)
+        if room >= 0:
+            kept[f"original.{name}"] = value
+    return kept
 
 
 def _bytes(value: object) -> bytes:

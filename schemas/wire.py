@@ -107,6 +107,14 @@ class Codec:
             raise WireError(f"The record has {len(value) - body.tell()} bytes behind its {subject}")
         return subject, cast("dict[str, Any]", datum)
 
+    def prepared(self, value: bytes) -> bool:
+        """Tell whether to decode this record asks the registry nothing."""
+        return len(value) < _FRAME.size or value[0] != _MAGIC or _schema_id(value) in self._plans
+
+    def prepare(self, value: bytes) -> None:
+        """Ask the registry what it takes to decode this record, so that an event loop need not wait for it; raise as `decode` does."""
+        self._plan(_schema_id(value))
+
     def layout(self, value: bytes) -> tuple[str, Any] | None:
         """Return subject and schema of a record that this build's schema wrote, None when it must be resolved; raise as `decode` does."""
         subject, schema, reader = self._plan(_schema_id(value))

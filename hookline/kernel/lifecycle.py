@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import threading
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from hookline.kernel.log import logger
 _log = logger("lifecycle")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 EXIT_FORCED: Final = 130
+_MOST_FILES: Final = 1_048_576
 
 
 class Stop:
@@ -87,3 +89,13 @@ def run_sync(main: Callable[[Stop], None]) -> None:
     stop = Stop()
     on_signals(stop)
     main(stop)
+
+
+def raise_file_limit() -> int:
+    """Raise the soft limit of open files to the hard one, as far as 2**20, and return it: every connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft

@@ -1,0 +1,68 @@
+"""The event loop's pulse: how late it runs, what is to be done regularly, and whether it stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import time
+from collections.abc import Callable
+from typing import Final
+
+from hookline.dispatcher import metrics
+from hookline.dispatcher.faults import Faults
+
+_TICK_S: Final = 0.1
+_MEASURE_S: Final = 1.0
+_ARM_S: Final = 5.0
+_STILL_S: Final = 20.0
+
+
+class Pulse:
+    """Calls `tick` ten times and `measure` once a second, from `start` until `stop`.
+
+    When the loop stands still for 20 s the stacks of all threads go to standard error, and `/healthz` fails.
+    """
+
+    def __init__(self, faults: Faults, tick: Callable[[], None], measure: Callable[[], None]) -> None:
+        self._faults = faults
+        self._tick = tick
+        self._measure = measure
+        self._task: asyncio.Task[None] | None = None
+        self._at = time.monotonic()
+
+    def start(self) -> None:
+        """Begin, on the running loop."""
+        self._at = time.monotonic()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        """End."""
+        faulthandler.cancel_dump_traceback_later()
+        if self._task is not None:
+            self._task.cancel()
+
+    def complaint(self) -> str:
+        """Return that the loop stands still, or an empty text: a probe for `/healthz`."""
+        still_s = time.monotonic() - self._at
+        return f"the event loop has stood still for {still_s:.0f} s" if still_s > _STILL_S else ""
+
+    async def _run(self) -> None:
+        measured = armed = -_ARM_S
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(_TICK_S)
+            now = self._at = time.monotonic()
+            metrics.LOOP_STALL_S.observe(max(0.0, now - before - _TICK_S))
+            self._guarded(self._tick)
+            if now - measured >= _MEASURE_S:
+                measured = now
+                self._guarded(self._measure)
+            if now - armed >= _ARM_S:
+                armed = now
+                faulthandler.dump_traceback_later(_STILL_S)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  # the pulse must go on
+            self._faults.caught("pulse", error)
