@@ -21,10 +21,12 @@ app = typer.Typer(no_args_is_help=True, help="Avro schemas: register this build'
 @app.command()
 def register(as_json: AsJson = False) -> None:
     """Register this build's schemas; run it once before each upgrade. Registering again changes nothing."""
-    from hookline.schemas.registration import register_all
+    from hookline.schemas.registration import reader_first, register_all
 
     with _registry() as registry:
+        notes = reader_first(registry)
         found = register_all(registry)
+    _tell_order(notes)
     rows = [{"id": r.id, "subject": r.subject, "state": "registered" if r.new else "was there"} for r in found]
     show_table(rows, ("id", "subject", "state"), as_json=as_json)
 
@@ -55,18 +57,28 @@ def show(
 @app.command()
 def check(as_json: AsJson = False) -> None:
     """Check that this build can read what the registered schemas wrote; status 1 when it cannot."""
-    from hookline.schemas.registration import problems
+    from hookline.schemas.registration import problems, reader_first
 
     with _registry() as registry:
-        found = problems(registry)
+        found, notes = problems(registry), reader_first(registry)
     if as_json:
-        show_json({"compatible": not found, "problems": found})
+        show_json({"compatible": not found, "problems": found, "upgrade_readers_first": notes})
     for problem in found:
         say(problem)
     if found:
-        raise Incompatible(f"{len(found)} problems were found", remedy="Give added fields a default; keep old fields and symbols.")
+        plural = "problem was" if len(found) == 1 else "problems were"
+        raise Incompatible(f"{len(found)} {plural} found", remedy="Give added fields a default; keep old fields and symbols.")
+    _tell_order(notes)
     if not as_json:
-        say("All schemas of this build are compatible with the registered ones.")
+        say("This build reads whatever the registered schemas wrote.")
+
+
+def _tell_order(notes: list[str]) -> None:
+    """Say when running processes could not read what this build will write."""
+    for note in notes:
+        say(note)
+    if notes:
+        say("Processes of the registered build cannot read these: upgrade dispatchers and sinks before whatever publishes.")
 
 
 def _state(registry: SchemaRegistry, subject: str) -> dict[str, Any]:
