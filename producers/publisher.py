@@ -111,6 +111,13 @@ class Publisher:
 
         Raises `ConfigError`, `BrokerUnavailable` or `SchemaError`, each with its remedy.
         """
+        publisher = cls.prepared(bootstrap_servers, environ)
+        publisher.start()
+        return publisher
+
+    @classmethod
+    def prepared(cls, bootstrap_servers: str | None = None, environ: Mapping[str, str] | None = None) -> Self:
+        """Return the same not started yet, over a started registry that is its own; raises as `connect` does."""
         environ = dict(environment() if environ is None else environ)
         if bootstrap_servers:
             environ["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap_servers
@@ -118,34 +125,44 @@ class Publisher:
         registry.start()
         publisher = cls(load(kafka.KafkaConfig, environ), registry, load(PublisherConfig, environ))
         publisher._owned = registry
-        publisher.start()
         return publisher
 
     def start(self) -> None:
-        """Open the producer; does not wait for a broker. Starting twice is fine."""
+        """Open the producer, and serve its delivery reports in a thread; does not wait for a broker. Starting twice is fine."""
+        if self.open():
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._serve, name="publisher", daemon=True)
+            self._thread.start()
+
+    def open(self) -> bool:
+        """Open the producer alone, for a caller that calls `poll` often; return False when it is open already."""
         if self._producer is not None and self._pid == os.getpid():
-            return
+            return False
         self._pid = os.getpid()
-        self._stopping.clear()
         self._producer = self._make(self._config, **self._settings.settings())
-        self._thread = threading.Thread(target=self._serve, name="publisher", daemon=True)
-        self._thread.start()
+        return True
+
+    def poll(self) -> None:
+        """Call `done` of the outcomes that are there, without waiting; what `done` raises comes out here."""
+        if self._producer is not None:
+            self._producer.poll(0)
 
     def close(self, timeout_s: float = 30.0) -> None:
         """Wait for what is in flight, then close; raise `Undelivered` for what was not confirmed in time. Closing twice is fine."""
         producer, thread = self._producer, self._thread
-        if producer is None or thread is None or self._pid != os.getpid():
+        if producer is None or self._pid != os.getpid():
             return
         self._producer = None
         left = producer.flush(timeout_s)
         producer.purge()
         producer.flush(1)
         self._stopping.set()
-        thread.join(10)
+        if thread is not None:
+            thread.join(10)
         if self._owned is not None:
             self._owned.stop()
         if left:
-            raise _undelivered(left, timeout_s)
+            raise undelivered(left, timeout_s)
 
     def __enter__(self) -> Self:
         self.start()
@@ -172,22 +189,38 @@ class Publisher:
         """
         self._refuse_callbacks()
         deadline = time.monotonic() + timeout_s
-        records = [self._checked(index, event) for index, event in enumerate(events)]
-        return _wait([self._produce_when_room(record, deadline) for record in records], deadline, timeout_s)
+        return _wait([self._produce_when_room(record, deadline) for record in self.prepare(events)], deadline, timeout_s)
 
     def send(self, event: Event, done: Done, traceparent: str = "") -> None:
         """Hand an event over without waiting; `done` is called once, from another thread, with the outcome.
 
         Raises as `publish` does but for `Undelivered`; then `done` is not called. `done` must not block or raise.
         """
-        self._produce(self._records.make(event, traceparent), done)
+        self.send_record(self._records.make(event, traceparent), done)
+
+    def prepare(self, events: Iterable[Event]) -> list[EventRecord]:
+        """Return the events' records for `send_record`; raise `InputError` with the field `events[3].data...` of the first wrong one."""
+        return [self._checked(index, event) for index, event in enumerate(events)]
+
+    def send_record(self, record: EventRecord, done: Done) -> None:
+        """Hand a prepared event over; otherwise like `send`."""
+        producer = self._open()
+        try:
+            _hand_over(producer, record, done)
+        except KafkaException as error:
+            if not error.args[0].fatal() or not self._rebuild(producer, error.args[0]):
+                raise kafka.translate(error.args[0]) from error
+            with kafka.translated():
+                _hand_over(self._open(), record, done)
+        except BufferError as error:
+            raise kafka.translate(KafkaError(KafkaError._QUEUE_FULL)) from error  # noqa: SLF001  # librdkafka's local code
 
     def flush(self, timeout_s: float = 30.0) -> None:
         """Wait until nothing is in flight; raise `Undelivered` with the number of events left after `timeout_s`."""
         self._refuse_callbacks()
         left = self._open().flush(timeout_s)
         if left:
-            raise _undelivered(left, timeout_s)
+            raise undelivered(left, timeout_s)
 
     @property
     def waiting(self) -> int:
@@ -209,25 +242,13 @@ class Publisher:
         future: Future[Published] = Future()
         while True:
             try:
-                self._produce(record, lambda outcome: _resolve(future, outcome))
+                self.send_record(record, lambda outcome: _resolve(future, outcome))
             except QueueFull:
                 if time.monotonic() >= deadline:
                     raise
                 time.sleep(_ROOM_S)
             else:
                 return future
-
-    def _produce(self, record: EventRecord, done: Done) -> None:
-        producer = self._open()
-        try:
-            _hand_over(producer, record, done)
-        except KafkaException as error:
-            if not error.args[0].fatal() or not self._rebuild(producer, error.args[0]):
-                raise kafka.translate(error.args[0]) from error
-            with kafka.translated():
-                _hand_over(self._open(), record, done)
-        except BufferError as error:
-            raise kafka.translate(KafkaError(KafkaError._QUEUE_FULL)) from error  # noqa: SLF001  # librdkafka's local code
 
     def _open(self) -> Producer:
         if self._producer is None:
@@ -299,9 +320,10 @@ def _wait(futures: list[Future[Published]], deadline: float, timeout_s: float) -
             found.append(future.result(max(0.0, deadline - time.monotonic())))
         except FutureTimeout:
             left = sum(not other.done() for other in futures)
-            raise _undelivered(left, timeout_s) from None
+            raise undelivered(left, timeout_s) from None
     return found
 
 
-def _undelivered(left: int, timeout_s: float) -> Undelivered:
+def undelivered(left: int, timeout_s: float) -> Undelivered:
+    """Return the error for events that were not confirmed in time."""
     return Undelivered(f"Kafka did not confirm {left:,} event{'s' if left != 1 else ''} in {timeout_s:g} s", remedy=_AGAIN)

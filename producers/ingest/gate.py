@@ -15,7 +15,7 @@ from hookline.schemas.catalogue import EVENT_TYPES
 from hookline.schemas.events import Event
 
 Done: TypeAlias = Callable[[Outcome], None]
-_QUICK_IN_FLIGHT: Final = 24
+_QUICK_IN_FLIGHT: Final = 4
 _AGAIN_S: Final = 1
 _STALLED_AGAIN_S: Final = 5
 _COUNTED: Final = {name: metrics.EVENTS.labels(kind.category) for name, kind in EVENT_TYPES.items()}
