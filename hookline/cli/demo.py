@@ -22,8 +22,8 @@ _INTERRUPTED: Final = 130
 
 
 def command(
-    day_in: Annotated[float, typer.Option("--day-in", min=2, max=3_600, help="Seconds that the shop's busy day takes.")] = 40.0,
-    rate: Annotated[float, typer.Option("--rate", min=1, max=1_000, help="Events a second, on the day's average.")] = 50.0,
+    day_in: Annotated[float, typer.Option("--day-in", min=2, max=3_600, help="Seconds that the shop's busy day takes.")] = 30.0,
+    rate: Annotated[float, typer.Option("--rate", min=1, max=1_000, help="Events a second, on the day's average.")] = 60.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same shop.")] = 7,
     dispatchers: Annotated[int, typer.Option("--dispatchers", min=1, max=16, help="Dispatcher processes; one is killed.")] = 2,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's folder: logs, journals, and a state for `hookline up`.")] = False,
@@ -35,6 +35,7 @@ def command(
 
     Everything runs on this machine in a temporary folder and is gone afterwards. Status 1 if any sum is off.
     """
+    from hookline.local.demo import report
     from hookline.local.demo.cast import CAST, SABOTEUR
     from hookline.local.demo.show import Programme
 
@@ -44,11 +45,12 @@ def command(
     right = False
     try:
         right = perform(Programme(day_s=day_in, rate=rate, seed=seed, dispatchers=dispatchers, cast=cast), folder, out)
+        report.show_next(out, str(folder / "state") if keep else "")
     finally:
         if right and not keep:
             shutil.rmtree(folder, ignore_errors=True)
         else:
-            out.print(f"[dim]kept: {folder} (logs in {folder / 'state' / 'logs'})[/]", soft_wrap=True)
+            out.print(f"\n[dim]kept: {folder}, with journals and logs; delete it when you have seen enough[/]", soft_wrap=True)
     if not right:
         raise typer.Exit(1)
 
@@ -76,5 +78,6 @@ def perform(programme: Programme, folder: Path, out: Console) -> bool:
     finally:
         left = stage.close()
     report.show_check(out, Check(text=f"nothing is left running of {stage.started} processes", wrong=left))
-    report.show_next(out, "")
-    return right and not left
+    right = right and not left
+    out.print("\n[bold green]Every sum is right.[/]" if right else "\n[bold red]Not every sum is right.[/] The ids are named above.")
+    return right

@@ -90,6 +90,11 @@ class Stack:
         return [f"dispatcher-{number + 1}" for number in range(self._options.dispatchers)]
 
     @property
+    def names(self) -> list[str]:
+        """The names of all processes."""
+        return [*([BROKER] if self.embedded_kafka else []), SINK, *self.dispatchers, INGEST]
+
+    @property
     def embedded_kafka(self) -> bool:
         """Whether the stack has a Kafka of its own."""
         return not self._real.get(_SERVERS)

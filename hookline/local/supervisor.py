@@ -37,6 +37,7 @@ class What(Enum):
 
     STARTED = "started"
     DIED = "died"
+    ENDED = "ended"
     STOPPING = "stopping"
     STOPPED = "stopped"
     KILLED = "killed"
@@ -70,7 +71,7 @@ class ChildSpec:
 
     `rank` orders the stop: the highest first, equal ranks together. `log` None: it writes where its parent does. `ready`
     returns an empty text once the child can work, else what is missing; `ready_s` bounds that at the start. `stop_s`
-    bounds its drain after SIGTERM; then it is killed. `restart` False: its death is told and left at that.
+    bounds its drain after SIGTERM; then it is killed. `restart` False: its end is told and left at that.
     """
 
     name: str
@@ -218,6 +219,9 @@ class Supervisor:
         self._forget(child)
         if now - child.started_at >= STEADY_S:
             child.deaths = 0
+        if code == 0 and not child.spec.restart:
+            self.tell(Notice(what=What.ENDED, child=child.spec.name))
+            return
         child.deaths += 1
         detail = child.ended = ending(code)
         if child.spec.restart:

@@ -14,22 +14,25 @@ from hookline.local.demo.cast import Role
 from hookline.local.demo.reconcile import Account, Check
 
 _NAMED: Final = 10
+_WIDE: Final = 130
 _SECOND_MS: Final = 1_000
 
 
 def show_accounts(out: Console, found: Sequence[Account]) -> None:
     """Print one line per webhook: expected = delivered + dead + skipped + lost."""
     table = _table("What was published, against what the receivers wrote down")
+    wide = out.width >= _WIDE
     table.add_column("receiver", no_wrap=True)
-    table.add_column("what it does", style="dim")
     numbers = ("expected", "delivered", "dead", "skipped", "lost")
-    for name in (*numbers, "calls", "duplicates", "bad signatures"):
-        table.add_column(name, justify="right")
+    for name in (*numbers, "calls", "duplicates", "bad sig."):
+        table.add_column(name, justify="right", no_wrap=True)
+    if wide:
+        table.add_column("what it does", style="dim", no_wrap=True)
     rows = [[len(getattr(a, name)) for name in numbers] + [a.calls, a.repeats, len(a.bad)] for a in found]
     for account, row in zip(found, rows, strict=True):
-        table.add_row(account.role.name, escape(account.role.does), *(f"{value:,}" for value in row))
+        table.add_row(account.role.name, *(f"{value:,}" for value in row), *([escape(account.role.does)] if wide else []))
     table.add_section()
-    table.add_row("[bold]all[/]", "", *(f"[bold]{sum(column):,}[/]" for column in zip(*rows, strict=True)))
+    table.add_row("[bold]all[/]", *(f"[bold]{sum(column):,}[/]" for column in zip(*rows, strict=True)))
     out.print(table)
     out.print()
 
@@ -64,22 +67,21 @@ def show_statistics(out: Console, total: Statistics, rows: Sequence[Mapping[str,
 
 
 def show_next(out: Console, kept: str) -> None:
-    """Print what to try now."""
+    """Print what to try now; `kept` is the state folder that stays, empty when it goes."""
     out.print("\n[bold]Try next[/]")
-    if kept:
-        out.print(f"  export HOOKLINE_STATE_DIR={kept}   # then the next line runs what the demo left", soft_wrap=True)
-    for line in (
+    lines = [
         "hookline up                                   # the same stack, to stay: Kafka, ingest, dispatcher, sink",
         "hookline webhooks create --url http://127.0.0.1:9000/ --type order.created",
         "hookline demo-store --day-in 60               # a shop that publishes",
         "hookline log --status 5xx                     # what failed, and why",
-        "hookline demo --sabotage                      # a receiver that lies: the sums must notice",
-    ):
+        "hookline demo --sabotage                      # with a receiver that miscounts: the sums must notice",
+    ]
+    for line in [*([f"export HOOKLINE_STATE_DIR={kept}"] if kept else []), *lines]:
         out.print(f"  {line}", soft_wrap=True)
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2), header_style="dim")
+    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1), header_style="dim")
 
 
 def _percent(share: float | None) -> str:

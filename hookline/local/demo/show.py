@@ -50,8 +50,8 @@ class Programme:
     `patience_s` is how long deliveries may take to settle before the sums are drawn up as they are.
     """
 
-    day_s: float = 40.0
-    rate: float = 50.0
+    day_s: float = 30.0
+    rate: float = 60.0
     seed: int = 7
     dispatchers: int = 2
     cast: tuple[Role, ...] = CAST
@@ -116,20 +116,23 @@ class Show:
 
     def _day(self) -> list[Event]:
         """Let the shop publish over HTTP, with faults on the way; return the events that Kafka has."""
-        plan, began = self._open_shop(), time.monotonic()
-        cues = self._cues()
-        pending = list(cues)
+        plan = self._open_shop()
+        pending = self._cues()
+        opened_at = 0.0
 
         def over() -> bool:
-            share = (time.monotonic() - began) / self._programme.day_s
+            nonlocal opened_at
+            published_yet = self._show("the shop is open")
+            opened_at = opened_at or (time.monotonic() if published_yet else 0.0)
+            share = (time.monotonic() - opened_at) / self._programme.day_s if opened_at else 0.0
             while pending and share >= pending[0].at:
                 pending.pop(0).do()
-            self._show("the shop is open")
-            return self._shop_closed() and not pending
+            return self._shop_closed() and (not pending or not opened_at)
 
         if not self._stage.wait(over, plan.lasts_s + _SHOP_LATE_S):
             raise LocalError("The demo store did not come to its end", remedy=f"Its log is {self._stage.folder / _SHOP}.log.")
         self._stage.say("the shop has closed")
+        self._require_success()
         return published(self._config, self._topics, self._codec)
 
     def _open_shop(self) -> Plan:
@@ -152,6 +155,13 @@ class Show:
 
     def _shop_closed(self) -> bool:
         return not self._stage.supervisor.pid(_SHOP)
+
+    def _require_success(self) -> None:
+        supervisor = self._stage.supervisor
+        supervisor.tick()
+        how = supervisor.children[_SHOP].ended
+        if how:
+            raise LocalError(f"The demo store {how}", remedy=f"Its log is {self._stage.folder / _SHOP}.log.")
 
     def _cues(self) -> list[Cue]:
         """Return the faults, in the order of their time."""
@@ -252,6 +262,7 @@ class Show:
         made = replay_all(replays, iter(letters), _REPLAY, "job_demo", lambda _: None)
         replays.flush()
         missing = {found.letter.waiting.delivery_id for found in letters if found.letter.waiting is not None}
+        text = f"{made:,} dead letters of {len(missing):,} deliveries replayed, all of them arrived"
 
         def arrived() -> bool:
             for journal in self._company.journals.values():
@@ -261,7 +272,7 @@ class Show:
         self._stage.wait(arrived, self._programme.patience_s)
         self._at_rest()
         wrong = [f"{delivery_id} was replayed and did not arrive" for delivery_id in sorted(missing)]
-        return self._judge([Check(text=f"{made:,} dead letters replayed, all of them arrived", wrong=wrong), self._log_check()])
+        return self._judge([Check(text=text, wrong=wrong), self._log_check()])
 
     def _replayable(self) -> list[FoundLetter]:
         """Return the dead letters of receivers that answer now; a disabled webhook's stay until it is enabled again."""
@@ -277,10 +288,12 @@ class Show:
             report.show_check(self._stage.out, check)
         return all(check.right for check in found)
 
-    def _show(self, phase: str) -> None:
+    def _show(self, phase: str) -> int:
+        """Show how far things are; return how many events are confirmed so far."""
         self._attempts.poll()
         count = sum(1 for _ in ledger.read(self._ledger)) if self._ledger.exists() else 0
         self._board.update(phase, count, self._attempts.all, sorted(self._down))
+        return count
 
 
 def compared(recorded: list[str], rows: list[str], audited: str) -> Check:

@@ -21,8 +21,8 @@ _TICK_S: Final = 0.1
 _SETTINGS: Final = {
     "HOOKLINE_RETRY_TIERS": "500ms,1s,2s",
     "HOOKLINE_RETRY_SCHEDULE": "500ms,1s,2s",
-    "HOOKLINE_PARK_TIERS": "500ms,1s,2s",
-    "HOOKLINE_BREAKER_STRAIGHT": "20",
+    "HOOKLINE_PARK_TIERS": "500ms",
+    "HOOKLINE_BREAKER_STRAIGHT": "60",
     "HOOKLINE_BREAKER_SUCCESS_RATE": "0.5",
     "HOOKLINE_BREAKER_OPEN_S": "0.25",
     "HOOKLINE_SESSION_TIMEOUT_MS": "6000",
@@ -110,7 +110,8 @@ class Stage:
     def _tell(self, notice: Notice) -> None:
         if notice.what is What.STARTED:
             self._pids[int(notice.detail.removeprefix("pid "))] = notice.child
-        if self._loud and notice.what in {What.STARTED, What.DIED, What.KILLED}:
+        ours = notice.child in self.stack.names
+        if self._loud and (notice.bad or (ours and notice.what is What.STARTED)):
             self.say(f"{notice.child} {notice.what.value}: {notice.detail}", "yellow" if notice.bad else "green")
 
 
