@@ -21,13 +21,18 @@ from hookline.kernel import kafka
 from hookline.kernel.clock import Clock, to_us
 from hookline.kernel.compacted import CompactedTopic
 from hookline.kernel.config import setting
-from hookline.kernel.errors import BrokerUnavailable, InputError, NotFound, Unauthorized, WireError
+from hookline.kernel.errors import BrokerUnavailable, InputError, LimitExceeded, NotFound, Unauthorized, WireError
 from hookline.schemas.events import check_id
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 
 SCOPES: Final = ("events:write", "hooks:read", "hooks:write", "results:read", "dlq:replay", "admin")
 SUBJECT: Final = "hookline.ApiKey"
+USE_SUBJECT: Final = "hookline.ApiKeyUse"
+USE_KEY: Final = b"used:"
+"""Begins the record key of a use, which no key's id can."""
+MOST_LIVE: Final = 50
+HOUR_US: Final = 3_600_000_000
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_CHARACTERS: Final = 12
@@ -86,6 +91,8 @@ class ApiKeys:
         self._pepper = secret.pepper
         self._clock = clock
         self._keys: dict[str, ApiKey] = {}
+        self._used: dict[str, int] = {}
+        self._seen: dict[str, int] = {}
         self._topic = CompactedTopic(config, Topics(config.topic_prefix).api_keys, self._apply)
         self._nobody = os.urandom(hashlib.sha256().digest_size)
 
@@ -107,11 +114,21 @@ class ApiKeys:
         digest = digest_of(key, self._pepper)
         found = self._keys.get(parts[0]) if parts is not None else None
         same = hmac.compare_digest(digest, found.digest if found is not None else self._nobody)
-        if found is None or not same or not found.alive(to_us(self._clock.now())):
+        now_us = to_us(self._clock.now())
+        if found is None or not same or not found.alive(now_us):
             raise Unauthorized(
                 "The API key is missing, malformed, unknown, expired or revoked", remedy="Send `Authorization: Bearer hlk_...`."
             )
+        self._seen[found.id] = now_us - now_us % HOUR_US
         return found
+
+    def last_used_us(self, key_id: str) -> int:
+        """Return the hour in which a key was last used, as far as is known; 0: never."""
+        return max(self._used.get(key_id, 0), self._seen.get(key_id, 0))
+
+    def unwritten_uses(self) -> dict[str, int]:
+        """Return the uses, id to hour, that this process has seen and no process has written."""
+        return {key_id: hour for key_id, hour in self._seen.copy().items() if hour > self._used.get(key_id, 0)}
 
     def get(self, key_id: str) -> ApiKey | None:
         """Return a key by id, revoked ones too."""
@@ -135,6 +152,9 @@ class ApiKeys:
             self._keys.pop(key.decode(), None)
             return
         subject, datum = self._codec.decode_record(value)
+        if subject == USE_SUBJECT and key == USE_KEY + datum["id"].encode():
+            self._used[datum["id"]] = max(datum["used_at_us"], self._used.get(datum["id"], 0))
+            return
         if subject != SUBJECT or datum["id"] != key.decode():
             raise WireError(f"The record of key {key[:64]!r} is no API key of that id")
         self._keys[datum["id"]] = ApiKey(**{**datum, "scopes": tuple(datum["scopes"])})
@@ -151,13 +171,17 @@ class ApiKeyWriter:
         self._clock = clock
 
     def create(self, store_id: str, scopes: tuple[str, ...], *, name: str = "", lives_s: float = 0) -> tuple[ApiKey, str]:
-        """Return the new key and its text, which is not kept anywhere; `lives_s` 0 means for ever. Raises `InputError`, `BrokerError`."""
+        """Return the new key and its text, which is not kept anywhere; `lives_s` 0 means for ever. Raises `InputError`, `BrokerError`.
+
+        A store has as many live keys as it needs to replace one without a gap, and no more than fifty.
+        """
+        self._check_live(check_id(store_id, "store_id"))
         key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_CHARACTERS))
         text = compose(key_id, os.urandom(_SECRET_BYTES))
         now_us = to_us(self._clock.now())
         made = ApiKey(
             id=key_id,
-            store_id=check_id(store_id, "store_id"),
+            store_id=store_id,
             name=_checked_name(name),
             scopes=_checked_scopes(scopes),
             digest=digest_of(text, self._pepper),
@@ -183,6 +207,14 @@ class ApiKeyWriter:
         """Return the keys of a store (empty: of all), the oldest first, revoked ones too."""
         self._keys.catch_up()
         return self._keys.of_store(store_id)
+
+    def _check_live(self, store_id: str) -> None:
+        self._keys.catch_up()
+        now_us = to_us(self._clock.now())
+        if sum(key.alive(now_us) for key in self._keys.of_store(store_id)) >= MOST_LIVE:
+            raise LimitExceeded(
+                f"{store_id} has {MOST_LIVE} live API keys already", field="store_id", remedy="Revoke those no longer used."
+            )
 
     def _write(self, key: ApiKey) -> None:
         datum: dict[str, Any] = {name: getattr(key, name) for name in ApiKey.__slots__}
