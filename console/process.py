@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hookline.analytics.client import is_embedded, open_client
@@ -39,6 +39,7 @@ from hookline.producers.ingest.config import IngestConfig
 from hookline.producers.ingest.gate import Gate
 from hookline.producers.ingest.reader import EventReader
 from hookline.producers.ingest.remembered import Remembered
+from hookline.producers.key_uses import KeyUses
 from hookline.producers.publisher import Publisher, PublisherConfig
 from hookline.schemas.registry import open_registry
 from hookline.schemas.topics import Topics
@@ -90,8 +91,11 @@ class Console:
         self._settings = settings = Settings.read(environ)
         self._schemas = open_registry(environ)
         self._health = Health()
-        self._publisher = AsyncPublisher(Publisher(settings.kafka, self._schemas, settings.publisher))
+        # An event is given up by librdkafka when its caller is told so, and not delivered a minute later.
+        publishing = replace(settings.publisher, delivery_timeout_s=settings.ingest.timeout_s)
+        self._publisher = AsyncPublisher(Publisher(settings.kafka, self._schemas, publishing))
         self._parts = self._wired()
+        self._uses = KeyUses(settings.kafka, self._parts.codec, self._parts.keys)
         self._sink = SinkThread(environ, self._health, self._parts.queries) if settings.embedded else None
 
     async def run(self, stop: Stop) -> None:
@@ -138,7 +142,7 @@ class Console:
 
     async def _serve(self, stop: Stop, metrics_port: int) -> None:
         await asyncio.to_thread(kafka.wait_for_broker, self._settings.kafka, stop.is_set)
-        for part in (self._schemas, self._parts.registry, self._parts.keys, self._parts.audit):
+        for part in (self._schemas, self._parts.registry, self._parts.keys, self._parts.audit, self._uses):
             await asyncio.to_thread(part.start)
         await self._publisher.start()
         app = root()
@@ -173,7 +177,7 @@ class Console:
         self._parts.queries.close()
         if self._sink is not None:
             self._sink.stop()
-        for part in (self._parts.audit, self._parts.keys, self._parts.registry, self._schemas):
+        for part in (self._uses, self._parts.audit, self._parts.keys, self._parts.registry, self._schemas):
             part.stop()
         _log.info("console.stopped")
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from hookline.console.api import event_types, webhook_states, webhooks
+from hookline.console.api import api_keys, audit, event_types, events, stores, trials, webhook_states, webhooks
 from hookline.console.http.routes import Route
 
-ROUTES: Final[tuple[Route, ...]] = (*event_types.ROUTES, *webhooks.ROUTES, *webhook_states.ROUTES)
+RESOURCES: Final[tuple[Route, ...]] = (
+    *event_types.ROUTES,
+    *webhooks.ROUTES,
+    *webhook_states.ROUTES,
+    *trials.ROUTES,
+    *events.ROUTES,
+    *api_keys.ROUTES,
+    *audit.ROUTES,
+    *stores.ROUTES,
+)
+ROUTES: Final[tuple[Route, ...]] = RESOURCES

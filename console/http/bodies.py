@@ -47,11 +47,18 @@ def is_json(kind: str) -> bool:
 
 
 def body_of(model: type[M] | None, raw: bytes) -> M | None:
-    """Return the body as the route's model, None where it takes none; raise `Refused` (400) or `InputError` with the field's path."""
+    """Return the body as the route's model, None where it takes none; raise `Refused` (400) or `InputError` with the field's path.
+
+    Where every field may be left out, so may the whole body.
+    """
     if model is None:
         if raw.strip() not in {b"", b"{}"}:
             raise InputError("This request takes no body", remedy="Leave the body out.")
         return None
+    if not raw.strip():
+        if any(field.is_required() for field in model.model_fields.values()):
+            raise Refused(Code.EMPTY_BODY, "The body is empty")
+        raw = b"{}"
     value = parse(raw)
     refuse_deep(raw)
     try:

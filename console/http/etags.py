@@ -29,7 +29,7 @@ class Versions:
         if self.any_of is None:
             raise Refused(Code.PRECONDITION_REQUIRED, "A change needs the If-Match header", field="If-Match")
         if ANY not in self.any_of and str(version) not in self.any_of:
-            raise Stale("It was changed since it was read", field="If-Match")
+            raise Stale(f"Its version is {version} by now", field="If-Match")
 
     def knows(self, version: int) -> bool:
         """Tell whether the caller has this version already (If-None-Match)."""

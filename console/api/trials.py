@@ -1,0 +1,104 @@
+"""`/webhooks/{id}/test`: one signed call now, and what the receiver said to it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, WithJsonSchema
+from yarl import URL
+
+from hookline.console.api.webhooks import own
+from hookline.console.http.models import EventTypeName, Model
+from hookline.console.http.pools import Work
+from hookline.console.http.problems import Code
+from hookline.console.http.routes import Answer, Call, Change, Route
+from hookline.kernel.errors import UnknownEventType
+from hookline.schemas.catalogue import EVENT_TYPES
+from hookline.schemas.events import Event, example_event, new_event_id, validate
+from hookline.schemas.records import Attempt, ErrorKind
+from hookline.webhooks.model import Webhook
+
+ErrorName = Annotated[str, WithJsonSchema({"type": "string", "enum": [str(kind) for kind in ErrorKind]})]
+
+
+class TrialRequest(Model):
+    """Which event the receiver gets."""
+
+    event_type: EventTypeName | None = Field(None, description="the webhook's first type when left out; it need not be one of its types")
+    data: dict[str, Any] | None = Field(None, description="the event's `data`; the type's example when left out")
+
+
+class TrialResult(Model):
+    """What came of the call."""
+
+    delivery_id: str = Field(description="the `webhook-id` of the call; the log knows it by this")
+    webhook_id: str
+    event_id: str
+    event_type: EventTypeName
+    outcome: Literal["delivered", "retrying", "dead", "skipped"] = Field(description="delivered, or dead: a test is tried once")
+    http_status: int | None = Field(description="null when no answer came")
+    error: ErrorName = Field(description="the kind of failure, or empty")
+    detail: str
+    response_time_ms: float
+    url: str
+    request_headers: str = Field(description="as sent, without the signature")
+    response_headers: str
+    response_body: str = Field(description="at most the first 16 KiB")
+
+
+def send_test(call: Call) -> Answer:
+    """Have a dispatcher make the call, wait for it and answer what it brought."""
+    webhook, asked = own(call), call.asked(TrialRequest)
+    event = _event(call, webhook, asked)
+    for name in (f"store {call.store_id}", f"host {URL(webhook.url).host}"):
+        call.parts.trial_pace.take(name)
+    attempt = call.parts.trials.send(webhook, event, call.parts.config.trial_wait_s)
+    return Answer(value=_result(attempt), change=Change(target=webhook.id))
+
+
+def _event(call: Call, webhook: Webhook, asked: TrialRequest) -> Event:
+    name = asked.event_type or webhook.event_types[0]
+    if name not in EVENT_TYPES:
+        raise UnknownEventType("There is no such event type", field="event_type")
+    if asked.data is None:
+        return example_event(name, webhook.store_id, clock=call.parts.clock)
+    event = Event(id=new_event_id(), type=name, store_id=webhook.store_id, occurred_at=call.parts.clock.now(), data=asked.data)
+    return validate(event)
+
+
+def _result(attempt: Attempt) -> TrialResult:
+    return TrialResult(
+        delivery_id=attempt.delivery_id,
+        webhook_id=attempt.webhook_id,
+        event_id=attempt.event_id,
+        event_type=attempt.event_type,
+        outcome=attempt.outcome.value,
+        http_status=attempt.http_status or None,
+        error=str(attempt.error_kind),
+        detail=attempt.error_detail,
+        response_time_ms=round(attempt.response_time_us / 1_000, 1),
+        url=attempt.url,
+        request_headers=attempt.request_headers,
+        response_headers=attempt.response_headers,
+        response_body=attempt.response_body.decode("utf-8", "replace"),
+    )
+
+
+ROUTES: Final = (
+    Route(
+        name="webhooks.test",
+        method="POST",
+        path="/webhooks/{id}/test",
+        scope="hooks:write",
+        summary="Call the webhook once, with an example or your own data, and answer what it said",
+        description="The call is signed like any other, made by a dispatcher, and recorded in the log as a test. Disabled and paused "
+        "webhooks are called too. A receiver that refuses is no error of this request: look at `outcome`.",
+        handler=send_test,
+        work=Work.TRIALS,
+        body=TrialRequest,
+        answer=TrialResult,
+        codes=(Code.NOT_FOUND, Code.UNKNOWN_EVENT_TYPE, Code.RATE_LIMITED, Code.NO_DISPATCHER),
+        action="webhook.test",
+        example={"event_type": "order.created"},
+    ),
+)
