@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from hookline.kernel.errors import InputError, Undelivered
 from hookline.kernel.lifecycle import Stop, on_signals
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from hookline.producers.demo_store.outlet import Outlet
     from hookline.producers.demo_store.plan import Plan
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _SEED_BYTES: Final = 4
 _LINE_EVERY_S: Final = 5.0
+_RECENT_S: Final = 3.0
 _KEY: Final = "HOOKLINE_API_KEY"
 _URL: Final = "HOOKLINE_INGEST_URL"
 
@@ -67,7 +69,6 @@ def command(
     Ctrl-C stops it; everything that was sent is confirmed before it leaves. Progress goes to standard error.
     """
     from hookline.producers.demo_store.plan import Plan, Via
-    from hookline.producers.demo_store.run import Run
 
     plan = Plan(
         seed=int.from_bytes(os.urandom(_SEED_BYTES)) if seed is None else seed,
@@ -82,6 +83,12 @@ def command(
         url=url,
         ledger=ledger,
     )
+    _carry_out(plan, key, quiet=quiet, as_json=as_json)
+
+
+def _carry_out(plan: Plan, key: str, *, quiet: bool, as_json: bool) -> None:
+    from hookline.producers.demo_store.run import Run
+
     stop = Stop()
     on_signals(stop)
     with _progress(plan, quiet=quiet) as tick:
@@ -135,8 +142,9 @@ def _progress(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Tally], None]]:
         from rich.console import Console
         from rich.live import Live
 
+        recent = _Recent()
         with Live(console=Console(stderr=True), refresh_per_second=8, transient=True) as live:
-            yield lambda tally: live.update(_table(plan, tally))
+            yield lambda tally: live.update(_view(plan, tally, recent.rate(tally)))
     else:
         yield _Lines()
 
@@ -146,31 +154,50 @@ class _Lines:
 
     def __init__(self) -> None:
         self._next_s = _LINE_EVERY_S
+        self._recent = _Recent()
 
     def __call__(self, tally: Tally) -> None:
         """Show the tally when it is time."""
+        rate = self._recent.rate(tally)
         if tally.elapsed_s >= self._next_s:
             self._next_s = tally.elapsed_s + _LINE_EVERY_S
-            say(f"{tally.elapsed_s:,.0f} s: {_headline(tally)}")
+            say(_headline(tally, rate))
 
 
-def _headline(tally: Tally) -> str:
-    parts = [f"{tally.total:,} events published", f"{tally.rate:,.1f}/s", f"{tally.orders:,} orders"]
+class _Recent:
+    """The rate of the last seconds, which on a busy day says more than the average."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque([(0.0, 0)])
+
+    def rate(self, tally: Tally) -> float:
+        """Return events a second, in about the last three."""
+        self._points.append((tally.elapsed_s, tally.total))
+        while self._points[1][0] <= tally.elapsed_s - _RECENT_S:
+            self._points.popleft()
+        (began_s, before), (now_s, total) = self._points[0], self._points[-1]
+        return (total - before) / (now_s - began_s) if now_s > began_s else 0.0
+
+
+def _headline(tally: Tally, rate: float) -> str:
+    parts = [f"{tally.elapsed_s:,.0f} s", f"{tally.total:,} events", f"{rate:,.0f}/s", f"{tally.orders:,} orders"]
     parts += [f"{tally.waiting:,} waiting"] if tally.waiting else []
     return ", ".join(parts + ([f"trouble: {tally.trouble}"] if tally.trouble else []))
 
 
-def _table(plan: Plan, tally: Tally) -> Table:
+def _view(plan: Plan, tally: Tally, rate: float) -> Group:
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     from hookline.schemas.catalogue import EVENT_TYPES
 
-    table = Table(box=None, pad_edge=False, show_header=False, title=f"{plan.store_id}: {_headline(tally)}", title_justify="left")
+    table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")
     for name in EVENT_TYPES:
         table.add_row(name, f"{tally.published[name]:,}")
-    return table
+    return Group(Text(f"{plan.store_id}: {_headline(tally, rate)}", style="bold"), table)
 
 
 # ---- the result, on standard output ----
@@ -182,7 +209,5 @@ def _show(summary: dict[str, Any], *, as_json: bool) -> None:
         return
     rows = [{"event_type": name, "published": count} for name, count in summary["by_type"].items()]
     show_table(rows, ("event_type", "published"), as_json=False, empty="Nothing was published.")
-    say(
-        f"{summary['published']:,} events in {summary['elapsed_s']:,.1f} s, {summary['per_second']:,.1f}/s, {summary['orders']:,} orders. "
-        f"The same again: --seed {summary['seed']} --started-at {summary['started_at']}"
-    )
+    say(f"{summary['published']:,} events in {summary['elapsed_s']:,.1f} s, {summary['per_second']:,.1f}/s, {summary['orders']:,} orders.")
+    say(f"The same again: --seed {summary['seed']} --started-at {summary['started_at']}")
