@@ -116,7 +116,7 @@ def _complex(schema: Mapping[str, Any], named: dict[str, Any]) -> tuple[Mapping[
             return inner, f"[]{suffix}", holds
         case "map":
             return None, "", f"object of {_content(schema['values'], named)[2]}"
-    return None, "", _LOGICAL.get(schema.get("logicalType"), schema["type"])
+    return None, "", _LOGICAL.get(str(schema.get("logicalType")), str(schema["type"]))
 
 
 def _event(event_type: str, store: str, data: str, event_id: str, occurred_at: str) -> Event:
