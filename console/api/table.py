@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hookline.console.api import api_keys, audit, event_types, events, stores, trials, webhook_states, webhooks
+from hookline.console.api import api_keys, audit, event_types, events, reference, stores, trials, webhook_states, webhooks
 from hookline.console.http.routes import Route
 
 RESOURCES: Final[tuple[Route, ...]] = (
@@ -17,4 +17,4 @@ RESOURCES: Final[tuple[Route, ...]] = (
     *audit.ROUTES,
     *stores.ROUTES,
 )
-ROUTES: Final[tuple[Route, ...]] = RESOURCES
+ROUTES: Final[tuple[Route, ...]] = (*RESOURCES, *reference.routes(RESOURCES))

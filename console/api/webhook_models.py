@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from hookline.console.http.models import VISIBLE, EventTypeName, Model, Time, time_of
 from hookline.schemas.catalogue import EVENT_TYPES
@@ -27,7 +27,17 @@ FilterText = Annotated[str, Field(max_length=2_048, description="CEL over type, 
 HeaderName = Annotated[str, Field(pattern=_HEADER_NAME)]
 HeaderValue = Annotated[str, Field(max_length=4_096)]
 Headers = Annotated[
-    dict[HeaderName, HeaderValue], Field(max_length=64, description="headers to send along, such as a password of the receiver's")
+    dict[HeaderName, HeaderValue],
+    Field(max_length=64),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": 64,
+            "propertyNames": {"pattern": _HEADER_NAME},
+            "additionalProperties": {"type": "string", "maxLength": 4_096},
+            "description": "headers to send along, such as a password of the receiver's",
+        }
+    ),
 ]
 Timeout = Annotated[float, Field(ge=5, le=30, description="seconds that one call may take")]
 Schedule = Annotated[

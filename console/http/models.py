@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -32,11 +32,6 @@ class Page(Model, Generic[Item]):
     data: list[Item]
     next_cursor: str | None = Field(description="give it as `cursor` for the next page; null on the last one")
 
-    @classmethod
-    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
-        """Return `WebhookPage` for `Page[Webhook]`."""
-        return f"{params[0].__name__}Page"
-
 
 def _whole(text: object) -> object:
     """Take plain digits only: Python would take `+5`, ` 5` and `1_0` as well."""
@@ -48,7 +43,7 @@ def _whole(text: object) -> object:
 
 
 StoreId = Annotated[str, Field(pattern=ID_PATTERN, description="a store's id", examples=["demo"])]
-Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MOST, description="most items of the page")]
+Limit = Annotated[int, Field(ge=1, le=MOST, description="most items of the page"), BeforeValidator(_whole)]
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T14:02:00.123456Z"]})]
 """A time in answers, in UTC with microseconds."""
 EventTypeName = Annotated[

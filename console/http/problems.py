@@ -158,7 +158,21 @@ _CODES: Final[tuple[tuple[type[HooklineError], Code], ...]] = (
 class Problem(BaseModel):
     """Why a request was refused or failed (RFC 9457)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "example": {
+                "type": f"{REFERENCE}{Code.URL_NOT_ALLOWED}",
+                "title": "The URL must not be called",
+                "status": 422,
+                "code": "url_not_allowed",
+                "detail": "The URL is not allowed: it must begin with https://",
+                "field": "url",
+                "remedy": "Give a public https URL with a host name.",
+            }
+        },
+    )
 
     type: str = Field(description="where the code is explained", json_schema_extra={"format": "uri-reference"})
     title: str = Field(description="the code in words")

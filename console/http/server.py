@@ -165,6 +165,8 @@ def refuse_large(request: web.Request) -> None:
 def of_http(error: web.HTTPException) -> HooklineError:
     """Return an error of aiohttp's router as one of ours."""
     code = _BY_STATUS.get(error.status)
+    if code is Code.NOT_FOUND:
+        return Refused(code, "There is nothing at this address", remedy="The reference at /api/v1/docs names all addresses.")
     if code is None:
         return HooklineError(f"aiohttp answered {error.status}")
     allow = error.headers.get(hdrs.ALLOW)
