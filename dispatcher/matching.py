@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from hookline.dispatcher import metrics
 from hookline.kernel.errors import FilterError
 from hookline.schemas import payload
 from hookline.schemas.events import Event
 from hookline.schemas.records import ErrorKind
-from hookline.webhooks.filters import compile_filter
+from hookline.webhooks.filters import Facts, compile_filter
 from hookline.webhooks.model import State, Webhook
 
 CLOCK_SLACK_US: Final = 5_000_000
@@ -59,7 +58,7 @@ class Matcher:
         promise holds for the time of publishing; one that was disabled already is skipped with a record.
         """
         matched = Matched()
-        context: dict[str, Any] | None = None
+        facts: Facts | None = None
         for webhook in self._directory.matching(event.store_id, event.type):
             if webhook.created_at_us > published_us + CLOCK_SLACK_US:
                 continue
@@ -67,17 +66,17 @@ class Matcher:
                 matched.skip.append(Skip(webhook, ErrorKind.DISABLED, webhook.state_reason or "the webhook is disabled"))
                 continue
             if webhook.filter:
-                context = context or payload.context(event)
-                if not _wanted(webhook, context, matched):
+                facts = facts or Facts(payload.context(event))
+                if not _wanted(webhook, facts, matched):
                     continue
             (matched.dead if webhook.state is State.DISABLED else matched.call).append(webhook)
         return matched
 
 
-def _wanted(webhook: Webhook, context: Mapping[str, Any], matched: Matched) -> bool:
+def _wanted(webhook: Webhook, facts: Facts, matched: Matched) -> bool:
     """Ask the filter; one that fails counts as no match, with a record that says so."""
     try:
-        wanted = compile_filter(webhook.filter).matches(dict(context))
+        wanted = compile_filter(webhook.filter).matches(facts)
     except FilterError as error:
         matched.skip.append(Skip(webhook, ErrorKind.FILTER, error.message))
         return False

@@ -3,75 +3,85 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 import cel
 
 from hookline.kernel.errors import FilterError
+from hookline.schemas.catalogue import event_type
+from hookline.webhooks.filter_cost import BUDGET, MOST_VALUES, Cost, Size, cost_of, size_of
+from hookline.webhooks.filter_syntax import LOOPS, Pattern, Syntax, Use, read
 
 MAX_BYTES: Final = 2_048
 FIELDS: Final = ("type", "store_id", "data")
-_FUNCTIONS: Final = frozenset(
-    [
-        "size",
-        "has",
-        "all",
-        "exists",
-        "exists_one",
-        "map",
-        "filter",
-        "contains",
-        "startsWith",
-        "endsWith",
-        "matches",
-        "int",
-        "uint",
-        "double",
-        "string",
-        "bool",
-        "bytes",
-        "type",
-        "duration",
-        "timestamp",
-        "dyn",
-        "getFullYear",
-        "getMonth",
-        "getDate",
-        "getDayOfMonth",
-        "getDayOfWeek",
-        "getDayOfYear",
-        "getHours",
-        "getMinutes",
-        "getSeconds",
-        "getMilliseconds",
-        "min",
-        "max",
-    ]
+FUNCTIONS: Final = frozenset(
+    {
+        *LOOPS,
+        *("size", "has", "contains", "startsWith", "endsWith", "matches"),
+        *("int", "uint", "double", "string", "bytes", "type", "duration", "timestamp", "dyn"),
+        *("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear"),
+        *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
+    }
 )
+"""The functions that the library has; any other would fail on every event."""
+
+_SMALL_EVENT: Final = Size(values=100, longest=20, widest=20)
 _POSITION: Final = re.compile(r"<input>:(\d+):(\d+): *([^\n]*)")
 # The evaluator is a foreign library that may raise any of these on data a filter did not expect.
 _RUN_TIME: Final = (ValueError, TypeError, KeyError, RuntimeError, IndexError, OverflowError, AttributeError, ZeroDivisionError)
 
 
+class Facts:
+    """What filters are asked about: `type`, `store_id` and `data` of one event, made ready once for all of them."""
+
+    def __init__(self, context: Mapping[str, Any]) -> None:
+        self.size = size_of(context["data"])
+        self._context = context
+        self._made: dict[bool, Any] = {}
+
+    def of(self, *, with_data: bool) -> Any:  # noqa: ANN401  # the library has no types
+        """Return the library's form of the event; the data, which takes longest, only for who asks for it."""
+        if with_data not in self._made:
+            names = FIELDS if with_data else ("type", "store_id")
+            self._made[with_data] = cel.Context(variables={name: self._context[name] for name in names})
+        return self._made[with_data]
+
+
 class Filter:
     """A compiled filter; thread-safe."""
 
-    def __init__(self, text: str, program: Any) -> None:  # noqa: ANN401  # the library has no types
+    def __init__(self, text: str, program: Any, cost: Cost, *, with_data: bool) -> None:  # noqa: ANN401  # the library has no types
         self.text = text
         self._program = program
-        self._names = tuple(name for name in program.variables() if name in FIELDS)
+        self._cost = cost
+        self._with_data = with_data
 
-    def matches(self, context: Mapping[str, Any]) -> bool:
-        """Return whether an event is wanted; raise `FilterError` when the filter fails on it or says neither yes nor no."""
+    def matches(self, facts: Facts) -> bool:
+        """Return whether an event is wanted; raise `FilterError` when the filter fails on it or says neither yes nor no.
+
+        An event so large that the answer could take long is not asked about, which is a `FilterError` too.
+        """
+        if self._with_data and (facts.size.values > MOST_VALUES or self._cost.of(facts.size) > BUDGET):
+            raise FilterError(f"The event is too large for this filter: it has {facts.size.values:,} values")
         try:
-            found = self._program.execute({name: context[name] for name in self._names})
+            found = self._program.execute(facts.of(with_data=self._with_data))
+        except KeyError as error:
+            raise MissingField(f"The event has no field {error}", name=str(error).strip("'")) from error
         except _RUN_TIME as error:
             raise FilterError(f"The filter failed on this event: {type(error).__name__}: {str(error)[:200]}") from error
         if not isinstance(found, bool):
             raise FilterError(f"The filter gave {type(found).__name__} instead of true or false")
         return found
+
+
+class MissingField(FilterError):
+    """The event lacks a field that the filter names: `has(…)` asks for those that may be absent."""
+
+    def __init__(self, message: str, *, name: str, position: int = 0) -> None:
+        super().__init__(message, position=position)
+        self.name = name
 
 
 @lru_cache(maxsize=10_000)
@@ -85,8 +95,32 @@ def compile_filter(text: str) -> Filter:
         program = cel.compile(text)
     except ValueError as error:
         raise _refused(text, str(error)) from error
-    _known_names(text, program)
-    return Filter(text, program)
+    syntax = read(text)
+    _known_names(syntax)
+    cost = cost_of(syntax)
+    if cost.of(_SMALL_EVENT) > BUDGET:
+        raise FilterError("The filter is too costly: nest fewer loops, make patterns shorter", position=_costly(syntax))
+    for pattern in syntax.patterns:
+        _compilable(pattern)
+    return Filter(text, program, cost, with_data=any(use.name == "data" for use in syntax.uses))
+
+
+def check_examples(text: str, event_types: Iterable[str]) -> None:
+    """Raise `MissingField` when a filter names a field that no example of these event types has: it is misspelt."""
+    found, missing = compile_filter(text), None
+    for name in event_types:
+        kind = event_type(name)
+        try:
+            found.matches(Facts({"type": kind.name, "store_id": "example", "data": kind.example}))
+        except MissingField as error:
+            missing = error
+        except FilterError:
+            return
+        else:
+            return
+    if missing is not None:
+        said = f"The filter names {missing.name!r}, which events of these types do not have there; ask has(…) for what may be absent"
+        raise MissingField(said, name=missing.name, position=_column(text, missing.name)) from missing
 
 
 def _refused(text: str, words: str) -> FilterError:
@@ -100,20 +134,38 @@ def _refused(text: str, words: str) -> FilterError:
     return FilterError(f"The filter is no CEL at position {position}: {said.strip()[:200]}", position=position)
 
 
-def _known_names(text: str, program: Any) -> None:  # noqa: ANN401  # the library has no types
-    for name in program.variables():
-        if name not in FIELDS and not _bound(text, name):
-            raise FilterError(f"The filter uses {name!r}, which is not there: use {', '.join(FIELDS)}", position=_column(text, name))
-    for name in program.functions():
-        if name[:1].isalpha() and name not in _FUNCTIONS:
-            raise FilterError(f"The filter calls {name!r}, which is no function of CEL", position=_column(text, name))
+def _known_names(syntax: Syntax) -> None:
+    for loop in syntax.loops:
+        if loop.variable in FIELDS:
+            raise FilterError(f"{loop.variable!r} is taken: call the items of the loop differently", position=loop.position)
+    for use in syntax.uses:
+        if use.name not in {*FIELDS, *_variables(use)}:
+            raise FilterError(f"The filter uses {use.name!r}, which is not there: use {', '.join(FIELDS)}", position=use.position)
+    for call in syntax.calls:
+        if call.text not in FUNCTIONS:
+            raise FilterError(f"The filter calls {call.text!r}, which is no function of CEL here", position=call.position)
 
 
-def _bound(text: str, name: str) -> bool:
-    """Tell whether a name is the variable of a macro such as `data.lines.exists(line, line.quantity > 2)`."""
-    return re.search(rf"\.\s*(?:all|exists|exists_one|map|filter)\(\s*{re.escape(name)}\s*,", text) is not None
+def _variables(use: Use) -> Iterator[str]:
+    loop = use.loop
+    while loop is not None:
+        yield loop.variable
+        loop = loop.outer
+
+
+def _compilable(pattern: Pattern) -> None:
+    """Raise `FilterError` for a pattern that is no regular expression, instead of failing on every event."""
+    try:
+        cel.compile(f"''.matches({pattern.literal})").execute({})
+    except _RUN_TIME as error:
+        raise FilterError(f"The pattern {pattern.literal[:40]} is no regular expression", position=pattern.position) from error
+
+
+def _costly(syntax: Syntax) -> int:
+    """Return where the deepest loop or the first pattern stands."""
+    return max((loop.position for loop in syntax.loops), default=0) or max((pattern.position for pattern in syntax.patterns), default=1)
 
 
 def _column(text: str, name: str) -> int:
-    found = re.search(rf"(?<![\w.]){re.escape(name)}\b", text) or re.search(re.escape(name), text)
+    found = re.search(rf"\b{re.escape(name)}\b", text)
     return found.start() + 1 if found else 0

@@ -14,6 +14,7 @@ from hookline.schemas.events import check_id, new_id
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 from hookline.webhooks import fields
+from hookline.webhooks.filters import check_examples
 from hookline.webhooks.headers import check_headers
 from hookline.webhooks.log import WebhookLog, stale
 from hookline.webhooks.model import SealedSecret, State, Webhook
@@ -92,6 +93,7 @@ class Webhooks:
             version=1,
             write_id=_write_id(),
         )
+        _check_filter(webhook)
         self._log.catch_up()
         self._check_limits(webhook, self._others(webhook))
         self._log.write(webhook)
@@ -113,7 +115,14 @@ class Webhooks:
             raise InputError(
                 f"{min(unknown)} cannot be changed", field=min(unknown), remedy=f"These can: {', '.join(sorted(_CHANGEABLE))}."
             )
-        return self._change(webhook_id, lambda old: replace(old, **self._checked(changes, old)), expected_version)
+
+        def changed(old: Webhook) -> Webhook:
+            new = replace(old, **self._checked(changes, old))
+            if {"filter", "event_types"} & set(changes):
+                _check_filter(new)
+            return new
+
+        return self._change(webhook_id, changed, expected_version)
 
     def pause(self, webhook_id: str) -> Webhook:
         """Hold its deliveries until it is resumed; raise `Conflict` when it is disabled."""
@@ -254,6 +263,11 @@ class Webhooks:
 
     def _now(self) -> int:
         return to_us(self._clock.now())
+
+
+def _check_filter(webhook: Webhook) -> None:
+    if webhook.filter:
+        check_examples(webhook.filter, webhook.event_types)
 
 
 def _asks_for_more(old: Webhook, new: Webhook) -> bool:
