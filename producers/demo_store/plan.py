@@ -82,7 +82,7 @@ class Plan:
 
     def arguments(self) -> list[str]:
         """Return the arguments of `hookline demo-store` that carry this plan out; the API key goes by HOOKLINE_API_KEY."""
-        found = [f"--store={self.store_id}", f"--seed={self.seed}", f"--started-at={rfc3339(self.started_at)}", f"--rate={self.rate:g}"]
+        found = [f"--store={self.store_id}", f"--seed={self.seed}", f"--started-at={rfc3339(self.started_at)}", f"--rate={self.rate}"]
         pairs = (("day-in", self.day_in_s), ("duration", self.duration_s), ("events", self.events), ("ledger", self.ledger))
         found += [f"--{name}={value}" for name, value in pairs if value is not None]
         found += ["--orders-only"] if self.orders_only else []
