@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from hookline.console.http.openapi import Schema, document
 from hookline.console.http.problems import MEANINGS
@@ -48,7 +49,15 @@ def style() -> bytes:
 
 @cache
 def _environment() -> Environment:
-    return Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.filters["ticked"] = ticked
+    return found
+
+
+def ticked(text: str) -> Markup:
+    """Return a text as HTML, with what stands between backticks as code."""
+    parts = (Markup("<code>{}</code>" if index % 2 else "{}").format(part) for index, part in enumerate(text.split("`")))  # noqa: S704  # both are ours
+    return Markup().join(parts)
 
 
 def _shown(method: str, path: str, operation: Schema, whole: Schema) -> Schema:
