@@ -36,7 +36,7 @@ class Event:
 
 def new_id(prefix: str) -> str:
     """Return `prefix_` and 26 characters of [0-9a-z], in the order of their making to the millisecond (a ULID)."""
-    number = (time.time_ns() // 1_000_000) << _RANDOM_BITS | random.getrandbits(_RANDOM_BITS)  # noqa: S311  # unique, not secret
+    number = (time.time_ns() // 1_000_000) << _RANDOM_BITS | random.getrandbits(_RANDOM_BITS)  # unique, not secret
     return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"
 
 
