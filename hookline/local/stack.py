@@ -13,6 +13,7 @@ from typing import Final
 
 from hookline.analytics import migrate
 from hookline.analytics.client import is_embedded, open_client
+from hookline.analytics.config import QueryConfig
 from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import STATE_DIR, load, state_dir
@@ -25,6 +26,7 @@ from hookline.local.readiness import readyz
 from hookline.local.state import KAFKA, Keys, StateFolder
 from hookline.local.supervisor import ChildSpec, Supervisor, Tell
 from hookline.producers.api_keys import ApiKeyConfig, ApiKeys, ApiKeyWriter
+from hookline.producers.ingest.config import IngestConfig
 from hookline.schemas.registration import register_all
 from hookline.schemas.registry import SchemaRegistry, open_registry
 from hookline.schemas.topics import Topics, TopicsConfig, create, specs
@@ -41,7 +43,7 @@ _RANKS: Final = {INGEST: 4, "dispatcher": 3, SINK: 2, BROKER: 1}
 _DISPATCHER_STOP_S: Final = 65.0
 _SHARED: Final = ("HOOKLINE_", "KAFKA_", "SCHEMA_REGISTRY_", "CLICKHOUSE_")
 # What concerns one process alone, or is found anew by whoever reads the file.
-_OWN: Final = frozenset({STATE_DIR, "HOOKLINE_METRICS_PORT", "HOOKLINE_CACHE_DIR"})
+_OWN: Final = frozenset({STATE_DIR, "HOOKLINE_METRICS_PORT", "HOOKLINE_CACHE_DIR", "HOOKLINE_INGEST_PORT", "HOOKLINE_QUERY_PORT"})
 # Receivers on this machine: the real environment may say otherwise.
 _LOCAL: Final = {
     "HOOKLINE_REPLICATION_FACTOR": "1",
@@ -102,7 +104,8 @@ class Stack:
     @property
     def shared(self) -> dict[str, str]:
         """What another terminal needs to find this stack: set here or found in the environment of `up`."""
-        return {name: text for name, text in self.environ.items() if name.startswith(_SHARED) and name not in _OWN}
+        found = {name: text for name, text in self.environ.items() if name.startswith(_SHARED) and name not in _OWN}
+        return {"HOOKLINE_API_KEY": self.api_key, **found}
 
     def start(self, stop: Stop) -> None:
         """Start everything and return when it is ready, or when the stop came; raise `HooklineError` with the remedy."""
@@ -139,7 +142,8 @@ class Stack:
 
     def _choose_ports(self) -> None:
         names = [INGEST, "query", *(f"{name}.metrics" for name in (INGEST, SINK, *self.dispatchers))]
-        fixed = {INGEST: self._options.ingest_port or int(self._real.get("HOOKLINE_INGEST_PORT") or 0)}
+        wished = load(IngestConfig, self._real).port if self._real.get("HOOKLINE_INGEST_PORT") else 0
+        fixed = {INGEST: self._options.ingest_port or wished, "query": load(QueryConfig, self._real).port}
         self.ports = self.folder.ports(names, fixed, _FAVOURITES)
 
     def _environment(self, keys: Keys) -> None:
