@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from hookline.kernel.errors import ConfigError, LocalError, WarehouseError, Ware
 
 FOLDER: Final = "clickhouse"
 LOCK: Final = "clickhouse.lock"
+SCRATCH: Final = "clickhouse.tmp"
 # Codes that speak of the rows themselves: cannot parse, type mismatch, out of bound, incorrect data, too large.
 _ROWS_AT_FAULT: Final = frozenset({6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407})
 # Codes that speak of the moment: timeouts, memory, too many queries or parts, read-only, disk full, network, Keeper.
@@ -109,6 +112,7 @@ def _open_embedded(state: Path) -> ClickHouse:
     folder = state / FOLDER
     lock = FolderLock(state / LOCK, folder)
     lock.acquire()
+    _own_scratch(state / SCRATCH)
     try:
         client = ClickHouse(lambda: clickhouse_connect.get_client(interface="chdb", path=str(folder)), lock)
         _require_all_tables(client, folder)
@@ -121,6 +125,13 @@ def _open_embedded(state: Path) -> ClickHouse:
             "The embedded ClickHouse (chdb) is not installed", remedy="pip install 'hookline[embedded]', or set CLICKHOUSE_URL."
         ) from error
     return client
+
+
+def _own_scratch(scratch: Path) -> None:
+    """Keep temporary files beside the folder: every insert reaches chDB through one, and a killed process leaves it behind."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    tempfile.tempdir = str(scratch)
 
 
 def _require_all_tables(client: ClickHouse, folder: Path) -> None:
@@ -171,6 +182,7 @@ class FolderLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+            tempfile.tempdir = None
 
 
 @contextmanager

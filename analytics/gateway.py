@@ -7,10 +7,12 @@ this build can be asked, so a holder of the token can read the log and nothing e
 from __future__ import annotations
 
 import hmac
+import queue
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -21,8 +23,18 @@ from hookline.analytics import metrics
 from hookline.analytics.config import QueryConfig, WarehouseConfig
 from hookline.analytics.queries import ClickHouseQueries, Queries, names
 from hookline.analytics.warehouse import Parameters, Rows, Warehouse
-from hookline.kernel.config import load
-from hookline.kernel.errors import ConfigError, HooklineError, InputError, NotFound, Unauthorized, WarehouseError, WarehouseUnavailable
+from hookline.kernel.config import load, state_dir
+from hookline.kernel.errors import (
+    ConfigError,
+    HooklineError,
+    InputError,
+    LocalError,
+    NotFound,
+    PayloadTooLarge,
+    Unauthorized,
+    WarehouseError,
+    WarehouseUnavailable,
+)
 from hookline.kernel.log import logger
 
 _log = logger("queries")
@@ -31,20 +43,25 @@ _PREFIX: Final = "/query/"
 _STATUS: Final = (
     (Unauthorized, HTTPStatus.UNAUTHORIZED),
     (NotFound, HTTPStatus.NOT_FOUND),
+    (PayloadTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (InputError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (WarehouseUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 _TIMEOUT_S: Final = 60.0
+_SLOW_S: Final = 10.0
+_SESSIONS: Final = 3
+_DRAINED: Final = 10 * _MAX_BODY
 
 
 class Gateway:
-    """Serves named queries from daemon threads, one after the other; `port` is the bound one after `start`."""
+    """Serves named queries from daemon threads, a few at a time; `port` is the bound one after `start`."""
 
     def __init__(self, config: QueryConfig, client: Warehouse) -> None:
         self._config = config
-        self._queries = ClickHouseQueries(client)
-        self._one_at_a_time = threading.Lock()
-        self._server: ThreadingHTTPServer | None = None
+        self._client = client
+        # A session answers one query at a time; who finds none idle waits for one.
+        self._idle: queue.SimpleQueue[ClickHouseQueries] = queue.SimpleQueue()
+        self._server: _Server | None = None
         self.port = config.port
 
     def start(self) -> None:
@@ -52,33 +69,41 @@ class Gateway:
         if not self._config.token:
             raise ConfigError("HOOKLINE_QUERY_TOKEN is not set", remedy="Set it to a long random text; the commands need the same.")
         try:
-            self._server = ThreadingHTTPServer((self._config.host, self._config.port), _handler(self))
+            self._server = _Server((self._config.host, self._config.port), self)
         except OSError as error:
             message = f"HOOKLINE_QUERY_PORT={self._config.port} cannot be opened: {error.strerror}"
             raise ConfigError(message, remedy="Stop what uses it, or set another port (0 takes a free one).") from error
-        self._server.daemon_threads = True
+        for _ in range(_SESSIONS):
+            self._idle.put(ClickHouseQueries(self._client.another()))
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, name="queries", daemon=True).start()
 
     def stop(self) -> None:
-        """Close the port, once the query in progress is answered."""
+        """Close the port, once the queries in progress are answered."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
-        with self._one_at_a_time:
-            self._queries.close()
+            for _ in range(_SESSIONS):
+                self._idle.get().close()
 
-    def answer(self, path: str, authorization: str, body: bytes) -> Rows:
-        """Return the rows that were asked for; raise the error to be told."""
+    def admit(self, authorization: str) -> None:
+        """Raise `Unauthorized` unless this is the bearer token."""
         if not hmac.compare_digest(authorization.encode(), f"Bearer {self._config.token}".encode()):
             raise Unauthorized("The bearer token is missing or wrong", remedy="Set HOOKLINE_QUERY_TOKEN as the sink has it.")
+
+    def answer(self, path: str, body: bytes) -> Rows:
+        """Return the rows that were asked for; raise the error to be told."""
         name = path.removeprefix(_PREFIX)
         if not path.startswith(_PREFIX) or name not in names():
             raise NotFound("There is no such query", field="query")
         parameters = _parameters(body)
-        with self._one_at_a_time, metrics.QUERY_SECONDS.labels(name).time():
-            rows = self._queries.run(name, parameters)
+        session = self._idle.get()
+        try:
+            with metrics.QUERY_SECONDS.labels(name).time():
+                rows = session.run(name, parameters)
+        finally:
+            self._idle.put(session)
         metrics.QUERIES.labels(name, "ok").inc()
         return rows
 
@@ -93,39 +118,62 @@ def _parameters(body: bytes) -> Parameters:
     return found
 
 
-def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 30
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
 
-        def do_POST(self) -> None:  # the name http.server calls
-            try:
-                self._answer(HTTPStatus.OK, gateway.answer(self.path, self.headers.get("Authorization", ""), self._body()))
-            except HooklineError as error:
-                metrics.QUERIES.labels("", error.code).inc()
-                status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
-                field = getattr(error, "field", "")
-                self._answer(status, {"code": error.code, "message": error.message, "remedy": error.remedy, "field": field})
+    def __init__(self, address: tuple[str, int], gateway: Gateway) -> None:
+        super().__init__(address, _Handler)
+        self.gateway = gateway
 
-        def _body(self) -> bytes:
-            length = self.headers.get("Content-Length", "")
-            if not (length.isascii() and length.isdigit() and len(length) <= len(str(_MAX_BODY)) and int(length) <= _MAX_BODY):
-                self.close_connection = True
-                raise InputError(f"The body must have a length of at most {_MAX_BODY} bytes")
-            return self.rfile.read(int(length))
 
-        def _answer(self, status: HTTPStatus, found: object) -> None:
-            # Keys of ClickHouse's maps may be numbers.
-            body = orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS)
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = _SLOW_S  # of each read and write: a client that stalls holds a thread no longer
 
-        def log_message(self, *_: object) -> None:
-            """Stay silent: the metrics count."""
+    def do_POST(self) -> None:  # the name http.server calls
+        try:
+            self.server.gateway.admit(self.headers.get("Authorization", ""))
+            rows = self.server.gateway.answer(self.path, self._body())
+        except HooklineError as error:
+            self._refuse(error)
+        else:
+            self._answer(HTTPStatus.OK, rows)
 
-    return Handler
+    def _body(self) -> bytes:
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit()):
+            raise InputError("The request must have a Content-Length")
+        if len(length) > len(str(_DRAINED)) or int(length) > _MAX_BODY:
+            # Read on for a while: to close with bytes unread would take the answer away again.
+            self.rfile.read(min(int(length[:9]), _DRAINED))
+            raise PayloadTooLarge(f"The body must have at most {_MAX_BODY} bytes")
+        body = self.rfile.read(int(length))
+        if len(body) != int(length):
+            raise InputError("The body is shorter than its Content-Length")
+        return body
+
+    def _refuse(self, error: HooklineError) -> None:
+        metrics.QUERIES.labels("", error.code).inc()
+        status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+        field = getattr(error, "field", "")
+        self._answer(status, {"code": error.code, "message": error.message, "remedy": error.remedy, "field": field})
+
+    def _answer(self, status: HTTPStatus, found: object) -> None:
+        # Keys of ClickHouse's maps may be numbers.
+        body = orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS)
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def handle(self) -> None:
+        """Answer one request; a client that goes away or stalls is its own affair."""
+        with suppress(ConnectionError, TimeoutError):
+            super().handle()
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent: the metrics count."""
 
 
 class RemoteQueries:
@@ -167,8 +215,8 @@ def _told(error: urllib.error.HTTPError) -> HooklineError:
         return WarehouseError(f"The sink's queries answered with HTTP {error.code}")
     if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
         return WarehouseUnavailable(message, remedy=remedy)
-    for kind, status in _STATUS[:3]:
-        if error.code == status:
+    for kind in (Unauthorized, NotFound, PayloadTooLarge, InputError):
+        if error.code == dict(_STATUS)[kind]:
             return kind(message, field=field, remedy=remedy)
     return WarehouseError(message, remedy=remedy)
 
@@ -176,11 +224,17 @@ def _told(error: urllib.error.HTTPError) -> HooklineError:
 def open_queries(environ: Mapping[str, str]) -> Queries:
     """Return the way to the log: the server of `CLICKHOUSE_URL`, else a running sink, else the embedded folder itself.
 
-    Raises `WarehouseUnavailable`, `LocalError` when the folder is in use, `ConfigError` for a wrong variable.
+    Raises `WarehouseUnavailable`, `LocalError` when the folder is in use or there is none, `ConfigError` for a wrong variable.
     """
-    config = load(QueryConfig, environ)
-    if config.url and not load(WarehouseConfig, environ).url:
+    config, served = load(QueryConfig, environ), load(WarehouseConfig, environ).url
+    if config.url and not served:
         return RemoteQueries(config.url, config.token)
-    from hookline.analytics.client import open_client  # noqa: PLC0415  # heavy, and not needed to ask a sink
+    from hookline.analytics.client import FOLDER, open_client  # noqa: PLC0415  # heavy, and not needed to ask a sink
 
+    folder = state_dir(environ) / FOLDER
+    if not served and not folder.exists():
+        raise LocalError(
+            f"There is no log: {folder} does not exist, and neither CLICKHOUSE_URL nor HOOKLINE_QUERY_URL is set",
+            remedy="Start `hookline up` or `hookline sink` in this folder, or set one of them.",
+        )
     return ClickHouseQueries(open_client(environ))

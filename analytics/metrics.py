@@ -12,6 +12,7 @@ ROWS: Final = Counter("hookline_sink_rows_total", "Rows inserted; a batch that i
 BATCHES: Final = Counter("hookline_sink_batches_total", "Batches inserted")
 REPLAYED: Final = Counter("hookline_sink_replayed_batches_total", "Batches that an earlier run had announced")
 REPAIRED: Final = Counter("hookline_sink_repaired_rows_total", "Rows of replayed batches that were missing though their token was known")
+RECOUNTED: Final = Counter("hookline_sink_recounted_batches_total", "Replayed batches whose hourly sums were off and made anew")
 REJECTED: Final = Counter("hookline_sink_rejected_records_total", "Records put into the rejected topic")
 BATCH_ROWS: Final = Histogram(
     "hookline_sink_batch_rows", "Rows per batch", buckets=(1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000)

@@ -110,7 +110,7 @@ class SinkProcess:
         if not config.token:
             _log.info("queries.off", reason="HOOKLINE_QUERY_TOKEN is not set")
             return None
-        gateway = Gateway(config, client.another())
+        gateway = Gateway(config, client)
         gateway.start()
         _log.info("queries.listening", host=config.host, port=gateway.port)
         return gateway

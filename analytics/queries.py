@@ -13,15 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypedDict
 
 from hookline.analytics.warehouse import Parameters, Rows, Warehouse
-from hookline.kernel.errors import InputError, NotFound, WarehouseError
-from hookline.schemas.records import ErrorKind, Outcome
+from hookline.kernel.errors import InputError, NotFound
+from hookline.schemas.records import ErrorKind, Outcome, Trigger
 
 FOLDER: Final = Path(__file__).parent / "queries"
 MAX_LIMIT: Final = 1_000
-_DAY_US: Final = 86_400_000_000
+_HOUR_US: Final = 3_600_000_000
+_DAY_US: Final = 24 * _HOUR_US
+# How far back a page of the log is looked for, before all of it is: rows lie by day, and most pages are filled by the last.
+_SPANS_US: Final = (_HOUR_US, _DAY_US, 8 * _DAY_US)
 _LATEST_US: Final = 4_102_444_800_000_000  # 2100-01-01
 _ALL_STATUSES: Final = (0, 65_535)
 _PARAMETER: Final = re.compile(r"\{(\w+):(\w+)\}")
@@ -96,6 +99,7 @@ class LogFilter:
     store_id: str
     webhook_id: str = ""
     event_type: str = ""
+    trigger: str = ""
     http_status: str = ""
     outcome: str = ""
     error_kind: str = ""
@@ -128,17 +132,30 @@ def log_page(queries: Queries, wanted: LogFilter) -> Page:
     until_us = wanted.until_us or _LATEST_US
     if wanted.since_us > until_us:
         raise InputError("The time range ends before it begins", field="since")
-    plain = ("store_id", "webhook_id", "event_type", "outcome", "error_kind", "event_id", "delivery_id", "since_us")
-    rows = queries.run(
-        "log",
-        {
-            **{name: getattr(wanted, name) for name in plain},
-            "status_low": low, "status_high": high, "until_us": min(until_us, before_us),
-            "before_us": before_us, "before_id": before_id, "limit": wanted.limit + 1,
-        },
-    )  # fmt: skip
+    plain = ("store_id", "webhook_id", "event_type", "trigger", "outcome", "error_kind", "event_id", "delivery_id", "since_us")
+    parameters: Parameters = {
+        **{name: getattr(wanted, name) for name in plain},
+        "status_low": low, "status_high": high, "until_us": min(until_us, before_us),
+        "before_us": before_us, "before_id": before_id, "limit": wanted.limit + 1,
+    }  # fmt: skip
+    rows = _newest(queries, parameters, wanted)
     page = rows[: wanted.limit]
     return Page(rows=page, next_cursor=_encode_cursor(page[-1]) if len(rows) > wanted.limit else "")
+
+
+def _newest(queries: Queries, parameters: Parameters, wanted: LogFilter) -> Rows:
+    """Return the newest rows of ever longer spans until one fills the page: the whole log need not be sorted for its end."""
+    newest_us = min(int(parameters["until_us"]), time.time_ns() // 1_000)
+    # One event or delivery is found by its index, wherever it is.
+    spans_us = () if wanted.event_id or wanted.delivery_id else _SPANS_US
+    for span_us in spans_us:
+        since_us = newest_us - span_us
+        if since_us <= wanted.since_us:
+            break
+        rows = queries.run("log", {**parameters, "since_us": since_us})
+        if len(rows) > wanted.limit:
+            return rows
+    return queries.run("log", parameters)
 
 
 def delivery(queries: Queries, store_id: str, delivery_id: str) -> Rows:
@@ -161,23 +178,34 @@ def event_places(queries: Queries, store_id: str, event_id: str) -> Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """What became of a store's or a webhook's deliveries.
+    """What became of a store's or a webhook's deliveries; test calls are not counted.
 
-    `deliveries` counts deliveries begun, `delivered` and `dead` those ended; rates are from 0 to 1, and None when nothing
-    could be measured. Percentiles are (p50, p95, p99) in seconds, None without data: of response times of attempts that got
-    an answer, and of the wait from when an attempt could be made to its start. Test calls are not counted.
+    `deliveries`, `first_delivered`, `delivered` and `dead` are of deliveries that events began: begun (attempt 1), delivered
+    at attempt 1, ended delivered, given up. One that is given up before its first call is in `dead` alone. What a person had
+    made again counts only in the `again` fields and in the attempts. `skipped` counts records that explain why no call was made.
+
+    `success_rate` = delivered ÷ (delivered + dead), `first_try_rate` = first_delivered ÷ deliveries; from 0 to 1, and None
+    when there is nothing to divide by. Percentiles are (p50, p95, p99) in seconds, None without data: of response times of
+    attempts that got an answer, and of the wait from when an attempt could be made to its start. An attempt that was made
+    twice because a dispatcher died counts twice: it was made twice.
     """
 
     attempts: int
-    deliveries: int
-    delivered: int
     retrying: int
+    deliveries: int
+    first_delivered: int
+    delivered: int
     dead: int
+    made_again: int
+    again_delivered: int
+    again_dead: int
     skipped: int
     success_rate: float | None
     first_try_rate: float | None
+    by_event_type: dict[str, int]
     by_status: dict[int, int]
     by_error_kind: dict[str, int]
+    by_skip_kind: dict[str, int]
     response_time_s: tuple[float, float, float] | None
     queue_wait_s: tuple[float, float, float] | None
 
@@ -200,25 +228,56 @@ def statistics_by_webhook(queries: Queries, store_id: str, *, days: int = 30, no
     return queries.run("statistics_by_webhook", _span(store_id, days, now_us))
 
 
-def audit(queries: Queries, store_id: str) -> None:
-    """Raise `WarehouseError` when a record of the store is in ClickHouse twice, or its hourly sums disagree with its rows."""
-    found = queries.run("audit", {"store_id": store_id})[0]
-    if found["rows"] != found["distinct"] or found["counted"] != (found["summed"] or 0):
-        raise WarehouseError(f"The log of store {store_id} does not add up: {found}", remedy="See docs/analytics.md, the audit.")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Whether a store's log adds up: each attempt record there once, and the hourly sums equal to the rows they are of."""
+
+    rows: int
+    distinct: int
+    counted: int
+    summed: int
+
+    @property
+    def adds_up(self) -> bool:
+        """Tell whether no record is there twice and no sum is off."""
+        return self.rows == self.distinct and self.counted == self.summed
+
+
+def audit(queries: Queries, store_id: str, *, days: int = 7, now_us: int = 0) -> Audit:
+    """Return the counts of the last `days` days, to the hour; raise `InputError` for days < 1.
+
+    `days` must be less than rows are kept. While rows arrive, those of the last insert may be in only one of the tables.
+    """
+    return Audit(**queries.run("audit", _span(store_id, days, now_us))[0])
 
 
 def summed(row: Mapping[str, Any]) -> Statistics:
     """Return the statistics of one row of sums."""
     return Statistics(
-        attempts=row["attempts"], deliveries=row["first_attempts"], delivered=row["delivered"], retrying=row["retrying"],
-        dead=row["dead"], skipped=row["skipped"],
-        success_rate=rate(row["delivered"], row["delivered"] + row["dead"]),
-        first_try_rate=rate(row["first_delivered"], row["first_attempts"]),
+        attempts=row["attempts"], retrying=row["retrying"], deliveries=row["deliveries"], first_delivered=row["first_delivered"],
+        delivered=row["delivered"], dead=row["dead"], made_again=row["made_again"], again_delivered=row["again_delivered"],
+        again_dead=row["again_dead"], skipped=row["skipped"], **rates(row),
+        by_event_type=dict(row["by_event_type"]),
         # JSON has text keys only; ClickHouse and the gateway must give the same.
         by_status={int(status): count for status, count in row["by_status"].items()},
-        by_error_kind=dict(row["by_error_kind"]),
-        response_time_s=_percentiles(row["response_time_s"]), queue_wait_s=_percentiles(row["queue_wait_s"]),
+        by_error_kind=dict(row["by_error_kind"]), by_skip_kind=dict(row["by_skip_kind"]),
+        response_time_s=percentiles(row["response_time_s"]), queue_wait_s=percentiles(row["queue_wait_s"]),
     )  # fmt: skip
+
+
+class Rates(TypedDict):
+    """The two rates of `Statistics`."""
+
+    success_rate: float | None
+    first_try_rate: float | None
+
+
+def rates(row: Mapping[str, Any]) -> Rates:
+    """Return the rates of a row of sums."""
+    return {
+        "success_rate": rate(row["delivered"], row["delivered"] + row["dead"]),
+        "first_try_rate": rate(row["first_delivered"], row["deliveries"]),
+    }
 
 
 def rate(part: int, whole: int) -> float | None:
@@ -233,7 +292,8 @@ def _span(store_id: str, days: int, now_us: int) -> dict[str, str | int]:
     return {"store_id": store_id, "since_us": until_us - days * _DAY_US, "until_us": until_us}
 
 
-def _percentiles(values: list[float | None]) -> tuple[float, float, float] | None:
+def percentiles(values: list[float | None]) -> tuple[float, float, float] | None:
+    """Return (p50, p95, p99) or None when there was nothing to measure, which ClickHouse tells by NaN and JSON by null."""
     p50, p95, p99 = (value if value is not None and value == value else None for value in values)  # noqa: PLR0124  # NaN
     return None if p50 is None or p95 is None or p99 is None else (p50, p95, p99)
 
@@ -251,7 +311,7 @@ def _statuses(text: str) -> tuple[int, int]:
 
 
 def _check_words(wanted: LogFilter) -> None:
-    for name, known in (("outcome", Outcome), ("error_kind", ErrorKind)):
+    for name, known in (("outcome", Outcome), ("error_kind", ErrorKind), ("trigger", Trigger)):
         value = getattr(wanted, name)
         if value and value not in {str(one) for one in known}:
             raise InputError(

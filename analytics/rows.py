@@ -1,4 +1,4 @@
-"""Attempt records to the columns of table `attempts`: decoded in bulk, checked, and bad ones told apart."""
+"""Attempt records to the columns of table `attempts`: decoded a batch at a time, checked, and bad ones told apart."""
 
 from __future__ import annotations
 
@@ -10,40 +10,43 @@ from typing import Any, Final, Protocol, TypeAlias
 import pyarrow as pa
 from confluent_kafka import Message
 
+from hookline.analytics import columnar
 from hookline.kernel.errors import WireError
 
 SUBJECT: Final = "hookline.Attempt"
 Row: TypeAlias = Mapping[str, Any]
 
+_FRAME_BYTES: Final = 5  # of the wire format: magic byte and schema id
+_TEXT: Final = pa.large_string()
 _MICROSECONDS: Final = pa.timestamp("us", tz="UTC")
 # Column, type, field of the record. Unsigned types refuse negative numbers here; ClickHouse would wrap them around.
 _COLUMNS: Final = (
-    ("store_id", pa.string(), "store_id"),
-    ("webhook_id", pa.string(), "webhook_id"),
+    ("store_id", _TEXT, "store_id"),
+    ("webhook_id", _TEXT, "webhook_id"),
     ("attempted_at", _MICROSECONDS, "attempted_at_us"),
-    ("attempt_id", pa.string(), "attempt_id"),
-    ("delivery_id", pa.string(), "delivery_id"),
-    ("event_id", pa.string(), "event_id"),
-    ("event_type", pa.string(), "event_type"),
-    ("trigger", pa.string(), "trigger"),
+    ("attempt_id", _TEXT, "attempt_id"),
+    ("delivery_id", _TEXT, "delivery_id"),
+    ("event_id", _TEXT, "event_id"),
+    ("event_type", _TEXT, "event_type"),
+    ("trigger", _TEXT, "trigger"),
     ("attempt", pa.uint16(), "attempt"),
-    ("outcome", pa.string(), "outcome"),
+    ("outcome", _TEXT, "outcome"),
     ("http_status", pa.uint16(), "http_status"),
-    ("error_kind", pa.string(), "error_kind"),
-    ("error_detail", pa.string(), "error_detail"),
+    ("error_kind", _TEXT, "error_kind"),
+    ("error_detail", _TEXT, "error_detail"),
     ("response_time_us", pa.int64(), "response_time_us"),
     ("queue_wait_us", pa.int64(), "queue_wait_us"),
     ("next_retry_at", _MICROSECONDS, "next_retry_at_us"),
-    ("url", pa.string(), "url"),
-    ("request_headers", pa.string(), "request_headers"),
-    ("response_headers", pa.string(), "response_headers"),
-    ("response_body", pa.binary(), "response_body"),
-    ("source_topic", pa.string(), "source_topic"),
+    ("url", _TEXT, "url"),
+    ("request_headers", _TEXT, "request_headers"),
+    ("response_headers", _TEXT, "response_headers"),
+    ("response_body", pa.large_binary(), "response_body"),
+    ("source_topic", _TEXT, "source_topic"),
     ("source_partition", pa.uint32(), "source_partition"),
     ("source_offset", pa.uint64(), "source_offset"),
     ("source_timestamp", pa.timestamp("ms", tz="UTC"), "source_timestamp_ms"),
-    ("dispatcher", pa.string(), "dispatcher"),
-    ("job_id", pa.string(), "job_id"),
+    ("dispatcher", _TEXT, "dispatcher"),
+    ("job_id", _TEXT, "job_id"),
 )
 _RECORD: Final = pa.struct([(source, kind) for _, kind, source in _COLUMNS])
 _NAMES: Final = tuple(name for name, _, _ in _COLUMNS)
@@ -54,6 +57,9 @@ class Decoder(Protocol):
 
     def decode_record(self, value: bytes) -> tuple[str, dict[str, Any]]:
         """Return (subject, record); raise `WireError` for bad bytes, `RegistryUnavailable` when it cannot tell."""
+
+    def layout(self, value: bytes) -> tuple[str, Any] | None:
+        """Return (subject, schema) of a record written with this build's schema, else None; raise as `decode_record` does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +93,30 @@ def token_of(topic: str, partition: int, messages: Sequence[Message]) -> str:
 
 def decode(messages: Sequence[Message], decoder: Decoder) -> Decoded:
     """Return the batch as columns; raise `RegistryUnavailable` when a schema cannot be looked up now."""
+    table = _at_once(messages, decoder)
+    return _one_by_one(messages, decoder) if table is None else Decoded(list(messages), table)
+
+
+def _at_once(messages: Sequence[Message], decoder: Decoder) -> pa.Table | None:
+    """Return the batch as columns when all its records are good and of one flat schema, else None."""
+    values = [message.value() or b"" for message in messages]
+    frame = values[0][:_FRAME_BYTES]
+    try:
+        subject, schema = decoder.layout(values[0]) or ("", {})
+        if subject != SUBJECT or not columnar.is_flat(schema) or not all(value.startswith(frame) for value in values):
+            return None
+        fields = columnar.read(values, _FRAME_BYTES, schema)
+        return _with_places(messages, [_typed(fields[source], kind) for _, kind, source in _COLUMNS])
+    except (WireError, ValueError, KeyError):
+        return None
+
+
+def _typed(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return a column as another type; raise `pa.ArrowInvalid` where a value does not fit."""
+    return column.view(kind) if pa.types.is_timestamp(kind) else column.cast(kind)
+
+
+def _one_by_one(messages: Sequence[Message], decoder: Decoder) -> Decoded:
     good: list[Message] = []
     rows: list[Row] = []
     rejected: list[Rejected] = []
@@ -127,6 +157,10 @@ def _misfit(message: Message, row: Row) -> str:
 
 def columns(messages: Sequence[Message], rows: Sequence[Row]) -> pa.Table:
     """Return the rows as one Arrow table with their places in the attempts topic; raise what pyarrow raises on a misfit."""
-    places = [pa.array([m.partition() for m in messages], pa.uint32()), pa.array([m.offset() for m in messages], pa.uint64())]
     # One conversion of whole rows is faster than one per column.
-    return pa.Table.from_arrays([*pa.array(rows, _RECORD).flatten(), *places], names=[*_NAMES, "log_partition", "log_offset"])
+    return _with_places(messages, pa.array(rows, _RECORD).flatten())
+
+
+def _with_places(messages: Sequence[Message], fields: Sequence[pa.Array]) -> pa.Table:
+    places = [pa.array([m.partition() for m in messages], pa.uint32()), pa.array([m.offset() for m in messages], pa.uint64())]
+    return pa.Table.from_arrays([*fields, *places], names=[*_NAMES, "log_partition", "log_offset"])

@@ -27,7 +27,7 @@ class Share:
 
     `known` turns true when the committed offset and its metadata were read: before that nothing may be written.
     `replay_to` is the end of a batch that an earlier owner announced and may have inserted: the next batch must be
-    exactly that one. `since` is the monotonic time of the oldest record held.
+    exactly that one. `since` is the monotonic time of the oldest record held, `newest` the highest offset ever held here.
     """
 
     partition: int
@@ -36,15 +36,17 @@ class Share:
     messages: list[Message] = field(default_factory=list)
     held_bytes: int = 0
     since: float = 0.0
+    newest: int = -1
 
     def add(self, messages: list[Message], now: float) -> None:
-        """Hold records that came in order; ones that are held already, or lie before those, are ignored."""
-        if self.messages:
-            newest = _offset(self.messages[-1])
-            messages = [message for message in messages if _offset(message) > newest]
-        else:
+        """Hold records that came in order; ones that were held before, or lie before those, are ignored."""
+        messages = [message for message in messages if _offset(message) > self.newest]
+        if not messages:
+            return
+        if not self.messages:
             self.since = now
         self.messages += messages
+        self.newest = _offset(messages[-1])
         self.held_bytes += sum(map(len, messages))
 
     def batch(self, most: int) -> list[Message]:

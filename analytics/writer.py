@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from confluent_kafka import Message, Producer
 
 from hookline.analytics import metrics
 from hookline.analytics.config import SinkConfig
+from hookline.analytics.recount import index_events, recount
 from hookline.analytics.rows import Decoded, Decoder, Rejected, decode, token_of
 from hookline.analytics.warehouse import Parameters, RowsRefused, Warehouse
 from hookline.kernel.errors import WarehouseError, WireError
@@ -60,17 +62,21 @@ class BatchWriter:
         self._store(topic, partition, messages)
 
     def rewrite(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
-        """Insert a batch that may be there already, then make sure that each row is.
-
-        A process killed between ClickHouse's note of the token and its commit of the rows leaves the token without them:
-        the insert is then dropped as known. Such rows are inserted under another token; hourly sums may count them twice.
-        """
+        """Insert a batch that may be there already, then make sure that each row is there and summed once (see `recount`)."""
         decoded, token = self._store(topic, partition, messages)
-        missing = self._missing(partition, decoded)
+        if not decoded.messages:
+            return
+        batch = _extent(partition, decoded)
+        missing = self._missing(batch, decoded)
         if missing:
             _log.error("sink.rows_repaired", token=token, rows=len(missing))
             metrics.REPAIRED.inc(len(missing))
-            self._insert(decoded.messages, decoded.table.take(pa.array(missing, pa.int64())), f"{token}:repair")
+            lost = [decoded.messages[index] for index in missing]
+            self._insert(lost, decoded.table.take(pa.array(missing, pa.int64())), f"{token}:repair")
+        index_events(self._client, batch)
+        if recount(self._client, partition, int(batch["since_us"]), int(batch["until_us"])):
+            _log.error("sink.sums_recounted", token=token)
+            metrics.RECOUNTED.inc()
 
     def _store(self, topic: str, partition: int, messages: Sequence[Message]) -> tuple[Decoded, str]:
         decoded, token = decode(messages, self._decoder), token_of(topic, partition, messages)
@@ -107,15 +113,9 @@ class BatchWriter:
             self._settings = {name: value for name, value in _SETTINGS.items() if name in known}
         return self._settings
 
-    def _missing(self, partition: int, decoded: Decoded) -> list[int]:
+    def _missing(self, batch: Parameters, decoded: Decoded) -> list[int]:
         """Return the indexes of rows that are not in the table."""
-        if not decoded.messages:
-            return []
-        times = decoded.table["attempted_at"].cast(pa.int64()).to_pylist()
-        first, last = (message.offset() or 0 for message in (decoded.messages[0], decoded.messages[-1]))
-        asked: Parameters = {"partition": partition, "first": first, "last": last, "since_us": min(times), "until_us": max(times)}
-        found = self._client.rows(_PRESENT, asked)
-        present = {row["log_offset"] for row in found}
+        present = {row["log_offset"] for row in self._client.rows(_PRESENT, batch)}
         return [index for index, message in enumerate(decoded.messages) if message.offset() not in present]
 
     def _put_aside(self, rejected: Sequence[Rejected]) -> None:
@@ -127,3 +127,10 @@ class BatchWriter:
             key, value = one.message.key() or b"", one.message.value()
             produce_sync(self._producer, self._rejected_topic, key=key, value=value, headers=headers)
         metrics.REJECTED.inc(len(rejected))
+
+
+def _extent(partition: int, decoded: Decoded) -> Parameters:
+    """Return the offsets and times that a batch's rows lie between, both ends included."""
+    times = pc.min_max(decoded.table["attempted_at"].cast(pa.int64())).as_py()
+    first, last = (message.offset() or 0 for message in (decoded.messages[0], decoded.messages[-1]))
+    return {"partition": partition, "first": first, "last": last, "since_us": times["min"], "until_us": times["max"]}

@@ -2,7 +2,15 @@
 SELECT
     count() AS rows,
     uniqExact(log_partition, log_offset) AS distinct,
-    countIf(attempt > 0 AND trigger != 'test') AS counted,
-    (SELECT sum(attempts) FROM attempt_stats_hourly WHERE store_id = {store_id:String}) AS summed
+    countIf(trigger != 'test') AS counted,
+    (
+        SELECT sum(s.records)
+        FROM attempt_stats_hourly AS s
+        WHERE s.store_id = {store_id:String}
+            AND s.hour >= toStartOfHour(fromUnixTimestamp64Micro({since_us:Int64}, 'UTC'))
+            AND s.hour <= toStartOfHour(fromUnixTimestamp64Micro({until_us:Int64}, 'UTC'))
+    ) AS summed
 FROM attempts
 WHERE store_id = {store_id:String}
+    AND toStartOfHour(attempted_at) >= toStartOfHour(fromUnixTimestamp64Micro({since_us:Int64}, 'UTC'))
+    AND toStartOfHour(attempted_at) <= toStartOfHour(fromUnixTimestamp64Micro({until_us:Int64}, 'UTC'))

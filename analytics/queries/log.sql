@@ -19,6 +19,7 @@ FROM attempts
 WHERE store_id = {store_id:String}
     AND ({webhook_id:String} = '' OR webhook_id = {webhook_id:String})
     AND ({event_type:String} = '' OR event_type = {event_type:String})
+    AND ({trigger:String} = '' OR trigger = {trigger:String})
     AND http_status BETWEEN {status_low:UInt16} AND {status_high:UInt16}
     AND ({outcome:String} = '' OR outcome = {outcome:String})
     AND ({error_kind:String} = '' OR error_kind = {error_kind:String})

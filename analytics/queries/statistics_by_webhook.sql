@@ -2,12 +2,15 @@
 SELECT
     s.webhook_id AS webhook_id,
     sum(s.attempts) AS attempts,
-    sum(s.delivered) AS delivered,
     sum(s.retrying) AS retrying,
-    sum(s.dead) AS dead,
-    sum(s.skipped) AS skipped,
-    sum(s.first_attempts) AS first_attempts,
+    sum(s.deliveries) AS deliveries,
     sum(s.first_delivered) AS first_delivered,
+    sum(s.delivered) AS delivered,
+    sum(s.dead) AS dead,
+    sum(s.made_again) AS made_again,
+    sum(s.again_delivered) AS again_delivered,
+    sum(s.again_dead) AS again_dead,
+    sum(s.skipped) AS skipped,
     quantilesTDigestIfMerge(0.5, 0.95, 0.99)(s.response_time) AS response_time_s
 FROM attempt_stats_hourly AS s
 WHERE s.store_id = {store_id:String}
