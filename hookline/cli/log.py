@@ -20,7 +20,8 @@ from hookline.schemas.topics import duration_s
 
 app = typer.Typer(help="Show what was attempted, newest first; `log show DELIVERY` tells all about one delivery.")
 
-_COLUMNS: Final = ("at", "delivery_id", "webhook_id", "event_type", "attempt", "outcome", "http_status", "error", "response_time")
+# Two lines a row, so that the ids stay whole in a window of 100 columns.
+_COLUMNS: Final = ("at, delivery", "event type, webhook", "attempt", "took")
 _AGO: Final = re.compile(r"\d+(ms|s|m|h|d)")
 _SECOND_US: Final = 1_000_000
 Store = Annotated[str, typer.Option("--store", envvar="HOOKLINE_STORE", help="The store.")]
@@ -32,6 +33,7 @@ def page(  # one parameter per option of the command line
     store: Store = "demo",
     webhook: Annotated[str, typer.Option("--webhook", help="Only this webhook.")] = "",
     event_type: Annotated[str, typer.Option("--type", help="Only this event type.")] = "",
+    trigger: Annotated[str, typer.Option("--trigger", help="Only what was made by an event, resend, replay or test.")] = "",
     status: Annotated[str, typer.Option("--status", help="Only this HTTP status (404), class (5xx), or none: no answer.")] = "",
     outcome: Annotated[str, typer.Option("--outcome", help="delivered, retrying, dead or skipped.")] = "",
     error: Annotated[str, typer.Option("--error", help="Only this kind of error, such as timeout.")] = "",
@@ -48,8 +50,8 @@ def page(  # one parameter per option of the command line
         context.obj = store
         return
     wanted = LogFilter(
-        store_id=store, webhook_id=webhook, event_type=event_type, http_status=status, outcome=outcome, error_kind=error,
-        event_id=event, delivery_id=delivery_id, since_us=instant_us(since, "since"), until_us=instant_us(until, "until"),
+        store_id=store, webhook_id=webhook, event_type=event_type, trigger=trigger, http_status=status, outcome=outcome,
+        error_kind=error, event_id=event, delivery_id=delivery_id, since_us=instant_us(since, "since"), until_us=instant_us(until, "until"),
         cursor=cursor, limit=limit,
     )  # fmt: skip
     queries = open_queries(environment())
@@ -118,12 +120,12 @@ def duration_ok(text: str) -> bool:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    number = f"{row['attempt']} " if row["attempt"] else ""
     return {
-        **row,
-        "at": rfc3339(from_us(row["attempted_at_us"])),
-        "http_status": row["http_status"] or "",
-        "error": row["error_kind"],
-        "response_time": milliseconds(row["response_time_us"] / _SECOND_US) if row["attempt"] else "-",
+        "at, delivery": f"{rfc3339(from_us(row['attempted_at_us']))}\n{row['delivery_id']}",
+        "event type, webhook": f"{row['event_type']}\n{row['webhook_id']}",
+        "attempt": f"{number}{row['outcome']}\n{row['http_status'] or row['error_kind']}",
+        "took": milliseconds(row["response_time_us"] / _SECOND_US) if row["attempt"] else "",
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, NoReturn, TypeAlias
+from typing import Annotated, Any, Final, NoReturn, TypeAlias
 
 import orjson
 import typer
@@ -16,11 +16,12 @@ from hookline.kernel.errors import HooklineError, InputError
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Row: TypeAlias = Mapping[str, Any]
+_PIPE_WIDTH: Final = 10_000
 
 
 def console() -> Console:
     """Return the console of standard output; a pipe gets plain text at its full width."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=_PIPE_WIDTH)
 
 
 def show_table(rows: Iterable[Row], columns: Sequence[str], *, as_json: bool, title: str = "", empty: str = "Nothing found.") -> None:
@@ -64,7 +65,7 @@ def say(message: str) -> None:
 
 
 def text(value: object) -> str:
-    """Return a value as a cell."""
+    """Return a value as a cell; control characters, which may come from anybody's server, become visible."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -72,10 +73,16 @@ def text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}".rstrip("0").rstrip(".")
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return _visible(value.decode("utf-8", "replace"))
     if isinstance(value, list | tuple):
-        return ", ".join(str(part) for part in value)
-    return str(value)
+        return _visible(", ".join(str(part) for part in value))
+    return _visible(str(value))
+
+
+def _visible(shown: str) -> str:
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in shown.replace("\r\n", "\n"))
 
 
 def fail(error: HooklineError) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from hookline.analytics.gateway import open_queries
-from hookline.analytics.queries import Statistics, rate, statistics, statistics_by_webhook
+from hookline.analytics.queries import Statistics, percentiles, rates, statistics, statistics_by_webhook
 from hookline.cli.output import AsJson, show_fields, show_json, show_table
 from hookline.kernel.config import environment
 
@@ -21,7 +21,13 @@ def command(
     days: Annotated[int, typer.Option("--days", help="How many days back.")] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Show deliveries, success rate, errors by kind and status, and response times; test calls are not counted."""
+    """Show deliveries, success rate, errors by kind and by status, and response times.
+
+    A delivery is one event for one webhook. Deliveries are those that events began in these days, each counted once however
+    many attempts it took. Success rate: delivered ÷ (delivered + dead letters); what is still being retried is in neither.
+    First-try rate: delivered at attempt 1 ÷ deliveries. Resends and replays are counted apart, as made again. Test calls,
+    and records of why no call was made, are no attempts.
+    """
     queries = open_queries(environment())
     try:
         found = statistics(queries, store, webhook_id=webhook, days=days)
@@ -35,6 +41,7 @@ def command(
                 "webhook_id": webhook,
                 "days": days,
                 **dataclasses.asdict(found),
+                "by_status": {str(status): count for status, count in found.by_status.items()},
                 "webhooks": [_webhook(row) for row in rows],
             }
         )
@@ -46,8 +53,11 @@ def command(
 
 
 def percent(share: float | None) -> str:
-    """Return a rate as `99.95 %`, or `-` when there is nothing to measure."""
-    return "-" if share is None else f"{share * 100:.2f} %"
+    """Return a rate as `99.95 %`, or `-` when there is nothing to measure; what is not all never reads `100 %`."""
+    if share is None:
+        return "-"
+    text = f"{share * 100:.2f} %"
+    return "> 99.99 %" if share < 1 and text == "100.00 %" else text
 
 
 def milliseconds(seconds: float | None) -> str:
@@ -57,18 +67,19 @@ def milliseconds(seconds: float | None) -> str:
 
 def _shown(found: Statistics) -> dict[str, Any]:
     return {
-        "deliveries": found.deliveries,
-        "attempts": found.attempts,
-        "delivered": found.delivered,
-        "dead letters": found.dead,
-        "failed, to be retried": found.retrying,
-        "skipped": found.skipped,
+        "deliveries": f"{found.deliveries:,}",
+        "delivered": f"{found.delivered:,}, {found.first_delivered:,} of them at once",
+        "dead letters": f"{found.dead:,}",
         "success rate": percent(found.success_rate),
         "first-try rate": percent(found.first_try_rate),
+        "made again": f"{found.made_again:,}, delivered {found.again_delivered:,}, dead again {found.again_dead:,}",
+        "attempts": f"{found.attempts:,}, {found.retrying:,} of them failed and were to be retried",
         "response time": _three(found.response_time_s),
         "queue wait": _three(found.queue_wait_s),
-        "by HTTP status": _counts({str(status or "none"): count for status, count in found.by_status.items()}),
+        "by HTTP status": _counts({str(status or "no answer"): count for status, count in found.by_status.items()}),
         "errors by kind": _counts(found.by_error_kind),
+        "skipped": _counts(found.by_skip_kind),
+        "by event type": _counts(found.by_event_type),
     }
 
 
@@ -79,19 +90,19 @@ def _three(values: tuple[float, float, float] | None) -> str:
 
 
 def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1])) or "-"
+    return ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))) or "-"
 
 
 def _webhook(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        **row,
-        "deliveries": row["first_attempts"],
-        "success_rate": rate(row["delivered"], row["delivered"] + row["dead"]),
-        "first_try_rate": rate(row["first_delivered"], row["first_attempts"]),
-    }
+    return {**row, **rates(row), "response_time_s": percentiles(row["response_time_s"])}
 
 
 def _shown_webhook(row: dict[str, Any]) -> dict[str, Any]:
-    found = _webhook(row)
-    times = zip(("p50", "p95", "p99"), (milliseconds(value) for value in row["response_time_s"]), strict=True)
-    return {**found, "success_rate": percent(found["success_rate"]), "first_try_rate": percent(found["first_try_rate"]), **dict(times)}
+    shares = rates(row)
+    times = percentiles(row["response_time_s"]) or (None, None, None)
+    return {
+        **row,
+        "success_rate": percent(shares["success_rate"]),
+        "first_try_rate": percent(shares["first_try_rate"]),
+        **{name: milliseconds(value) for name, value in zip(("p50", "p95", "p99"), times, strict=True)},
+    }
