@@ -224,7 +224,7 @@ class Publisher:
 
     @property
     def waiting(self) -> int:
-        """How many events Kafka has not confirmed yet."""
+        """How many events Kafka has not confirmed yet; a report of the client that was not read yet counts too."""
         return len(self._producer) if self._producer is not None else 0
 
     def complaint(self) -> str:

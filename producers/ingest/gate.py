@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, Protocol
 
 from hookline.kernel.clock import Clock
-from hookline.producers.async_publisher import AsyncPublisher
 from hookline.producers.ingest import metrics
 from hookline.producers.ingest.config import IngestConfig
 from hookline.producers.ingest.errors import refused
-from hookline.producers.publisher import Outcome, Published
+from hookline.producers.publisher import Done, Outcome, Published
 from hookline.schemas.catalogue import EVENT_TYPES
 from hookline.schemas.events import Event
 
-Done: TypeAlias = Callable[[Outcome], None]
 _QUICK_IN_FLIGHT: Final = 4
 _AGAIN_S: Final = 1
 _STALLED_AGAIN_S: Final = 5
 _COUNTED: Final = {name: metrics.EVENTS.labels(kind.category) for name, kind in EVENT_TYPES.items()}
+
+
+class Outlet(Protocol):
+    """Where events go: an `AsyncPublisher`."""
+
+    def send(self, event: Event, done: Done, traceparent: str = "") -> None:
+        """Hand an event over; `done` is called on the event loop."""
 
 
 class Gate:
@@ -28,7 +32,7 @@ class Gate:
     takes half the CPU of both sides. Events have no order that this could disturb.
     """
 
-    def __init__(self, quick: AsyncPublisher, bulk: AsyncPublisher, config: IngestConfig, clock: Clock) -> None:
+    def __init__(self, quick: Outlet, bulk: Outlet, config: IngestConfig, clock: Clock) -> None:
         self._quick = quick
         self._bulk = bulk
         self._most = config.in_flight
