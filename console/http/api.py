@@ -18,7 +18,7 @@ from hookline.console.http.idempotency import HEADER, Idempotency, Kept, Place, 
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code, Refused
 from hookline.console.http.routes import PREFIX, Answer, Call, Caller, Route
-from hookline.console.http.server import ACTOR, REQUEST, ROUTE, Next
+from hookline.console.http.server import ACTOR, REQUEST, ROUTE, Next, expecting
 from hookline.console.parts import Parts
 from hookline.kernel.clock import to_us
 from hookline.kernel.errors import NotFound
@@ -46,7 +46,7 @@ class Api:
         app = web.Application()
         for route in self._routes:
             handler = self._handler(route)
-            app.router.add_route(route.method, route.path, handler)
+            app.router.add_route(route.method, route.path, handler, expect_handler=expecting)
             if route.method == hdrs.METH_GET:
                 app.router.add_route(hdrs.METH_HEAD, route.path, handler)
         return app

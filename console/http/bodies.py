@@ -14,7 +14,6 @@ from hookline.console.http.problems import Code, Refused
 from hookline.kernel.errors import InputError
 from hookline.producers.ingest.strict_json import parse, refuse_deep
 
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SHOWN: Final = 60
 M = TypeVar("M", bound=BaseModel)
 
@@ -22,8 +21,6 @@ M = TypeVar("M", bound=BaseModel)
 async def read(request: web.Request, most: int, within_s: float) -> bytes:
     """Return the whole body, empty when there is none; raise `Refused` for one that is too large, slow, packed or not JSON."""
     headers = request.headers
-    if hdrs.EXPECT in headers and headers[hdrs.EXPECT].strip().lower() != "100-continue":
-        raise Refused(Code.MALFORMED_REQUEST, "Expect may be 100-continue only", field=hdrs.EXPECT)
     if headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
         raise Refused(Code.ENCODING_UNSUPPORTED, "The body must not be packed", field=hdrs.CONTENT_ENCODING)
     if request.content_length is not None and request.content_length > most:
@@ -32,9 +29,6 @@ async def read(request: web.Request, most: int, within_s: float) -> bytes:
         return b""
     if not is_json(headers.get(hdrs.CONTENT_TYPE, "")):
         raise Refused(Code.CONTENT_TYPE_UNSUPPORTED, "The body must be application/json in UTF-8", field=hdrs.CONTENT_TYPE)
-    if hdrs.EXPECT in headers:
-        await request.writer.write(_CONTINUE)
-        request.writer.output_size = 0  # the answer itself has not begun
     return await _arriving(request, most, within_s)
 
 

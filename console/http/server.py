@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion10, hdrs, web
 from aiohttp.http_exceptions import LineTooLong
 
 from hookline.console import metrics
@@ -45,7 +45,6 @@ _BY_STATUS: Final = {
     404: Code.NOT_FOUND,
     405: Code.METHOD_NOT_ALLOWED,
     413: Code.BODY_TOO_LARGE,
-    417: Code.MALFORMED_REQUEST,
 }
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ROUTE: Final = web.RequestKey("route", str)
@@ -138,7 +137,7 @@ async def guarded(request: web.Request, handler: Next) -> web.StreamResponse:
 
 async def _answered(request: web.Request, handler: Next) -> web.StreamResponse:
     try:
-        refuse_large(request)
+        refuse_unfit(request)
         return await handler(request)
     except HooklineError as error:
         told = trouble(error)
@@ -154,8 +153,10 @@ async def _answered(request: web.Request, handler: Next) -> web.StreamResponse:
         return respond(trouble(HooklineError("Hookline failed")))
 
 
-def refuse_large(request: web.Request) -> None:
-    """Raise `Refused` for too long a URL or too large headers."""
+def refuse_unfit(request: web.Request) -> None:
+    """Raise `Refused` for HTTP before 1.0, too long a URL or too large headers."""
+    if request.version < HttpVersion10:
+        raise Refused(Code.MALFORMED_REQUEST, "The request is of an HTTP before 1.0")
     if len(request.raw_path) > MAX_URL:
         raise Refused(Code.URL_TOO_LONG, f"The URL is longer than {MAX_URL:,} bytes")
     if sum(len(name) + len(value) for name, value in request.raw_headers) > MAX_HEADERS:
@@ -177,6 +178,15 @@ def respond(told: Trouble) -> web.Response:
     """Return the answer that tells a problem."""
     body = told.problem.model_dump_json().encode()
     return web.Response(status=told.problem.status, body=body, content_type=CONTENT_TYPE, headers=told.headers)
+
+
+async def expecting(request: web.Request) -> web.StreamResponse | None:
+    """Let a client that waits for leave send its body; refuse one that expects anything else. aiohttp calls this before `guarded`."""
+    if request.headers.get(hdrs.EXPECT, "").strip().lower() != "100-continue":
+        return respond(trouble(Refused(Code.MALFORMED_REQUEST, "Expect may be 100-continue only", field=hdrs.EXPECT)))
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer itself has not begun
+    return None
 
 
 async def secured(request: web.Request, response: web.StreamResponse) -> None:
