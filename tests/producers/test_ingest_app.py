@@ -257,13 +257,13 @@ async def test_a_full_queue_and_a_closed_publisher_are_503(ingest: Serving, erro
 async def test_too_many_events_in_flight_are_503() -> None:
     """The bound holds for all requests together, and opens as soon as Kafka answers."""
     async with serving(in_flight=3, outlet=FakeOutlet(script=lambda _: None)) as ingest:
-        waiting = asyncio.create_task(ingest.post({"events": [request() for _ in range(5)]}))
+        batch = asyncio.create_task(ingest.post({"events": [request()] * 5}))
         await _until(lambda: len(ingest.outlet.waiting) == 3)
         answer = await ingest.post(request())
         assert (answer.status, answer.json["code"]) == (503, "overloaded")
         assert "3 events wait" in ingest.gate.complaint()
         ingest.outlet.answer(Published("t", 0, 0))
-        mixed = await waiting
+        mixed = await batch
         assert [result["status"] for result in mixed.json["results"]] == [202] * 3 + [503] * 2
         assert ingest.gate.complaint() == ""
 
