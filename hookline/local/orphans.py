@@ -140,7 +140,10 @@ def _listen(pipe: IO[bytes]) -> tuple[list[_Orphan], list[Path]]:
     known: dict[int, _Orphan] = {}
     remove: list[Path] = []
     for line in pipe:
-        message = json.loads(line)
+        try:
+            message = json.loads(line)
+        except ValueError:  # cut off by the supervisor's death
+            continue
         if "remove" in message:
             remove = [Path(path) for path in message["remove"]]
         elif "gone" in message:
@@ -151,11 +154,16 @@ def _listen(pipe: IO[bytes]) -> tuple[list[_Orphan], list[Path]]:
     return list(known.values()), remove
 
 
+def _tell(text: str) -> None:
+    """Write to where the supervisor wrote, if that is still there: its terminal may have been closed."""
+    with suppress(OSError):
+        os.write(sys.stderr.fileno(), text.encode())
+
+
 def _end(orphans: list[_Orphan]) -> None:
     running = [orphan for orphan in orphans if orphan.running()]
     if running:
-        sys.stderr.write(f"hookline: the supervisor is gone: stopping {', '.join(orphan.name for orphan in running)}\n")
-        sys.stderr.flush()
+        _tell(f"hookline: the supervisor is gone: stopping {', '.join(orphan.name for orphan in running)}\n")
     for orphan in running:
         orphan.signal(signal.SIGTERM)
         orphan.signal(signal.SIGCONT)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -197,6 +198,10 @@ class Supervisor:
 
     # ---- the parts ----
 
+    def _say(self, notice: Notice) -> None:
+        with suppress(OSError):  # a closed terminal or pipe must keep nobody from being looked after
+            self.tell(notice)
+
     def _launch(self, child: Child) -> None:
         spec = child.spec
         child.restart_at, child.ready, child.started_at = 0.0, False, self.clock()
@@ -212,7 +217,7 @@ class Supervisor:
             if log is not None:
                 log.close()
         self.guard.add(child.process.pid, spec.name, spec.rank, spec.stop_s)
-        self.tell(Notice(what=What.STARTED, child=spec.name, detail=f"pid {child.process.pid}"))
+        self._say(Notice(what=What.STARTED, child=spec.name, detail=f"pid {child.process.pid}"))
 
     def _died(self, child: Child, now: float) -> None:
         code = child.process.returncode if child.process is not None else 0
@@ -220,7 +225,7 @@ class Supervisor:
         if now - child.started_at >= STEADY_S:
             child.deaths = 0
         if code == 0 and not child.spec.restart:
-            self.tell(Notice(what=What.ENDED, child=child.spec.name))
+            self._say(Notice(what=What.ENDED, child=child.spec.name))
             return
         child.deaths += 1
         detail = child.ended = ending(code)
@@ -228,7 +233,7 @@ class Supervisor:
             wait_s = pause_s(child.deaths)
             child.restart_at = now + wait_s
             detail += f"; starting it again in {wait_s:.1f} s"
-        self.tell(Notice(what=What.DIED, child=child.spec.name, detail=detail, words=last_words(child.spec.log)))
+        self._say(Notice(what=What.DIED, child=child.spec.name, detail=detail, words=last_words(child.spec.log)))
 
     def _forget(self, child: Child) -> None:
         if child.process is not None:
@@ -254,7 +259,7 @@ class Supervisor:
         for child in children:
             child.restart_at = 0.0
             if child.pid:
-                self.tell(Notice(what=What.STOPPING, child=child.spec.name))
+                self._say(Notice(what=What.STOPPING, child=child.spec.name))
                 self._signal(child, signal.SIGTERM)
                 running.append(child)
             else:
@@ -274,7 +279,7 @@ class Supervisor:
                 self._signal(child, signal.SIGKILL)
                 child.process.wait(_KILL_WAIT_S)
             self._forget(child)
-            self.tell(Notice(what=what, child=child.spec.name, detail=detail))
+            self._say(Notice(what=what, child=child.spec.name, detail=detail))
 
     def _signal(self, child: Child, number: signal.Signals) -> None:
         """Signal a child; one that hangs stopped (SIGSTOP) is woken, or it would never see a SIGTERM."""

@@ -232,14 +232,32 @@ def test_a_killed_supervisor_leaves_nobody_behind(tmp_path: Path, until: Callabl
         ("last", NOTES_ITS_END.format(path=str(order), name="last"), 1, 20),
     ]
     script = ORPHANED.format(remove=str(remove), specs=specs)
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as supervisor:
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stdout is not None
+        assert supervisor.stderr is not None
         lines = [supervisor.stdout.readline() for _ in range(4)]  # three children say `up`, the supervisor says who they are
         pids = next([int(pid) for pid in line.split()] for line in lines if line.strip() != "up")
+        supervisor.stderr.close()  # the terminal is closed as well
         supervisor.kill()
     until(lambda: all(gone(pid) for pid in pids), what="the orphans gone")
     until(lambda: not remove.exists(), what="the file removed")
     assert order.read_text().split() == ["first", "last"]
+
+
+def test_a_closed_terminal_keeps_nobody_from_being_stopped(stage: Stage) -> None:
+    """When nobody can be told any more, the children are looked after and stopped all the same."""
+    stage.run(stage.spec("one", WAITS))
+
+    def broken(_notice: Notice) -> None:
+        raise BrokenPipeError
+
+    stage.supervisor.tell = broken
+    first = stage.supervisor.pid("one")
+    os.kill(first, signal.SIGKILL)
+    stage.tick_until(lambda: stage.supervisor.pid("one") not in {0, first})
+    second = stage.supervisor.pid("one")
+    stage.supervisor.stop()
+    assert gone(second)
 
 
 def test_a_killed_guard_is_replaced(stage: Stage) -> None:

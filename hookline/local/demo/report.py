@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hookline.analytics.queries import Statistics, rate
+from hookline.analytics.queries import Statistics, percentiles, rates
 from hookline.local.demo.cast import Role
 from hookline.local.demo.reconcile import Account, Check
 
@@ -51,19 +51,21 @@ def show_statistics(out: Console, total: Statistics, rows: Sequence[Mapping[str,
     out.print()
     table = _table("Statistics, as ClickHouse has them (hookline stats)")
     table.add_column("receiver", no_wrap=True)
-    for name in ("deliveries", "delivered", "dead", "success", "first try", "p50", "p95", "p99"):
+    for name in ("deliveries", "delivered", "dead", "replayed", "success", "first try", "p50", "p95", "p99"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in sorted(rows, key=lambda row: -int(row["attempts"])):
         name = webhooks[row["webhook_id"]].name if row["webhook_id"] in webhooks else row["webhook_id"]
-        success, first = rate(row["delivered"], row["delivered"] + row["dead"]), rate(row["first_delivered"], row["first_attempts"])
-        counts = [f"{row[column]:,}" for column in ("first_attempts", "delivered", "dead")]
-        table.add_row(name, *counts, _percent(success), _percent(first), *(_milliseconds(value) for value in row["response_time_s"]))
+        shares, times = rates(row), percentiles(row["response_time_s"]) or (None, None, None)
+        counts = [f"{row[column]:,}" for column in ("deliveries", "delivered", "dead", "made_again")]
+        table.add_row(
+            name, *counts, _percent(shares["success_rate"]), _percent(shares["first_try_rate"]), *(_milliseconds(value) for value in times)
+        )
     out.print(table)
     kinds = ", ".join(f"{kind}: {count:,}" for kind, count in sorted(total.by_error_kind.items(), key=lambda item: -item[1]))
     statuses = ", ".join(f"{status or 'none'}: {count:,}" for status, count in sorted(total.by_status.items()))
     waits = " / ".join(_milliseconds(value) for value in total.queue_wait_s or ())
     out.print(f"  all: {total.deliveries:,} deliveries, {total.attempts:,} attempts; by HTTP status {statuses}", soft_wrap=True)
-    out.print(f"  errors {kinds}; from published, or due, to the call p50 / p95 / p99 {waits}", soft_wrap=True)
+    out.print(f"  errors: {kinds}; from published, or due, to the call: p50 / p95 / p99 {waits}", soft_wrap=True)
 
 
 def show_next(out: Console, kept: str) -> None:
@@ -89,4 +91,4 @@ def _percent(share: float | None) -> str:
 
 
 def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None or seconds != seconds else f"{seconds * _SECOND_MS:,.1f} ms"  # noqa: PLR0124  # NaN
+    return "-" if seconds is None else f"{seconds * _SECOND_MS:,.1f} ms"

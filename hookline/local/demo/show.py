@@ -12,11 +12,11 @@ from functools import partial
 from typing import Final
 
 from hookline.analytics.gateway import open_queries
-from hookline.analytics.queries import Queries, audit, statistics, statistics_by_webhook
+from hookline.analytics.queries import Audit, Queries, audit, statistics, statistics_by_webhook
 from hookline.dispatcher.letters import Reason
 from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter, Pace, Replays, replay_all
 from hookline.kernel.config import load
-from hookline.kernel.errors import LocalError, WarehouseError
+from hookline.kernel.errors import LocalError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.local.demo import report
 from hookline.local.demo.board import Board
@@ -237,18 +237,12 @@ class Show:
     def _log_check(self) -> Check:
         """Hold ClickHouse's rows against the records on Kafka, one by one."""
         recorded = [attempt.attempt_id for attempt in self._attempts.all]
-        self._stage.wait(lambda: self._rows() >= len(recorded), _LOG_S)
-        return compared(recorded, log_rows(self._queries, STORE), self._audit())
+        self._stage.wait(lambda: self._audit().rows >= len(recorded) and self._audit().adds_up, _LOG_S)
+        found = self._audit()
+        return compared(recorded, log_rows(self._queries, STORE), "" if found.adds_up else f"ClickHouse's sums disagree: {found}")
 
-    def _rows(self) -> int:
-        return int(self._queries.run("audit", {"store_id": STORE})[0]["rows"])
-
-    def _audit(self) -> str:
-        try:
-            audit(self._queries, STORE)
-        except WarehouseError as error:
-            return error.message
-        return ""
+    def _audit(self) -> Audit:
+        return audit(self._queries, STORE)
 
     def _replay(self) -> bool:
         """Mend the broken receivers, replay all dead letters of receivers that work now, and see them arrive."""

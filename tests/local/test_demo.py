@@ -1,0 +1,82 @@
+"""`hookline demo` from start to end, small: right sums pass, a wrong sum is found, nothing is left."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
+
+SMALL = ("--day-in", "8", "--rate", "30")
+
+
+def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a demo whose temporary folder lies in `folder`."""
+    command = [sys.executable, "-m", "hookline.cli.main", "demo", *arguments]
+    environ = {**os.environ, "TMPDIR": str(folder), "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}  # which a demo must not touch
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
+
+
+def of_this_folder(folder: Path) -> list[str]:
+    """Return the command lines of processes that were started for a demo in `folder`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(folder) in word for word in process.cmdline()) or process.environ().get("TMPDIR") == str(folder):
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+def sums(output: str) -> dict[str, list[int]]:
+    """Return receiver → expected, delivered, dead, skipped, lost, calls, duplicates, bad signatures."""
+    found = {}
+    for line in output.splitlines():
+        match = re.match(r"([a-z-]+)((?:\s+[\d,]+){8})", line)
+        if match:
+            found[match[1]] = [int(text.replace(",", "")) for text in match[2].split()]
+    return found
+
+
+def test_the_demo_adds_up_and_leaves_nothing(tmp_path: Path) -> None:
+    """Status 0, every sum printed and right, faults included, dead letters replayed, no process and no file left."""
+    done = demo(tmp_path, *SMALL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout
+    assert "✗" not in said
+    for text in ("kill -9 dispatcher-1", "mailer goes down", "mailer comes back", "Every sum is right.", "Try next", "hookline stats"):
+        assert text in said
+    assert re.search(r"✓ published x matching webhooks = ([\d,]+) = .* 0 lost", said)
+    assert re.search(r"✓ ([1-9]\d*) dead letters of [1-9]\d* deliveries replayed, all of them arrived", said)
+    assert re.search(r"✓ [\d,]+ calls checked with the standardwebhooks package, 0 bad signatures", said)
+    table = sums(said)
+    for expected, delivered, dead, skipped, lost, calls, repeats, bad in table.values():
+        assert expected == delivered + dead + skipped + lost
+        assert (lost, bad) == (0, 0)
+        assert calls >= delivered + repeats
+    assert table["all"] == [sum(row[n] for name, row in table.items() if name != "all") for n in range(8)]
+    assert table["loyalty"][1] == 0
+    assert table["loyalty"][2] == table["loyalty"][0] > 0
+    assert table["old-crm"][3] > 0
+    assert list(tmp_path.iterdir()) == []
+    assert of_this_folder(tmp_path) == []
+
+
+def test_a_receiver_that_miscounts_is_found(tmp_path: Path) -> None:
+    """With a receiver that leaves calls out of its count: status 1, the deliveries named, and the evidence kept."""
+    done = demo(tmp_path, *SMALL, "--sabotage")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "✗ published x matching webhooks" in done.stdout
+    assert re.search(r"msg_[a-z2-7]+ of event evt_\w+ for saboteur is lost", done.stdout)
+    assert re.search(r"attempt 1 of msg_[a-z2-7]+ is recorded with an answer, but was not received \(saboteur\)", done.stdout)
+    assert not re.search(r"for (?!saboteur)[a-z-]+ is lost", done.stdout)
+    [kept] = tmp_path.iterdir()
+    assert f"kept: {kept}" in done.stdout
+    assert of_this_folder(tmp_path) == []
