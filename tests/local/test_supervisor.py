@@ -134,15 +134,16 @@ def test_a_child_that_keeps_dying_waits_longer_each_time(stage: Stage) -> None:
     assert seen == [pause_s(1), pause_s(2), pause_s(3), pause_s(1)]
 
 
-def test_a_child_without_restart_stays_dead(stage: Stage) -> None:
-    """Its death is told once and nothing more happens."""
-    stage.supervisor.start([stage.spec("once", "pass", restart=False)])
-    stage.tick_until(lambda: stage.told(What.DIED))
+@pytest.mark.parametrize(("status", "told"), [(0, What.ENDED), (1, What.DIED)])
+def test_a_child_without_restart_stays_away(stage: Stage, status: int, told: What) -> None:
+    """Its end is told once, as such or as a death, and nothing more happens."""
+    stage.supervisor.start([stage.spec("once", f"raise SystemExit({status})", restart=False)])
+    stage.tick_until(lambda: stage.told(told))
     for _ in range(20):
         stage.supervisor.tick()
         time.sleep(0.02)
     assert stage.supervisor.pid("once") == 0
-    assert len(stage.told(What.STARTED)) == 1
+    assert [notice.what for notice in stage.notices] == [What.STARTED, told]
 
 
 def test_the_stop_goes_by_rank(stage: Stage, tmp_path: Path) -> None:
