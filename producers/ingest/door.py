@@ -81,6 +81,6 @@ def network_of(address: str) -> str:
         found = ip_address(address)
     except ValueError:
         return ""
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
-        return str(IPv6Network((int(found), _NETWORK_BITS), strict=False))
-    return str(found)
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((int(found), _NETWORK_BITS), strict=False))
