@@ -25,7 +25,7 @@ from hookline.schemas.topics import SCHEMAS as TOPIC
 
 _LOOK_AGAIN_S: Final = 5.0
 _TIMEOUT_S: Final = 10.0
-_TRIES: Final = 5
+_TRIES: Final = 20
 
 
 class SchemaRegistry(Protocol):
@@ -175,7 +175,7 @@ class EmbeddedRegistry:
         if value.get("schemaType", "AVRO") != "AVRO":
             return
         schema = json.loads(value["schema"])
-        if not isinstance(schema, dict) or "name" not in schema:
+        if not isinstance(schema, dict) or schema.get("type") != "record":
             return  # a bare "string" or a union: nothing that Hookline writes
         found = Registered(int(value["id"]), subject, version, schema)
         self._refuse_contradiction(found)

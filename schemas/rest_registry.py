@@ -63,8 +63,11 @@ class RestRegistry:
         except _Refused as error:
             self._miss(number)
             raise _unknown(number) from error
-        self._by_id[number] = self._read(lambda: _schema(found))
-        return self._by_id[number]
+        schema = self._read(lambda: _schema(found))
+        if schema is None:
+            raise UnknownSchema(f"Schema id {number} is no Avro record")
+        self._by_id[number] = schema
+        return schema
 
     def subject_of(self, number: int) -> str:
         """Return the full record name of an id's schema."""
@@ -77,7 +80,7 @@ class RestRegistry:
             found = [self._call("GET", f"/subjects/{_quoted(subject)}/versions/{int(number)}") for number in numbers]
         except _Refused:
             return []
-        return self._read(lambda: [Registered(int(f["id"]), subject, int(f["version"]), _schema(f)) for f in found])
+        return self._read(lambda: [Registered(int(f["id"]), subject, int(f["version"]), _schema(f) or {}) for f in found])
 
     def register(self, subject: str, schema: dict[str, Any]) -> int:
         """Register a schema; the registry itself refuses an incompatible one."""
@@ -107,7 +110,7 @@ class RestRegistry:
         """Return what an answer holds; an answer of another shape is the registry's fault, not the record's."""
         try:
             return take()
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             message = f"The schema registry at {self._url} answers what no registry would: {type(error).__name__}: {error}"
             raise RegistryUnavailable(message, remedy=_CHECK) from error
 
@@ -125,14 +128,12 @@ def _of_status(error: urllib.error.HTTPError) -> HooklineError:
     return RegistryUnavailable(f"The schema registry answered {error.code}: {detail}", remedy=remedy)
 
 
-def _schema(found: dict[str, Any]) -> dict[str, Any]:
+def _schema(found: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the schema that an answer holds, None when it is no Avro record; any other shape raises."""
     if found.get("schemaType", "AVRO") != "AVRO":
-        raise ValueError(f"the schema is {found['schemaType']}, not Avro")
+        return None
     schema = json.loads(found["schema"])
-    if not isinstance(schema, dict):
-        raise TypeError("the schema is no record")
-    full_name(schema)
-    return schema
+    return schema if isinstance(schema, dict) and schema.get("type") == "record" and "name" in schema else None
 
 
 def _unknown(number: int) -> UnknownSchema:

@@ -111,12 +111,13 @@ class CompactedTopic:
         with self._asking:
             if self._watermarks is None or self._stopping.is_set():
                 return False
+            known = self._applied
             try:
                 end = kafka.end_offset(self._watermarks, self._topic, timeout_s=timeout_s)
             except BrokerError:
                 return False
-        if end < self._applied:
-            _log.error("compacted.lost_records", topic=self._topic, end=end, applied=self._applied)
+        if end < known:
+            _log.error("compacted.lost_records", topic=self._topic, end=end, applied=known)
             return False
         return self._applied >= end or self.wait_for(end, timeout_s)
 
