@@ -48,6 +48,9 @@ class ConsoleConfig:
     waiting: int = setting(
         "HOOKLINE_CONSOLE_WAITING", "256", "requests that may wait for a thread; more are told to come back", integer(1, 10_000)
     )
+    auth_failures: int = setting(
+        "HOOKLINE_CONSOLE_AUTH_FAILURES", "10", "wrong API keys per minute and address that get a 401; more get a 429", integer(1, 100_000)
+    )
     upload_s: float = setting("HOOKLINE_CONSOLE_UPLOAD_S", "10", "longest time that a request's body may take to arrive", number(0.1, 300))
     drain_s: float = setting("HOOKLINE_CONSOLE_DRAIN_S", "10", "longest wait for requests under way when the console stops", number(0, 300))
     trial_wait_s: float = setting("HOOKLINE_CONSOLE_TRIAL_WAIT_S", "40", "longest wait for the answer to a test call", number(1, 300))

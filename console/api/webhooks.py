@@ -111,7 +111,7 @@ ROUTES: Final = (
         handler=list_webhooks,
         query=WebhookQuery,
         answer=Page[WebhookView],
-        codes=(Code.CURSOR_INVALID,),
+        codes=(Code.CURSOR_INVALID, Code.UNKNOWN_EVENT_TYPE),
     ),
     Route(
         name="webhooks.create",

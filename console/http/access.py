@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from hookline.console import metrics
+from hookline.console.config import ConsoleConfig
 from hookline.console.http.problems import Code, Refused
 from hookline.console.http.routes import ALL_STORES, NOBODY, OPERATOR, PUBLIC, Caller, Route, StoreUse
 from hookline.kernel.clock import Clock
@@ -18,7 +19,6 @@ from hookline.producers.ingest.door import Failures
 from hookline.schemas.events import check_id
 
 STORE_HEADER: Final = "Hookline-Store"
-FAILURES_PER_MIN: Final = 10
 _OPERATOR: Final = Caller(actor="operator", scopes=frozenset({OPERATOR}))
 
 
@@ -29,10 +29,10 @@ class Access:
     others out. Of the operator's token only its SHA-256 is known, and compared in constant time.
     """
 
-    def __init__(self, keys: ApiKeys, operator: bytes, clock: Clock) -> None:
+    def __init__(self, keys: ApiKeys, config: ConsoleConfig, clock: Clock) -> None:
         self._keys = keys
-        self._operator = operator
-        self._failures = Failures(FAILURES_PER_MIN, clock)
+        self._operator = config.operator
+        self._failures = Failures(config.auth_failures, clock)
 
     def admit(self, route: Route, request: web.BaseRequest) -> Caller:
         """Return who asks; raise `Unauthorized`, or `Refused` for too small a scope or too many failures."""

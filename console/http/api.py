@@ -36,7 +36,7 @@ class Api:
     def __init__(self, parts: Parts, routes: Iterable[Route]) -> None:
         self._parts = parts
         self._routes = tuple(routes)
-        self._access = Access(parts.keys, parts.config.operator, parts.clock)
+        self._access = Access(parts.keys, parts.config, parts.clock)
         self._idempotency = Idempotency(parts.clock)
         for route in self._routes:
             _refuse_careless(route)

@@ -9,9 +9,9 @@ from typing import Final, TypeVar
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
-from hookline.console.http.models import names_of
+from hookline.console.http.models import UNKNOWN_TYPE, names_of
 from hookline.console.http.problems import Code, Refused
-from hookline.kernel.errors import InputError
+from hookline.kernel.errors import InputError, UnknownEventType
 from hookline.producers.ingest.strict_json import parse, refuse_deep
 
 _SHOWN: Final = 60
@@ -84,6 +84,8 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InputError:
         return InputError(f"{field} is not a field of this request", field=field, remedy=_fields_of(model, first["loc"]))
     if first["type"] == "missing":
         return InputError(f"{field} is missing", field=field)
+    if first["type"] == UNKNOWN_TYPE:
+        return UnknownEventType(first["msg"], field=field, remedy=first["ctx"]["remedy"])
     said = first["msg"].removeprefix("Value error, ")
     return InputError(f"{field or 'The body'}: {said[:1].lower()}{said[1:]}", field=field)
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Final, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from hookline.kernel.clock import from_us, rfc3339
-from hookline.schemas.catalogue import EVENT_TYPES
+from hookline.kernel.errors import UnknownEventType
+from hookline.schemas.catalogue import EVENT_TYPES, event_type
 
 ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,64}$"
 VISIBLE: Final = r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]*$"
 MOST: Final = 1_000
 USUAL: Final = 50
+UNKNOWN_TYPE: Final = "unknown_event_type"
 _DIGITS: Final = 4
 
 
@@ -42,16 +45,24 @@ def _whole(text: object) -> object:
     return text
 
 
+def _known(name: str) -> str:
+    """Return the name of an event type that there is."""
+    try:
+        return event_type(name).name
+    except UnknownEventType as error:
+        raise PydanticCustomError(UNKNOWN_TYPE, "{message}", {"message": error.message, "remedy": error.remedy}) from error
+
+
 StoreId = Annotated[str, Field(pattern=ID_PATTERN, description="a store's id", examples=["demo"])]
 Limit = Annotated[int, Field(ge=1, le=MOST, description="most items of the page"), BeforeValidator(_whole)]
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T14:02:00.123456Z"]})]
 """A time in answers, in UTC with microseconds."""
 EventTypeName = Annotated[
     str,
-    Field(max_length=64),
+    AfterValidator(_known),
     WithJsonSchema({"type": "string", "enum": list(EVENT_TYPES), "description": "an event type of the catalogue"}),
 ]
-"""The catalogue refuses unknown names itself, with the closest known ones."""
+"""Refused with `unknown_event_type` and the closest names."""
 
 
 class Query(Model):

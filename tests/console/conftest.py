@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -216,18 +217,43 @@ def receiver() -> Iterator[Receiver]:
     thread.join(10)
 
 
+@contextmanager
+def running(environ: dict[str, str], folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Yield the port and the process of a console with a dispatcher beside it; both must end well."""
+    process = start(environ, folder / "console.log", "console")
+    dispatcher = start(environ, folder / "dispatcher.log", "dispatch")
+    try:
+        yield port_in(folder / "console.log", "console.listening"), process
+    finally:
+        statuses = end(dispatcher), end(process)
+    assert statuses == (0, 0), (folder / "console.log").read_text()[-4_000:]
+
+
 @pytest.fixture(scope="session")
 def stack(kafka_environ: dict[str, str], receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Yield a running console with a dispatcher beside it, shared by the tests of the session; each test uses stores of its own."""
     folder = tmp_path_factory.mktemp("console")
     environ = environ_of(kafka_environ, folder)
-    process = start(environ, folder / "console.log", "console")
-    dispatcher = start(environ, folder / "dispatcher.log", "dispatch")
-    try:
-        yield Stack(environ, port_in(folder / "console.log", "console.listening"), process, folder / "console.log", receiver)
-    finally:
-        statuses = end(dispatcher), end(process)
-    assert statuses == (0, 0)
+    with running(environ, folder) as (port, process):
+        yield Stack(environ, port, process, folder / "console.log", receiver)
+
+
+@pytest.fixture
+def console_process() -> Callable[..., Any]:
+    """Give tests a way to run a console of their own, with settings of their own."""
+
+    @contextmanager
+    def console(kafka_environ: dict[str, str], folder: Path, **settings: str) -> Iterator[int]:
+        with running({**environ_of(kafka_environ, folder), **settings}, folder) as (port, _):
+            yield port
+
+    return console
+
+
+@pytest.fixture
+def operator_token() -> str:
+    """Return the operator's token."""
+    return OPERATOR
 
 
 @pytest.fixture
