@@ -15,7 +15,7 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from confluent_kafka import Message
+from confluent_kafka import Message, Producer
 
 from hookline.kernel import kafka
 from hookline.kernel.clock import Clock, to_us
@@ -169,6 +169,7 @@ class ApiKeyWriter:
         self._pepper = secret.pepper
         self._keys = keys
         self._clock = clock
+        self._client: Producer | None = None
 
     def create(self, store_id: str, scopes: tuple[str, ...], *, name: str = "", lives_s: float = 0) -> tuple[ApiKey, str]:
         """Return the new key and its text, which is not kept anywhere; `lives_s` 0 means for ever. Raises `InputError`, `BrokerError`.
@@ -220,7 +221,8 @@ class ApiKeyWriter:
         datum: dict[str, Any] = {name: getattr(key, name) for name in ApiKey.__slots__}
         value = self._codec.encode_record(SUBJECT, datum | {"scopes": list(key.scopes)})
         topic = Topics(self._config.topic_prefix).api_keys
-        offset = kafka.produce_sync(kafka.producer(self._config, linger_ms=0), topic, key=key.id.encode(), value=value)
+        self._client = self._client or kafka.producer(self._config, linger_ms=0)
+        offset = kafka.produce_sync(self._client, topic, key=key.id.encode(), value=value)
         if not self._keys.wait_for(offset + 1, _WAIT_S):
             raise BrokerUnavailable(f"API key {key.id} was written but could not be read back", remedy="Check the broker; list the keys.")
 
