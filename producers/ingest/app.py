@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from functools import partial
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ PATH: Final = "/api/v1/events"
 KEY_HEADER: Final = "Idempotency-Key"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}\Z")
 _BREATH: Final = 20
+_DRAIN_POLL_S: Final = 0.02
 _ENVELOPE: Final = 'Send one event {"type": ..., "data": {...}}, or {"events": [...]}.'
 _log = logger("ingest")
 
@@ -58,19 +60,39 @@ class IngestApp:
         self._remembered = remembered
         self._max_batch = max_batch
         self._large = large
+        self._under_way = 0
+        self._draining = False
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the answer to any request."""
+        self._under_way += 1
         try:
-            response = await self._answer(request)
+            response = await self._answer_or_problem(request)
+        finally:
+            self._under_way -= 1
+        if self._draining or not request.content.is_eof():
+            response.force_close()  # what is left of the body would be taken for the next request
+        return response
+
+    async def drain(self, timeout_s: float) -> int:
+        """Let requests under way end and each be the last of its connection; return how many are left after `timeout_s`.
+
+        aiohttp's own shutdown drops what arrives from then on, also the rest of a body that is half there.
+        """
+        self._draining = True
+        deadline = time.monotonic() + timeout_s
+        while self._under_way and time.monotonic() < deadline:  # noqa: ASYNC110  # simpler than an event per request
+            await asyncio.sleep(_DRAIN_POLL_S)
+        return self._under_way
+
+    async def _answer_or_problem(self, request: web.BaseRequest) -> web.Response:
+        try:
+            return await self._answer(request)
         except HooklineError as error:
             found = problem_of(error)
             if found.code == "internal_error":
                 _log.error("ingest.failed", error=f"{type(error).__name__}: {error.message}")
-            response = answers.problem(found)
-        if not request.content.is_eof():
-            response.force_close()  # what is left of the body would be taken for the next request
-        return response
+            return answers.problem(found)
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         _route(request)

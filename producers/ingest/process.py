@@ -43,6 +43,7 @@ _log = logger("ingest")
 _TICK_S: Final = 0.1
 _HANGS_S: Final = 30.0
 _PROBE_S: Final = 1.0
+_CLOSE_S: Final = 1.0
 _FLUSH_S: Final = 5.0
 _OF_THE_HOST: Final = frozenset({errno.EADDRNOTAVAIL, errno.EINVAL})
 
@@ -121,8 +122,9 @@ class IngestProcess:
         await quick.start()
         await bulky.start()
         gate = Gate(quick, bulky, self._settings.ingest, self._clock)
-        server = Server(self._app(gate).handle, idle_s=self._settings.ingest.idle_s)
-        runner = web.ServerRunner(server, shutdown_timeout=self._settings.ingest.drain_s)
+        app = self._app(gate)
+        server = Server(app.handle, idle_s=self._settings.ingest.idle_s)
+        runner = web.ServerRunner(server, shutdown_timeout=_CLOSE_S)
         await runner.setup()
         ticking = asyncio.create_task(self._tick(gate, server))
         try:
@@ -131,10 +133,18 @@ class IngestProcess:
             await self._until_stop(stop)
         finally:
             self._waits_for = "stopping"
-            await runner.cleanup()  # listens no more, answers what is under way
+            await self._drain(runner, app)
             ticking.cancel()
             for publisher in (quick, bulky):
                 await _close(publisher)
+
+    async def _drain(self, runner: web.ServerRunner, app: IngestApp) -> None:
+        """Listen no more, answer what is under way, close the connections."""
+        for site in runner.sites:
+            await site.stop()
+        if left := await app.drain(self._settings.ingest.drain_s):
+            _log.warning("ingest.undrained", requests=left)
+        await runner.cleanup()
 
     def _app(self, gate: Gate) -> IngestApp:
         config, most = self._settings.ingest, self._settings.publisher.max_event_bytes
