@@ -35,17 +35,22 @@ def check_headers(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ..
     """Return the headers with lower-case names; raise `InputError` naming the one that is not allowed."""
     found: dict[str, str] = {}
     for name, value in pairs:
-        field = f"headers.{name[:40]}"
-        lower = name.lower()
-        if not _TOKEN.match(name):
-            raise InputError(f"{name[:40]!r} is no header name", field="headers")
-        if lower in _RESERVED or lower.startswith(_RESERVED_PREFIXES):
-            raise InputError(f"The header {lower} is set by Hookline", field=field)
+        lower = _name(name)
         if not isinstance(value, str) or len(value) > _MAX_VALUE or not _VALUE.match(value) or value != value.strip():
-            raise InputError(f"The value of the header {lower} must be up to {_MAX_VALUE} printable Latin-1 characters", field=field)
+            said = f"The value of the header {lower} must be up to {_MAX_VALUE} printable Latin-1 characters"
+            raise InputError(said, field=f"headers.{lower}")
         if lower in found:
-            raise InputError(f"The header {lower} is given twice", field=field)
+            raise InputError(f"The header {lower} is given twice", field=f"headers.{lower}")
         found[lower] = value
     if len(found) > MOST:
         raise InputError(f"There are more than {MOST} headers", field="headers")
     return tuple(found.items())
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not _TOKEN.match(name):
+        raise InputError(f"{str(name)[:40]!r} is no header name", field="headers")
+    lower = name.lower()
+    if lower in _RESERVED or lower.startswith(_RESERVED_PREFIXES):
+        raise InputError(f"The header {lower} is set by Hookline", field=f"headers.{lower}")
+    return lower
