@@ -33,34 +33,39 @@ def command(
 ) -> None:
     """Show it all: Kafka, ingest, dispatchers, sink and receivers, faults on the way, and sums that must be right.
 
-    Everything runs on this machine in a temporary folder and is gone afterwards. Status 1 if any sum is off.
+    Everything runs on this machine in a temporary folder and is gone afterwards. Status 1 if any sum is off; then the folder stays.
     """
     from hookline.local.demo import report
     from hookline.local.demo.cast import CAST, SABOTEUR
     from hookline.local.demo.show import Programme
+    from hookline.local.demo.stage import Interrupted
 
     cast = (*CAST, SABOTEUR) if sabotage else CAST
     out = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_PIPE_WIDTH)
     folder = Path(tempfile.mkdtemp(prefix="hookline-demo-"))
-    right = False
+    worth_keeping = True
     try:
         right = perform(Programme(day_s=day_in, rate=rate, seed=seed, dispatchers=dispatchers, cast=cast), folder, out)
+        worth_keeping = not right
         report.show_next(out, str(folder / "state") if keep else "")
+    except Interrupted:
+        worth_keeping = False
+        raise typer.Exit(_INTERRUPTED) from None
     finally:
-        if right and not keep:
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
+        if keep or worth_keeping:
             out.print(f"\n[dim]kept: {folder}, with journals and logs; delete it when you have seen enough[/]", soft_wrap=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
     if not right:
         raise typer.Exit(1)
 
 
 def perform(programme: Programme, folder: Path, out: Console) -> bool:
-    """Play a programme in a folder; return whether every sum was right; status 130 when a person stopped it."""
+    """Play a programme in a folder; return whether every sum was right; raise `Interrupted` when a person stopped it."""
     from hookline.local.demo import report
     from hookline.local.demo.reconcile import Check
     from hookline.local.demo.show import Show
-    from hookline.local.demo.stage import Interrupted, Stage
+    from hookline.local.demo.stage import Stage
 
     stop = Stop()
     on_signals(stop)
@@ -73,8 +78,6 @@ def perform(programme: Programme, folder: Path, out: Console) -> bool:
             right = show.play()
         finally:
             show.close()
-    except Interrupted:
-        raise typer.Exit(_INTERRUPTED) from None
     finally:
         left = stage.close()
     report.show_check(out, Check(text=f"nothing is left running of {stage.started} processes", wrong=left))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -24,6 +25,10 @@ _CLUSTER_ID: Final = "aG9va2xpbmUtbG9jYWwtMQ"
 _READY_S: Final = 60.0
 _STOP_S: Final = 20.0
 _HEAP: Final = "-Xmx512m"
+# Below what Linux (32768 up) and macOS (49152 up) use for outgoing connections, above what servers usually have.
+_LOWEST_PORT: Final = 20_000
+_PORTS: Final = 12_000
+_PORT_TRIES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,15 @@ class Ports:
 
 
 def free_port() -> int:
-    """Return a port that is free now."""
+    """Return a port of the loopback address that is free now and that no outgoing connection will take meanwhile.
+
+    Ports that the system gives out are in the range it takes for outgoing connections, where one can be lost between
+    choosing it and listening on it, and between a server's death and its restart.
+    """
+    for _ in range(_PORT_TRIES):
+        port = _LOWEST_PORT + secrets.randbelow(_PORTS)
+        if bindable(port):
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

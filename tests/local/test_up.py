@@ -13,18 +13,12 @@ import psutil
 import pytest
 
 from hookline.local.jars import VERSION
+from hookline.local.kafka_broker import free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 Until = Callable[..., None]
 Up = Any  # the fixture's class stands in conftest.py
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_from_start_to_stop(up: Up, until: Until) -> None:
@@ -35,7 +29,7 @@ def test_from_start_to_stop(up: Up, until: Until) -> None:
     shared = up.shared
     assert stat.S_IMODE((up.state / "environment.json").stat().st_mode) == 0o600
     assert shared["HOOKLINE_INGEST_URL"] == f"http://127.0.0.1:{port}"
-    until(lambda: "In another terminal" in up.said or "in another terminal" in up.said, what="the screen")
+    until(lambda: "in another terminal" in up.said, what="the screen")
     assert all(text in up.said for text in (f"POST http://127.0.0.1:{port}/api/v1/events", shared["HOOKLINE_API_KEY"], "hookline log"))
     assert {name: len(pids) for name, pids in up.children().items()} == {
         "kafka": 1, "sink": 1, "dispatch": 2, "ingest": 1, "hookline.local.orphans": 1,

@@ -25,7 +25,7 @@ from hookline.local.demo.cast import Behaviour
 _SLOW_S: Final = 0.3
 _FLAKY_SHARE: Final = 0.35
 _FLAKY_TRIES: Final = 2
-_FORGETS_ONE_IN: Final = 20
+_FORGETS_ONE_IN: Final = 8
 _MAX_BODY: Final = 4 * 1024 * 1024
 
 
