@@ -173,6 +173,7 @@ class Console:
 
     def _close(self) -> None:
         """Stop what has started, those who use others first; what had not started does not mind."""
+        self._parts.trials.stop()
         self._parts.pools.close()
         self._parts.queries.close()
         if self._sink is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Final
 
@@ -9,7 +10,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from hookline.dispatcher.replays import Replays
 from hookline.kernel import kafka
-from hookline.kernel.errors import NoDispatcher, WireError
+from hookline.kernel.errors import Closed, NoDispatcher, WireError
 from hookline.schemas.events import Event
 from hookline.schemas.records import Attempt
 from hookline.schemas.topics import Topics
@@ -28,21 +29,33 @@ class Trials:
         self._topics = topics
         self._codec = codec
         self._replays = Replays(config, topics, codec)
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End all waiting: whoever waits gets `Closed`."""
+        self._stopping.set()
 
     def send(self, webhook: Webhook, event: Event, wait_s: float) -> Attempt:
-        """Return the attempt that a test made, failed ones too; raise `NoDispatcher` after `wait_s`, or `BrokerError`."""
+        """Return the attempt that a test made, failed ones too.
+
+        Raises `NoDispatcher` after `wait_s`, `Closed` after `stop`, or `BrokerError`.
+        """
         consumer = kafka.plain_consumer(self._config)
         try:
             consumer.assign(self._ends(consumer))  # before the test is sent, so that its attempt cannot be missed
             delivery_id = self._replays.test(webhook, event)
             deadline = time.monotonic() + wait_s
-            while time.monotonic() < deadline:
+            while time.monotonic() < deadline and not self._stopping.is_set():
                 for message in kafka.fetch(consumer, _BATCH, _POLL_S):
                     attempt = self._attempt(message.value(), delivery_id)
                     if attempt is not None:
                         return attempt
         finally:
             consumer.close()
+        if self._stopping.is_set():
+            raise Closed(
+                "The test call is not waited for any more: this process stops", remedy=f"Its answer will be in the log: {delivery_id}"
+            )
         remedy = f"Start one with `hookline dispatch` or `hookline up`; it will make the call then: hookline log --delivery {delivery_id}"
         raise NoDispatcher(f"No dispatcher answered within {wait_s:g} s", remedy=remedy)
 

@@ -22,6 +22,7 @@ import pytest
 
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
+from hookline.local.kafka_broker import EmbeddedBroker
 from hookline.schemas.topics import Topics, TopicsConfig, create, specs
 
 OPERATOR: Final = "operator-token-of-the-tests-0123456789"
@@ -100,6 +101,7 @@ class Stack:
     process: subprocess.Popen[bytes]
     log: Path
     receiver: Receiver
+    broker_pid: int
 
     def client(self, key: str = "") -> Client:
         """Return a client with a key."""
@@ -230,12 +232,14 @@ def running(environ: dict[str, str], folder: Path) -> Iterator[tuple[int, subpro
 
 
 @pytest.fixture(scope="session")
-def stack(kafka_environ: dict[str, str], receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(
+    broker: EmbeddedBroker, kafka_environ: dict[str, str], receiver: Receiver, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """Yield a running console with a dispatcher beside it, shared by the tests of the session; each test uses stores of its own."""
     folder = tmp_path_factory.mktemp("console")
     environ = environ_of(kafka_environ, folder)
     with running(environ, folder) as (port, process):
-        yield Stack(environ, port, process, folder / "console.log", receiver)
+        yield Stack(environ, port, process, folder / "console.log", receiver, broker.pid)
 
 
 @pytest.fixture
@@ -248,6 +252,28 @@ def console_process() -> Callable[..., Any]:
             yield port
 
     return console
+
+
+@pytest.fixture
+def console_alone() -> Callable[..., Any]:
+    """Give tests a way to run a console that they may end themselves."""
+
+    @contextmanager
+    def console(kafka_environ: dict[str, str], folder: Path, **settings: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+        process = start({**environ_of(kafka_environ, folder), **settings}, folder / "console.log", "console")
+        try:
+            yield port_in(folder / "console.log", "console.listening"), process
+        finally:
+            status = end(process)
+        assert status == 0, (folder / "console.log").read_text()[-4_000:]
+
+    return console
+
+
+@pytest.fixture
+def client_of() -> Callable[[int], Client]:
+    """Give tests a client of a console's port, without a key and from an address of its own."""
+    return lambda port: Client(port, source=f"127.55.{port % 250}.1")
 
 
 @pytest.fixture
