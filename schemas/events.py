@@ -74,12 +74,19 @@ def normalise(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 def validate(event: Event) -> Event:
     """Return the event checked and normalised; raise `InputError` with the path of what is wrong."""
-    check_id(event.id, "id")
-    check_id(event.store_id, "store_id")
+    return Event(type=event.type, **datum_of(event))
+
+
+def datum_of(event: Event) -> dict[str, Any]:
+    """Return the event as its Avro record, checked and normalised; raise as `validate` does."""
     if not isinstance(event.occurred_at, datetime):
         raise InputError("occurred_at must be an aware datetime", field="occurred_at", remedy="Use datetime.now(UTC).")
-    at = moment(event.occurred_at, "occurred_at")
-    return Event(id=event.id, type=event.type, store_id=event.store_id, occurred_at=at, data=normalise(event.type, event.data))
+    return {
+        "id": check_id(event.id, "id"),
+        "store_id": check_id(event.store_id, "store_id"),
+        "occurred_at": moment(event.occurred_at, "occurred_at"),
+        "data": normalise(event.type, event.data),
+    }
 
 
 def example_event(name: str, store_id: str, *, clock: Clock, id: str | None = None) -> Event:  # noqa: A002  # the field's name

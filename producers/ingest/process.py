@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import time
 from collections.abc import Mapping
@@ -130,6 +131,7 @@ class IngestProcess:
         try:
             await self._listen(runner)
             self._probe(gate)
+            gc.freeze()  # schemas, checks and code live as long as the process: no collection need look at them
             await self._until_stop(stop)
         finally:
             self._waits_for = "stopping"
