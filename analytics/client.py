@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +32,12 @@ _ROWS_AT_FAULT: Final = frozenset({6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 11
 _TRY_AGAIN: Final = frozenset({3, 74, 75, 76, 159, 164, 173, 202, 209, 210, 236, 241, 242, 243, 252, 279, 286, 319, 394, 425, 439, 999})
 _DOWN: Final = "Check CLICKHOUSE_URL and that ClickHouse runs; nothing is lost meanwhile."
 _DATABASE: Final = "default"
+_EXPECTED_URL: Final = "Expected: http[s]://user:password@host:port/database"
+_WHERE: Final = re.compile(r"host='([^']*)', port=(\d+)")
+_WHY: Final = re.compile(r"\[Errno -?\d+\] ([\w ]+)|(timed out)|(closed connection|aborted|reset by peer)")
+_QUERY_ID: Final = re.compile(r"\(?\bquery_id=?[ :]*[0-9a-f-]{36}\)?")
+# It tells its errors, with stacks, before it raises them; ours say what is needed, once.
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 
 class ClickHouse:
@@ -90,7 +98,9 @@ def _served(config: WarehouseConfig) -> Callable[[], Any]:
         parts = urlsplit(config.url)
         host, port = parts.hostname or "", parts.port or (8443 if parts.scheme == "https" else 8123)
     except ValueError as error:
-        raise ConfigError(f"CLICKHOUSE_URL is not valid: {error}", remedy="Expected: http[s]://user:password@host:port/database") from error
+        raise ConfigError(f"CLICKHOUSE_URL is not valid: {error}", remedy=_EXPECTED_URL) from error
+    if not host:
+        raise ConfigError("CLICKHOUSE_URL names no host", remedy=_EXPECTED_URL)
 
     def session() -> Any:  # noqa: ANN401  # clickhouse-connect has no exported client type that covers both
         return clickhouse_connect.get_client(
@@ -208,5 +218,9 @@ def _translate(error: DatabaseError) -> WarehouseError:
 
 
 def _first_line(error: Exception) -> str:
-    """Return an error's first line, cut: later lines are stack traces and may quote data."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    """Return what an error says in one line: not the stack below it, which may quote data, nor ids that differ each time."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    where, why = _WHERE.search(text), _WHY.search(text)
+    if where and why:
+        return f"{where[1]}:{where[2]}: {next(filter(None, why.groups()))}"
+    return _QUERY_ID.sub("", text)[:300]
