@@ -61,7 +61,7 @@ def show_json(value: object) -> None:
 
 def say(message: str) -> None:
     """Tell a person something on standard error, so that `--json` output stays pure."""
-    Console(stderr=True, highlight=False).print(escape(message))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(message))
 
 
 def text(value: object) -> str:
@@ -87,7 +87,7 @@ def _visible(shown: str) -> str:
 
 def fail(error: HooklineError) -> NoReturn:
     """Print an error and what to do about it, and leave with status 2 for bad input, 1 for the rest."""
-    err = Console(stderr=True, highlight=False)
+    err = Console(stderr=True, highlight=False, soft_wrap=True)
     err.print(f"[bold red]error:[/] {escape(error.message)}")
     if error.remedy:
         err.print(f"[bold]what to do:[/] {escape(error.remedy)}")
