@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -14,16 +16,21 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from hookline.dispatcher.transport.aiohttp_protocol import Connector
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.urls import UrlPolicy, refusal
 
 _CONNECT_S: Final = 3.0
 _DNS_TTL_S: Final = 10
-_DNS_THREADS: Final = 16
-_CONNECTIONS: Final = 4_096
-_PER_HOST: Final = 256
-_MAX_HEADERS: Final = 128
+_DNS_THREADS: Final = 64
+_MOST_URLS: Final = 200_000
+_LARGE: Final = 1024 * 1024
+# Our own machine's limits: no fault of the receiver.
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+
+
+_BROKEN: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 
 
 class _Blocked(OSError):
@@ -72,12 +79,14 @@ class AiohttpTransport:
 
     async def start(self) -> None:
         """Open the session."""
-        connector = aiohttp.TCPConnector(
+        connector = Connector(
             ssl=self._tls,
             resolver=_Resolver(self._policy),
             socket_factory=self._guarded_socket,
-            limit=_CONNECTIONS,
-            limit_per_host=_PER_HOST,
+            # No limits here: lanes and budget bound the calls, and a limit per host would let one store's calls to a
+            # shared host keep another's waiting.
+            limit=0,
+            limit_per_host=0,
             ttl_dns_cache=_DNS_TTL_S,
             keepalive_timeout=30,
         )
@@ -119,8 +128,10 @@ class AiohttpTransport:
         if self._session is None:
             return Failure(ErrorKind.INTERNAL, "the transport is closed", 0.0)
         timeout = aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=min(_CONNECT_S, request.timeout_s))
+        # aiohttp warns of bytes above a mebibyte, not of a file of them.
+        data = request.body if len(request.body) <= _LARGE else io.BytesIO(request.body)
         response = await self._session.post(
-            self._url(request.url), data=request.body, headers=request.headers, allow_redirects=False, timeout=timeout
+            self._url(request.url), data=data, headers=request.headers, allow_redirects=False, timeout=timeout
         )
         body, whole = await _read(response)
         reply = Reply(response.status, _head(response), body, time.monotonic() - started, response.headers.get("Retry-After", ""))
@@ -134,7 +145,7 @@ class AiohttpTransport:
         """Return the parsed URL; parsing costs more than a look-up, and there are as many as webhooks."""
         found = self._urls.get(text)
         if found is None:
-            if len(self._urls) > 200_000:  # noqa: PLR2004  # twice the webhooks one dispatcher is sized for
+            if len(self._urls) > _MOST_URLS:
                 self._urls.clear()
             found = self._urls[text] = URL(text, encoded=True)
         return found
@@ -183,48 +194,55 @@ def _failure(error: Exception, elapsed_s: float, timeout_s: float) -> Failure:
     return Failure(kind, detail[:MAX_DETAIL], elapsed_s)
 
 
-def _reason(error: Exception, timeout_s: float) -> tuple[ErrorKind, str]:  # noqa: PLR0911  # one line per kind
-    """Say in plain words what went wrong; the order matters, since aiohttp's errors inherit from each other."""
-    blocked = _cause(error, _Blocked)
-    if blocked is not None:
-        return ErrorKind.BLOCKED, str(blocked)
+def _reason(error: Exception, timeout_s: float) -> tuple[ErrorKind, str]:
+    """Say in plain words what went wrong."""
+    return _by_cause(error) or _by_kind(error, timeout_s)
+
+
+def _by_cause(error: Exception) -> tuple[ErrorKind, str] | None:
+    """Look behind aiohttp's error for what it does not tell apart, None when there is nothing of the kind."""
+    for cause in _causes(error):
+        match cause:
+            case _Blocked():
+                return ErrorKind.BLOCKED, str(cause)
+            case ssl.SSLError() if not isinstance(cause, aiohttp.ClientError):
+                return ErrorKind.TLS, f"TLS: {getattr(cause, 'verify_message', '') or cause.reason or cause}"
+            case OSError() if cause.errno in _OURS:
+                return ErrorKind.INTERNAL, f"Hookline could not send: {cause.strerror}"
+    return None
+
+
+def _by_kind(error: Exception, timeout_s: float) -> tuple[ErrorKind, str]:  # noqa: PLR0911  # one line per kind
+    """Tell by aiohttp's own error; the order matters, since they inherit from each other."""
     match error:
         case aiohttp.ConnectionTimeoutError():
-            return ErrorKind.TIMEOUT, f"no connection within {_CONNECT_S:g} s"
+            return ErrorKind.TIMEOUT, f"no connection within {min(_CONNECT_S, timeout_s):g} s"
         case TimeoutError():
             return ErrorKind.TIMEOUT, f"no answer within {timeout_s:g} s"
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return ErrorKind.TLS, _tls(error)
         case aiohttp.ClientConnectorDNSError() | socket.gaierror():
             return ErrorKind.DNS, f"the host name was not found: {_words(error)}"
-        case aiohttp.ClientConnectorError():
+        case aiohttp.ClientConnectorError() if not isinstance(error.os_error, _BROKEN):
             return ErrorKind.CONNECT, f"no connection: {_words(error)}"
+        case aiohttp.ClientConnectorError():
+            return ErrorKind.RESET, "the receiver closed the connection within the TLS handshake"
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
             return ErrorKind.RESET, f"the receiver closed the connection before it answered: {_words(error)}"
         case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError() | aiohttp.http.HttpProcessingError():
             return ErrorKind.PROTOCOL, f"the answer is not valid HTTP: {_words(error)}"
-        case OSError() | RuntimeError() | ValueError():
-            return ErrorKind.INTERNAL, f"Hookline could not send: {type(error).__name__}: {_words(error)}"
-        case _:
+        case _:  # its words may hold the URL, and that a token
             return ErrorKind.INTERNAL, f"Hookline could not send: {type(error).__name__}"
 
 
-def _cause(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
-    """Return the first error of a kind in the chain of causes."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what is behind it."""
     for _ in range(8):
-        if error is None or isinstance(error, kind):
-            return error
-        error = getattr(error, "os_error", None) or error.__cause__ or error.__context__
-    return None
-
-
-def _tls(error: Exception) -> str:
-    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    reason = getattr(inner, "verify_message", "") or getattr(inner, "reason", "") or str(inner)
-    return f"TLS: {reason}"
+        if error is None:
+            return
+        yield error
+        error = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error.__cause__ or error.__context__
 
 
 def _words(error: Exception) -> str:
     inner = getattr(error, "os_error", None) or error
     text = getattr(inner, "strerror", None) or getattr(inner, "message", None) or str(inner)
-    return " ".join(str(text).split()) or type(error).__name__
+    return " ".join(str(text).split()).encode("utf-8", "replace").decode() or type(inner).__name__

@@ -1,0 +1,324 @@
+"""What every transport must refuse: addresses inside, names that lead there, servers whose certificates do not hold."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import resource
+import socket
+import ssl
+import threading
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import trustme
+
+from hookline.dispatcher.transport.contract import Reply, Transport
+from hookline.schemas.records import ErrorKind
+from hookline.webhooks.urls import UrlPolicy
+from tests.dispatcher.hostile import OK, Caller, Peer, Server, always
+from tests.dispatcher.transport_conformance import LOCAL
+
+STRICT = UrlPolicy(allow_http=True, allowed_ports=(), allow_addresses=(), deny_addresses=(), deny_hosts=())
+Names = dict[str, Callable[[], list[str]]]
+
+
+class Guard:
+    """The suite; each test's docstring is one clause of the contract."""
+
+    both_loops = True
+
+    def make(self, policy: UrlPolicy, tls: ssl.SSLContext | None = None) -> Transport:
+        """Return a transport, not started; `tls` None: the transport's own context."""
+        raise NotImplementedError
+
+    @contextlib.asynccontextmanager
+    async def calling(self, policy: UrlPolicy = LOCAL, tls: ssl.SSLContext | None = None) -> AsyncIterator[Caller]:
+        """Give a caller over a started transport."""
+        transport = self.make(policy, tls)
+        await transport.start()
+        try:
+            yield Caller(transport)
+        finally:
+            await transport.stop()
+
+    @pytest.fixture
+    def names(self, monkeypatch: pytest.MonkeyPatch) -> Names:
+        """Give the table that the system's look-ups are answered from: a name not in it does not exist."""
+        table: Names = {}
+        real = socket.getaddrinfo
+
+        def look_up(host: Any, port: Any, *args: Any, **more: Any) -> list[Any]:
+            name = host.decode() if isinstance(host, bytes) else host
+            if name in table:
+                return [found for ip in table[name]() for found in real(ip, port, type=socket.SOCK_STREAM)]
+            with contextlib.suppress(ValueError):
+                ipaddress.ip_address(name)
+                return real(host, port, *args, **more)
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        return table
+
+    # ---- addresses ----
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "127.0.0.1",
+            "169.254.169.254",
+            "10.0.0.1",
+            "192.168.1.1",
+            "0.0.0.0",
+            "100.64.0.1",
+            "168.63.129.16",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "[64:ff9b::7f00:1]",
+            "[fe80::1]",
+            "[fd00::1]",
+            "[2002:7f00:1::]",
+        ],
+    )
+    async def test_inside_by_its_address(self, host: str) -> None:
+        """An address that must not be called is refused before a packet leaves, though a URL check should have stopped it."""
+        async with Server(always(OK)).running() as server, self.calling(STRICT) as caller:
+            assert (await caller.failure(server.url(host=host))).kind is ErrorKind.BLOCKED
+            assert server.connections == 0
+
+    @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "127.1", "0177.0.0.1", "127.0.0.1."])
+    async def test_inside_in_disguise(self, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Other spellings of an inside address lead nowhere, whatever the system's resolver makes of them."""
+        real = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", lambda _host, port, *a, **k: real("127.0.0.1", port, *a, **k))
+        async with Server(always(OK)).running() as server, self.calling(STRICT) as caller:
+            assert (await caller.failure(server.url(host=host))).kind in {ErrorKind.BLOCKED, ErrorKind.INTERNAL}
+            assert server.connections == 0
+
+    @pytest.mark.parametrize(
+        "answers", [["10.1.2.3"], ["127.0.0.1", "10.1.2.3"], ["10.1.2.3", "127.0.0.1"], ["127.0.0.1", "::ffff:10.0.0.1"]]
+    )
+    async def test_inside_by_its_name(self, names: Names, answers: list[str]) -> None:
+        """A name is refused when any of its addresses must not be called, the first or the last."""
+        names["hooks.test"] = lambda: answers
+        async with Server(always(OK)).running() as server, self.calling() as caller:
+            assert (await caller.failure(server.url(host="hooks.test"))).kind is ErrorKind.BLOCKED
+            assert server.connections == 0
+
+    async def test_name_that_changes_its_address(self, names: Names) -> None:
+        """A name that leads outside when it is checked and inside when it is called leads nowhere inside, however often it turns."""
+        turns = iter(range(1_000))
+        names["turn.test"] = lambda: ["127.0.0.1" if next(turns) % 2 == 0 else "127.0.0.2"]
+        async with Server(always(OK)).running() as server, Server(always(OK), host="127.0.0.2", port=server.port).running() as inside:
+            for _ in range(6):
+                async with self.calling() as caller:  # a new one has no answer in memory
+                    results = [await caller.call(server.url(host="turn.test")) for _ in range(3)]
+                    assert all(isinstance(r, Reply) or r.kind is ErrorKind.BLOCKED for r in results)
+            assert inside.connections == 0
+            assert server.connections > 0
+
+    async def test_operators_deny_list_wins(self) -> None:
+        """What the operator denies is refused though it is allowed too."""
+        policy = UrlPolicy(
+            allow_http=True,
+            allowed_ports=(),
+            allow_addresses=LOCAL.allow_addresses,
+            deny_addresses=LOCAL.allow_addresses,
+            deny_hosts=(),
+        )
+        async with Server(always(OK)).running() as server, self.calling(policy) as caller:
+            assert (await caller.failure(server.url())).kind is ErrorKind.BLOCKED
+
+    # ---- names ----
+
+    async def test_name_that_is_found(self, names: Names) -> None:
+        """A name is called at its address, with itself as Host."""
+        names["hooks.test"] = lambda: ["127.0.0.1"]
+        async with Server(always(OK)).running() as server, self.calling() as caller:
+            assert (await caller.reply(server.url(host="hooks.test"))).status == 200
+            assert f"host: hooks.test:{server.port}".encode() in server.seen[0].lower()
+
+    async def test_name_that_does_not_exist(self, names: Names) -> None:
+        """A name without an address is a DNS error."""
+        assert names == {}
+        async with self.calling() as caller:
+            assert (await caller.failure("http://nowhere.test/")).kind is ErrorKind.DNS
+
+    async def test_name_server_that_is_silent(self, names: Names) -> None:
+        """A look-up that hangs ends at the timeout, and delays no other name."""
+        release = threading.Event()
+
+        def hang() -> list[str]:
+            release.wait(30)
+            return ["127.0.0.1"]
+
+        names.update({f"slow{number}.test": hang for number in range(8)})
+        names["quick.test"] = lambda: ["127.0.0.1"]
+        try:
+            async with Server(always(OK)).running() as server, self.calling() as caller:
+                slow = [asyncio.create_task(caller.failure(f"http://slow{number}.test/", 1.0)) for number in range(8)]
+                await asyncio.sleep(0.05)
+                assert (await caller.reply(server.url(host="quick.test"))).status == 200
+                assert not any(task.done() for task in slow)
+                assert {failure.kind for failure in await asyncio.gather(*slow)} <= {ErrorKind.TIMEOUT, ErrorKind.DNS}
+        finally:
+            release.set()
+
+    async def test_one_dead_address_of_several(self, names: Names) -> None:
+        """When the first address refuses, the next one is called."""
+        names["two.test"] = lambda: ["127.0.0.3", "127.0.0.1"]
+        policy = UrlPolicy(
+            allow_http=True,
+            allowed_ports=(),
+            allow_addresses=(ipaddress.ip_network("127.0.0.0/8"),),
+            deny_addresses=(),
+            deny_hosts=(),
+        )
+        async with Server(always(OK)).running() as server, self.calling(policy) as caller:
+            assert (await caller.reply(server.url(host="two.test"))).status == 200
+
+    # ---- TLS ----
+
+    @pytest.fixture
+    def authority(self) -> trustme.CA:
+        """Give a certificate authority."""
+        return trustme.CA()
+
+    def trusting(self, authority: trustme.CA) -> ssl.SSLContext:
+        """Return a client's context as the transport makes its own, which trusts the authority too."""
+        context = ssl.create_default_context()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        authority.configure_trust(context)
+        return context
+
+    @contextlib.contextmanager
+    def certified(self, authority: trustme.CA, *names: str, days: int = 1) -> Iterator[ssl.SSLContext]:
+        """Give a server's context with a certificate for the names that runs out in so many days."""
+        now = datetime.now(UTC)
+        leaf = authority.issue_cert(*names, not_before=now - timedelta(days=30), not_after=now + timedelta(days=days))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        leaf.configure_cert(context)
+        yield context
+
+    async def test_tls(self, names: Names, authority: trustme.CA) -> None:
+        """A certificate that holds is accepted; the server is told the name it is called by; the connection is kept."""
+        names["hooks.test"] = lambda: ["127.0.0.1"]
+        told: list[str | None] = []
+        with self.certified(authority, "hooks.test") as context:
+            context.sni_callback = lambda _socket, name, _context: told.append(name)
+            async with (
+                Server(always(OK, close=False)).running(context) as server,
+                self.calling(tls=self.trusting(authority)) as caller,
+            ):
+                body = os.urandom(300_000)
+                for _ in range(3):
+                    assert isinstance(await caller.call(server.url(scheme="https", host="hooks.test"), body=body), Reply)
+                assert told == ["hooks.test"]
+                assert server.connections == 1
+                assert all(whole.endswith(body) for whole in server.seen)
+
+    async def test_tls_session_resumed(self, names: Names, authority: trustme.CA) -> None:
+        """Connections made one after another work as the first did."""
+        names["hooks.test"] = lambda: ["127.0.0.1"]
+        with self.certified(authority, "hooks.test") as context:
+            async with Server(always(OK)).running(context) as server, self.calling(tls=self.trusting(authority)) as caller:
+                for _ in range(3):
+                    assert (await caller.reply(server.url(scheme="https", host="hooks.test"))).body == b"ok"
+                assert server.connections == 3
+
+    @pytest.mark.parametrize(
+        ("what", "names_in", "days", "trusted"),
+        [
+            ("expired", ["hooks.test"], -1, True),
+            ("wrong host", ["other.test"], 1, True),
+            ("unknown authority", ["hooks.test"], 1, False),
+        ],
+    )
+    async def test_tls_that_does_not_hold(
+        self, names: Names, authority: trustme.CA, what: str, names_in: list[str], days: int, trusted: bool
+    ) -> None:
+        """A certificate that ran out, is for another host, or comes from nobody we trust: a TLS error that says so; nothing is sent."""
+        names["hooks.test"] = lambda: ["127.0.0.1"]
+        words = {"expired": "expired", "wrong host": "mismatch", "unknown authority": "certificate"}
+        with self.certified(authority, *names_in, days=days) as context:
+            trusting = self.trusting(authority) if trusted else None
+            async with Server(always(OK)).running(context) as server, self.calling(tls=trusting) as caller:
+                failure = await caller.failure(server.url(scheme="https", host="hooks.test"))
+                assert failure.kind is ErrorKind.TLS
+                assert words[what] in failure.detail.lower()
+                assert server.seen == []
+
+    async def test_tls_too_old(self, names: Names, authority: trustme.CA) -> None:
+        """A server that speaks nothing newer than TLS 1.1 is not called, whether it says why or hangs up."""
+        names["hooks.test"] = lambda: ["127.0.0.1"]
+        with self.certified(authority, "hooks.test") as context:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+            async with Server(always(OK)).running(context) as server, self.calling(tls=self.trusting(authority)) as caller:
+                failure = await caller.failure(server.url(scheme="https", host="hooks.test"))
+                assert failure.kind in {ErrorKind.TLS, ErrorKind.RESET}
+                assert server.seen == []
+
+    async def test_server_that_wants_a_client_certificate(self, names: Names, authority: trustme.CA) -> None:
+        """A server that insists on a certificate of ours, which we have not, is a TLS error."""
+        names["hooks.test"] = lambda: ["127.0.0.1"]
+        with self.certified(authority, "hooks.test") as context:
+            authority.configure_trust(context)
+            context.verify_mode = ssl.CERT_REQUIRED
+            async with Server(always(OK)).running(context) as server, self.calling(tls=self.trusting(authority)) as caller:
+                failure = await caller.failure(server.url(scheme="https", host="hooks.test"))
+                assert failure.kind in {ErrorKind.TLS, ErrorKind.RESET}
+                assert server.seen == []
+
+    async def test_plain_server_behind_https(self, names: Names) -> None:
+        """A server that answers TLS in plain text is a TLS error, and is told nothing in plain text."""
+        names["hooks.test"] = lambda: ["127.0.0.1"]
+        heard: list[bytes] = []
+
+        async def answer(peer: Peer) -> None:
+            heard.append(await peer.reader.read(65_536))
+            await peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+        async with Server(answer).running() as server, self.calling() as caller:
+            assert (await caller.failure(server.url(scheme="https", host="hooks.test"))).kind is ErrorKind.TLS
+            assert b"POST" not in b"".join(heard)
+
+    async def test_handshake_that_hangs(self, names: Names) -> None:
+        """A server that accepts and never shakes hands ends at the timeout."""
+        names["hooks.test"] = lambda: ["127.0.0.1"]
+
+        async def answer(peer: Peer) -> None:
+            await peer.hang()
+
+        async with Server(answer).running() as server, self.calling() as caller:
+            failure = await caller.failure(server.url(scheme="https", host="hooks.test"), 0.7)
+            assert failure.kind is ErrorKind.TIMEOUT
+            assert failure.elapsed_s < 10
+
+    async def test_url_that_is_none(self) -> None:
+        """A URL that could never have been saved is an internal error, and is not repeated in its words."""
+        async with self.calling() as caller:
+            for url in ("", "nonsense", "ftp://hooks.test/?token=hush", "http://"):
+                failure = await caller.failure(url)
+                assert failure.kind is ErrorKind.INTERNAL
+                assert "hush" not in failure.detail
+
+    async def test_no_file_left(self) -> None:
+        """When this machine has no file descriptor left, that is our fault and not the receiver's."""
+        async with Server(always(OK)).running() as server, self.calling() as caller:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            lowest = os.dup(0)
+            os.close(lowest)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+            try:
+                failure = await caller.failure(server.url())
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert failure.kind is ErrorKind.INTERNAL
+            assert (await caller.reply(server.url())).status == 200
