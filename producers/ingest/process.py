@@ -34,6 +34,7 @@ from hookline.producers.ingest.gate import Gate
 from hookline.producers.ingest.reader import EventReader
 from hookline.producers.ingest.remembered import Remembered
 from hookline.producers.ingest.server import Server
+from hookline.producers.key_uses import KeyUses
 from hookline.producers.publisher import Publisher, PublisherConfig, bulk
 from hookline.schemas.catalogue import BY_SUBJECT
 from hookline.schemas.registry import SchemaRegistry, open_registry
@@ -44,6 +45,7 @@ _log = logger("ingest")
 _TICK_S: Final = 0.1
 _HANGS_S: Final = 30.0
 _PROBE_S: Final = 1.0
+_GC_YOUNG: Final = 10_000
 _CLOSE_S: Final = 1.0
 _FLUSH_S: Final = 5.0
 _OF_THE_HOST: Final = frozenset({errno.EADDRNOTAVAIL, errno.EINVAL})
@@ -81,6 +83,7 @@ class IngestProcess:
         self._health = Health()
         self._metrics = MetricsServer(settings.metrics, self._health)
         self._keys = ApiKeys(settings.kafka, Codec(registry), settings.api_keys, self._clock)
+        self._uses = KeyUses(settings.kafka, Codec(registry), self._keys)
         # An event is given up by librdkafka when its client is told so, and not delivered a minute later.
         quick = replace(settings.publisher, delivery_timeout_s=settings.ingest.timeout_s)
         self._quick = Publisher(settings.kafka, registry, quick)
@@ -98,7 +101,7 @@ class IngestProcess:
             if not stop.is_set():
                 await self._serve(stop)
         finally:
-            for part in (self._keys, self._registry, self._metrics):
+            for part in (self._uses, self._keys, self._registry, self._metrics):
                 await asyncio.to_thread(part.stop)
         _log.info("ingest.stopped")
 
@@ -111,6 +114,7 @@ class IngestProcess:
         for subject in BY_SUBJECT:
             self._registry.id_of(subject)
         self._keys.start()
+        self._uses.start()
         client = kafka.plain_consumer(self._settings.kafka)
         try:
             for topic in Topics(self._settings.kafka.topic_prefix).all_events():
@@ -131,7 +135,7 @@ class IngestProcess:
         try:
             await self._listen(runner)
             self._probe(gate)
-            gc.freeze()  # schemas, checks and code live as long as the process: no collection need look at them
+            _spare_collections()
             await self._until_stop(stop)
         finally:
             self._waits_for = "stopping"
@@ -209,6 +213,13 @@ class IngestProcess:
             metrics.LOOP_STALL_S.observe(max(0.0, self._beat - before - _TICK_S))
             metrics.IN_FLIGHT.set(gate.in_flight)
             metrics.CONNECTIONS.set(len(server.connections))
+
+
+def _spare_collections() -> None:
+    """Keep what lives as long as the process out of garbage collections, and collect rarely: requests make no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_YOUNG, 20, 100)
 
 
 async def _close(publisher: AsyncPublisher) -> None:
