@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
-pytest.register_assert_rewrite("tests.dispatcher.guard_conformance", "tests.dispatcher.hostile", "tests.dispatcher.transport_conformance")
+pytest.register_assert_rewrite(
+    *(f"tests.dispatcher.{name}" for name in ("suite", "hostile", "transport_conformance", "connections_conformance", "guard_conformance"))
+)
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

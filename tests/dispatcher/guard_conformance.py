@@ -18,24 +18,18 @@ from typing import Any
 import pytest
 import trustme
 
-from hookline.dispatcher.transport.contract import Reply, Transport
+from hookline.dispatcher.transport.contract import Reply
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.urls import UrlPolicy
 from tests.dispatcher.hostile import OK, Caller, Peer, Server, always
-from tests.dispatcher.transport_conformance import LOCAL
+from tests.dispatcher.suite import LOCAL, Suite
 
 STRICT = UrlPolicy(allow_http=True, allowed_ports=(), allow_addresses=(), deny_addresses=(), deny_hosts=())
 Names = dict[str, Callable[[], list[str]]]
 
 
-class Guard:
-    """The suite; each test's docstring is one clause of the contract."""
-
-    both_loops = True
-
-    def make(self, policy: UrlPolicy, tls: ssl.SSLContext | None = None) -> Transport:
-        """Return a transport, not started; `tls` None: the transport's own context."""
-        raise NotImplementedError
+class Guard(Suite):
+    """Addresses, names, certificates."""
 
     @contextlib.asynccontextmanager
     async def calling(self, policy: UrlPolicy = LOCAL, tls: ssl.SSLContext | None = None) -> AsyncIterator[Caller]:

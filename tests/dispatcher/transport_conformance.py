@@ -1,65 +1,27 @@
 """What every transport must do: the full definition of `hookline.dispatcher.transport.contract.Transport`.
 
-Subclass `Conformance`, say in `make` how the transport is made, and pytest runs all of it against real, hostile servers.
+Subclass `Conformance`, say in `make` how the transport is made, and pytest runs all of it against real, hostile servers:
+answers here, time and connections in `connections_conformance.py`, whom not to call in `guard_conformance.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import os
-import socket
-import time
-from collections.abc import AsyncIterator, Callable
 
-import psutil
 import pytest
 
-from hookline.dispatcher.transport.contract import Failure, Reply, Transport
+from hookline.dispatcher.transport.contract import Reply
 from hookline.schemas.records import ErrorKind
-from hookline.webhooks.addresses import networks
-from hookline.webhooks.urls import UrlPolicy
+from tests.dispatcher.connections_conformance import Connections
+from tests.dispatcher.guard_conformance import Guard
 from tests.dispatcher.hostile import CHUNKED, OK, Caller, Peer, Server, always
-
-LOCAL = UrlPolicy(allow_http=True, allowed_ports=(), allow_addresses=networks("127.0.0.1/32"), deny_addresses=(), deny_hosts=())
-ME = psutil.Process(os.getpid())
+from tests.dispatcher.suite import Suite
 
 
-def sockets() -> int:
-    """Return how many this process has open; a loop's own files come and go."""
-    return len(ME.net_connections("inet"))
-
-
-async def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        await asyncio.sleep(0.01)
-
-
-class Conformance:
-    """The suite; each test's docstring is one clause of the contract."""
-
-    both_loops = True
-
-    def make(self, policy: UrlPolicy) -> Transport:
-        """Return a transport, not started."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    async def caller(self) -> AsyncIterator[Caller]:
-        """Give a caller over a started transport; at the end nothing may be left: no task, no socket, no second call-back."""
-        tasks, before = asyncio.all_tasks(), sockets()
-        transport = self.make(LOCAL)
-        await transport.start()
-        found = Caller(transport)
-        yield found
-        await transport.stop()
-        await until(lambda: asyncio.all_tasks() <= tasks | {asyncio.current_task()})
-        await until(lambda: sockets() <= before)
-        assert all(count == 1 for count in found.calls)
+class Answers(Suite):
+    """What is sent, and what is made of the answer."""
 
     # ---- what is sent ----
 
@@ -267,161 +229,6 @@ class Conformance:
             assert (await caller.failure(server.url())).kind is ErrorKind.RESET
             assert len(server.seen) <= 1
 
-    # ---- time ----
 
-    @pytest.mark.parametrize("how", ["silence", "slow head", "no end of body", "slow body"])
-    async def test_everything_ends_at_the_timeout(self, caller: Caller, how: str) -> None:
-        """The timeout bounds it all; a status that came before it counts."""
-
-        async def answer(peer: Peer) -> None:
-            await peer.request()
-            if how == "slow head":
-                await peer.drip(OK * 10)
-            elif how == "no end of body":
-                await peer.send(b"HTTP/1.1 200 OK\r\n\r\nsome")
-            elif how == "slow body":
-                await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
-                await peer.drip(b"x" * 10_000)
-            await peer.hang()
-
-        async with Server(answer).running() as server:
-            result = await caller.call(server.url(), 0.7)
-            assert 0.6 < result.elapsed_s < 10
-            assert result.status == (200 if "body" in how else 0)
-            assert isinstance(result, Reply) or result.kind is ErrorKind.TIMEOUT
-
-    async def test_server_that_reads_nothing(self, caller: Caller) -> None:
-        """A request that cannot be written ends at the timeout too."""
-        left = asyncio.Event()
-
-        async def answer(peer: Peer) -> None:
-            peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport can
-            await left.wait()
-
-        async with Server(answer).running() as server:
-            result = await caller.call(server.url(), 0.7, os.urandom(16 * 1024 * 1024))
-            left.set()
-            assert isinstance(result, Failure)
-            assert result.kind is ErrorKind.TIMEOUT
-
-    async def test_connect_that_nobody_answers(self, caller: Caller) -> None:
-        """A connect into a black hole is a timeout."""
-        with contextlib.ExitStack() as held:
-            hole = held.enter_context(socket.socket())
-            hole.bind(("127.0.0.1", 0))
-            hole.listen(0)
-            for _ in range(4):  # fill its queue: the kernel then drops what comes
-                filler = held.enter_context(socket.socket())
-                filler.setblocking(False)
-                filler.connect_ex(hole.getsockname())
-            await asyncio.sleep(0.1)
-            failure = await caller.failure(f"http://127.0.0.1:{hole.getsockname()[1]}/", 1.0)
-            assert failure.kind is ErrorKind.TIMEOUT
-            assert failure.elapsed_s < 10
-
-    async def test_connect_that_is_refused(self, caller: Caller) -> None:
-        """A port where nobody listens is a connect error."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            assert (await caller.failure(f"http://127.0.0.1:{probe.getsockname()[1]}/")).kind is ErrorKind.CONNECT
-
-    # ---- connections that are used again ----
-
-    async def test_connections_are_kept(self, caller: Caller) -> None:
-        """Requests one after another use one connection."""
-        async with Server(always(OK, close=False)).running() as server:
-            for _ in range(5):
-                await caller.reply(server.url())
-            assert (server.connections, len(server.seen)) == (1, 5)
-
-    async def test_connection_that_was_closed_while_idle(self, caller: Caller) -> None:
-        """A kept connection that the server closed meanwhile costs no request: the next goes out on a new one, once."""
-
-        async def answer(peer: Peer) -> None:
-            await peer.request()
-            await peer.send(OK)
-
-        async with Server(answer).running() as server:
-            await caller.reply(server.url())
-            await asyncio.sleep(0.1)
-            await caller.reply(server.url())
-            assert (server.connections, len(server.seen)) == (2, 2)
-
-    async def test_request_that_may_have_been_read_is_not_sent_twice(self, caller: Caller) -> None:
-        """When a kept connection breaks after the request was written, the attempt has failed; nobody repeats it in secret."""
-
-        async def answer(peer: Peer) -> None:
-            await peer.request()
-            await peer.send(OK)
-            await peer.request()
-
-        async with Server(answer).running() as server:
-            await caller.reply(server.url())
-            assert (await caller.failure(server.url())).kind is ErrorKind.RESET
-            assert len(server.seen) == 2
-
-    async def test_answer_that_nobody_asked_for(self, caller: Caller) -> None:
-        """Bytes that come after an answer are not taken for the next one."""
-        smuggled = b"HTTP/1.1 418 Smuggled\r\nContent-Length: 0\r\n\r\n"
-
-        async def answer(peer: Peer) -> None:
-            while await peer.request():
-                await peer.send(OK)
-                await asyncio.sleep(0.05)
-                await peer.send(smuggled)
-
-        async with Server(answer).running() as server, Server(always(OK + smuggled, close=False)).running() as at_once:
-            for target in (server, at_once):
-                for _ in range(3):
-                    assert (await caller.reply(target.url())).status == 200
-                    await asyncio.sleep(0.15)
-
-    # ---- many at once ----
-
-    async def test_many_requests_at_once(self, caller: Caller) -> None:
-        """Hundreds of requests at once all end, each with its own answer, and those that hang delay no other."""
-
-        async def answer(peer: Peer) -> None:
-            while whole := await peer.request():
-                body = whole.partition(b"\r\n\r\n")[2]
-                await peer.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-
-        async def hang(peer: Peer) -> None:
-            await peer.request()
-            await peer.hang()
-
-        async with Server(answer).running() as server, Server(hang).running() as hole:
-            hung = [asyncio.create_task(caller.call(hole.url(), 3.0)) for _ in range(100)]
-            await asyncio.sleep(0)
-            began = time.monotonic()
-            bodies = [f"number {number}".encode() for number in range(300)]
-            found = await asyncio.gather(*(caller.call(server.url(), 20.0, body) for body in bodies))
-            took = time.monotonic() - began
-            assert [reply.body for reply in found if isinstance(reply, Reply)] == bodies
-            ended = await asyncio.gather(*hung)
-            assert {result.kind for result in ended if isinstance(result, Failure)} == {ErrorKind.TIMEOUT}
-            assert took < max(result.elapsed_s for result in ended) + 15
-
-    async def test_stop_while_calls_are_under_way(self) -> None:
-        """A stop ends what is under way: each is told of a failure once, or never; nothing is left open."""
-        tasks, before = asyncio.all_tasks(), sockets()
-        told: list[object] = []
-
-        async def hang(peer: Peer) -> None:
-            await peer.request()
-            await peer.hang()
-
-        async with Server(hang).running() as server:
-            transport = self.make(LOCAL)
-            await transport.start()
-            caller = Caller(transport)
-            for _ in range(20):
-                transport.send(caller.request(server.url(), 30.0), told.append)
-            await until(lambda: len(server.seen) == 20)
-            await asyncio.wait_for(transport.stop(), 20)
-            told_then = len(told)
-            await asyncio.sleep(0.05)
-            assert len(told) == told_then <= 20
-            assert all(isinstance(result, Failure) for result in told)
-        await until(lambda: asyncio.all_tasks() <= tasks | {asyncio.current_task()})
-        await until(lambda: sockets() <= before)
+class Conformance(Answers, Connections, Guard):
+    """All of it."""

@@ -1,0 +1,56 @@
+"""What the suites for transports share: how one is made, called, and found to have left nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+
+import psutil
+import pytest
+
+from hookline.dispatcher.transport.contract import Transport
+from hookline.webhooks.addresses import networks
+from hookline.webhooks.urls import UrlPolicy
+from tests.dispatcher.hostile import Caller
+
+LOCAL = UrlPolicy(allow_http=True, allowed_ports=(), allow_addresses=networks("127.0.0.1/32"), deny_addresses=(), deny_hosts=())
+ME = psutil.Process(os.getpid())
+
+
+def sockets() -> int:
+    """Return how many this process has open; a loop's own files come and go."""
+    return len(ME.net_connections("inet"))
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        await asyncio.sleep(0.01)
+
+
+class Suite:
+    """A suite; each test's docstring is one clause of the contract."""
+
+    both_loops = True
+
+    def make(self, policy: UrlPolicy, tls: ssl.SSLContext | None = None) -> Transport:
+        """Return a transport, not started; `tls` None: the transport's own context."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    async def caller(self) -> AsyncIterator[Caller]:
+        """Give a caller over a started transport; at the end nothing may be left: no task, no socket, no second call-back."""
+        tasks, before = asyncio.all_tasks(), sockets()
+        transport = self.make(LOCAL)
+        await transport.start()
+        found = Caller(transport)
+        yield found
+        await transport.stop()
+        await until(lambda: asyncio.all_tasks() <= tasks | {asyncio.current_task()})
+        await until(lambda: sockets() <= before)
+        assert all(count == 1 for count in found.calls)
