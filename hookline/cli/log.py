@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from datetime import datetime
 from typing import Annotated, Any, Final
 
+import orjson
 import typer
 
 from hookline.analytics.gateway import open_queries
-from hookline.analytics.queries import LogFilter, delivery, log_page
+from hookline.analytics.queries import Audit, LogFilter, Queries, audit, delivery, log_page
 from hookline.cli.output import AsJson, console, show_fields, show_json, show_table
 from hookline.cli.stats import milliseconds
 from hookline.kernel.clock import from_us, rfc3339, to_us
@@ -24,6 +26,8 @@ app = typer.Typer(help="Show what was attempted, newest first; `log show DELIVER
 _COLUMNS: Final = ("at, delivery", "event type, webhook", "attempt", "took")
 _AGO: Final = re.compile(r"\d+(ms|s|m|h|d)")
 _SECOND_US: Final = 1_000_000
+_AUDITS: Final = 4
+_AUDIT_PAUSE_S: Final = 0.5
 Store = Annotated[str, typer.Option("--store", envvar="HOOKLINE_STORE", help="The store.")]
 
 
@@ -88,9 +92,41 @@ def show(
     except HooklineError as error:
         payload, missing = b"", str(error)
     if as_json:
-        show_json({"delivery_id": delivery_id, "attempts": attempts, "payload": payload, "payload_missing": missing})
+        body = orjson.Fragment(payload) if payload else None
+        show_json({"delivery_id": delivery_id, "attempts": attempts, "payload": body, "payload_missing": missing})
         return
-    _show_delivery(attempts, payload or missing.encode())
+    pretty = orjson.dumps(orjson.loads(payload), option=orjson.OPT_INDENT_2) if payload else missing.encode()
+    _show_delivery(attempts, pretty)
+
+
+@app.command("audit")
+def check(
+    context: typer.Context,
+    store: Annotated[str, typer.Option("--store", envvar="HOOKLINE_STORE", help="The store.")] = "",
+    days: Annotated[int, typer.Option("--days", help="How many days back; fewer than rows are kept.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Check that every attempt is in the log once and that the sums agree; status 1 if not.
+
+    rows = distinct: no record is there twice. counted = summed: the hourly sums are of these rows.
+    """
+    queries = open_queries(environment())
+    try:
+        found = _settled_audit(queries, store or str(context.obj or "demo"), days)
+    finally:
+        queries.close()
+    show_fields({**dataclasses.asdict(found), "adds_up": found.adds_up}, as_json=as_json)
+    if not found.adds_up:
+        raise typer.Exit(1)
+
+
+def _settled_audit(queries: Queries, store: str, days: int) -> Audit:
+    """Return an audit that adds up, or the last of a few: a batch that is being inserted is for a moment in one table only."""
+    for _ in range(_AUDITS - 1):
+        if (found := audit(queries, store, days=days)).adds_up:
+            return found
+        time.sleep(_AUDIT_PAUSE_S)
+    return audit(queries, store, days=days)
 
 
 def instant_us(text: str, field: str) -> int:

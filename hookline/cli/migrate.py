@@ -35,7 +35,7 @@ def down(
 ) -> None:
     """Take back the newest migrations and delete the tables and rows that they made."""
     if not yes:
-        typer.confirm("This deletes the tables of these migrations and all their rows. Go on?", abort=True)
+        typer.confirm("This deletes the tables of these migrations and all their rows. Go on?", abort=True, err=True)
     with _warehouse() as client:
         done = migrate.down(client, steps=steps)
     _show(done, "taken back", as_json=as_json, empty="Nothing to do: no migration is applied.")

@@ -12,7 +12,7 @@ from hookline.analytics.queries import Statistics, percentiles, rates, statistic
 from hookline.cli.output import AsJson, show_fields, show_json, show_table
 from hookline.kernel.config import environment
 
-_COLUMNS: Final = ("webhook_id", "deliveries", "delivered", "dead", "success_rate", "first_try_rate", "p50", "p95", "p99")
+_COLUMNS: Final = ("webhook_id", "deliveries", "dead", "success", "first_try", "p50_ms", "p95_ms", "p99_ms")  # fit 100 columns
 
 
 def command(
@@ -21,12 +21,16 @@ def command(
     days: Annotated[int, typer.Option("--days", help="How many days back.")] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Show deliveries, success rate, errors by kind and by status, and response times.
+    """Show deliveries, success rate, errors by kind and by status, response times.
 
-    A delivery is one event for one webhook. Deliveries are those that events began in these days, each counted once however
-    many attempts it took. Success rate: delivered ÷ (delivered + dead letters); what is still being retried is in neither.
-    First-try rate: delivered at attempt 1 ÷ deliveries. Resends and replays are counted apart, as made again. Test calls,
-    and records of why no call was made, are no attempts.
+    A delivery is one event for one webhook, however many attempts it takes.
+
+    Success rate: delivered ÷ (delivered + dead letters); what is still retried is in neither.
+
+    First-try rate: delivered at attempt 1 ÷ deliveries.
+
+    Both are of deliveries that events began: resends and replays are counted apart, as made again. Test calls are left out, and records of
+    why no call was made are no attempts.
     """
     queries = open_queries(environment())
     try:
@@ -102,7 +106,7 @@ def _shown_webhook(row: dict[str, Any]) -> dict[str, Any]:
     times = percentiles(row["response_time_s"]) or (None, None, None)
     return {
         **row,
-        "success_rate": percent(shares["success_rate"]),
-        "first_try_rate": percent(shares["first_try_rate"]),
-        **{name: milliseconds(value) for name, value in zip(("p50", "p95", "p99"), times, strict=True)},
+        "success": percent(shares["success_rate"]),
+        "first_try": percent(shares["first_try_rate"]),
+        **{name: milliseconds(value).removesuffix(" ms") for name, value in zip(_COLUMNS[-3:], times, strict=True)},
     }
