@@ -151,15 +151,32 @@ def disable(
 
 
 @app.command("rotate-secret")
-def rotate_secret(webhook_id: Id, secret: Secret = "", as_json: AsJson = False) -> None:
+def rotate_secret(
+    webhook_id: Id,
+    secret: Secret = "",
+    overlap_h: Annotated[
+        float, typer.Option("--overlap-hours", min=0, max=24, help="Hours that old secrets sign too; 0 ends them now, after a leak.")
+    ] = 24.0,
+    as_json: AsJson = False,
+) -> None:
     """Replace the secret and show the new one, this once; the old one signs too for 24 hours."""
     with _writer() as webhooks:
-        plain = webhooks.rotate_secret(webhook_id, secret)
+        plain = webhooks.rotate_secret(webhook_id, secret, overlap_h * 3_600)
         changed = webhooks.get(webhook_id)
     until_us = max((s.expires_at_us for s in changed.secrets), default=0)
     show_fields({"id": webhook_id, "secret": plain, "old_secret_signs_until": _time(until_us)}, as_json=as_json)
     if not as_json:
-        say("Keep the secret now: it cannot be shown again. Until the time above, calls carry a signature of each.")
+        say("Keep the secret now: it cannot be shown again.")
+        if until_us:
+            say("Until the time above, calls carry a signature of each.")
+
+
+@app.command("reseal")
+def reseal(as_json: AsJson = False) -> None:
+    """Encrypt all secrets with the first of HOOKLINE_SECRET_KEYS; then the older keys can go."""
+    with _writer() as webhooks, _reader() as stack:
+        done = [webhooks.reseal(found.id) for found in stack.registry.all()]
+    show_fields({"webhooks": len(done), "resealed": sum(done)}, as_json=as_json)
 
 
 @app.command()
