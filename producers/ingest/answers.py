@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 
 from hookline.producers.ingest import metrics
 from hookline.producers.ingest.acceptance import Verdict
-from hookline.producers.ingest.errors import BATCH_REFUSED, Problem
+from hookline.producers.ingest.errors import BATCH_REFUSED, CODES, Problem
 
 _JSON: Final[Mapping[str, str]] = {hdrs.SERVER: "hookline", hdrs.CONTENT_TYPE: "application/json"}
 _PROBLEM: Final[Mapping[str, str]] = {
@@ -20,7 +20,9 @@ _PROBLEM: Final[Mapping[str, str]] = {
     hdrs.CACHE_CONTROL: "no-store",
 }
 _MORE: Final[Mapping[int, Mapping[str, str]]] = {401: {hdrs.WWW_AUTHENTICATE: "Bearer"}, 405: {hdrs.ALLOW: "POST"}}
-_STATUSES: Final = {int(status): metrics.REQUESTS.labels(str(int(status))) for status in HTTPStatus}
+_STATUSES: Final = {
+    status: metrics.REQUESTS.labels(str(status)) for status in sorted({202, 207, *(code.status for code in CODES.values())})
+}
 
 
 def one(verdict: Verdict) -> web.Response:
