@@ -219,6 +219,11 @@ class Connection(asyncio.BufferedProtocol):
 
     # ---- what llhttp calls ----
 
+    def on_message_begin(self) -> None:
+        """Refuse a second answer to one request: it would be taken for the next one's."""
+        if self._complete:
+            raise ValueError("bytes follow the answer")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header of the answer."""
         if len(self.headers) >= _HEADERS_LIMIT:

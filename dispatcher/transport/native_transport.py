@@ -28,8 +28,8 @@ _CONNECT_S: Final = 3.0
 _SWEEP_S: Final = 0.05
 _IDLE_S: Final = 30.0
 _PEEK_AFTER_S: Final = 0.02
-_CONNECTIONS: Final = 4_096
-_PER_ORIGIN: Final = 256
+# Lanes and the budget bound the calls; a limit per origin would let one store's calls to a shared host keep another's waiting.
+_CONNECTIONS: Final = 20_000
 _MOST_TARGETS: Final = 200_000
 # Our own machine's limits: no fault of the receiver.
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
@@ -211,7 +211,7 @@ class NativeTransport:
     def _connect_more(self, target: Target, pool: _Pool) -> None:
         """Open connections for the requests that wait, within the limits."""
         wanted = len(pool.waiting) - pool.connecting
-        while wanted > 0 and pool.open < _PER_ORIGIN and self._loop is not None and (self._open < _CONNECTIONS or self._evict()):
+        while wanted > 0 and self._loop is not None and (self._open < _CONNECTIONS or self._evict()):
             wanted -= 1
             pool.connecting += 1
             pool.open += 1
