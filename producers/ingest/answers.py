@@ -20,9 +20,8 @@ _PROBLEM: Final[Mapping[str, str]] = {
     hdrs.CACHE_CONTROL: "no-store",
 }
 _MORE: Final[Mapping[int, Mapping[str, str]]] = {401: {hdrs.WWW_AUTHENTICATE: "Bearer"}, 405: {hdrs.ALLOW: "POST"}}
-_STATUSES: Final = {
-    status: metrics.REQUESTS.labels(str(status)) for status in sorted({202, 207, *(code.status for code in CODES.values())})
-}
+_GIVEN: Final = sorted({202, 207, *(code.status for code in CODES.values())})
+_STATUSES: Final = {status: metrics.REQUESTS.labels(str(status)) for status in _GIVEN}
 
 
 def one(verdict: Verdict) -> web.Response:
