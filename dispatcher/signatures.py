@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Final
 
 from hookline import __version__
 from hookline.dispatcher.delivery import Delivery
 from hookline.dispatcher.signing import Signer
-from hookline.kernel.clock import Clock
+from hookline.kernel.clock import Clock, to_us
 from hookline.webhooks.model import Webhook
 from hookline.webhooks.secrets import Vault, open_headers, signing_keys
 
@@ -36,9 +35,10 @@ class Signatures:
 
     def headers(self, webhook: Webhook, delivery: Delivery) -> tuple[tuple[str, str], ...]:
         """Return all headers of this attempt, signed with a fresh timestamp; raise `HooklineError` when no key opens the secret."""
-        timestamp = int(time.time())
+        now_us = to_us(self._clock.now())
+        timestamp = now_us // 1_000_000
         waiting = delivery.waiting
-        parts = self._parts(webhook)
+        parts = self._parts(webhook, now_us)
         signature = parts.signer.headers(waiting.delivery_id, timestamp, delivery.body)
         trace = (("traceparent", waiting.traceparent),) if waiting.traceparent else ()
         return (
@@ -56,8 +56,7 @@ class Signatures:
         """Drop what is cached of a webhook that changed."""
         self._cache.pop(webhook_id, None)
 
-    def _parts(self, webhook: Webhook) -> _Cached:
-        now_us = time.time_ns() // 1_000
+    def _parts(self, webhook: Webhook, now_us: int) -> _Cached:
         cached = self._cache.get(webhook.id)
         if cached is not None and cached.webhook is webhook and now_us < cached.until_us:
             return cached

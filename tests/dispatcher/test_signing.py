@@ -1,0 +1,141 @@
+"""Signatures against the published vector and both official libraries."""
+
+from __future__ import annotations
+
+import base64
+import time
+
+import pytest
+import standardwebhooks.webhooks
+import svix.webhooks
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookline.dispatcher.signatures import Signatures, shown
+from hookline.dispatcher.signing import Signer
+from hookline.kernel.clock import SystemClock, to_us
+from hookline.kernel.errors import ConfigError
+from hookline.webhooks.model import SealedSecret
+from hookline.webhooks.secrets import MasterKey, Vault, aad_of, parse_secret, seal_headers
+from tests.dispatcher.fakes import KEY, VAULT, FakeClock, delivery, webhook
+
+pytestmark = pytest.mark.unit
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # Standard Webhooks' published test vector
+
+
+def whsec(key: bytes) -> str:
+    """Return key bytes as a secret."""
+    return "whsec_" + base64.b64encode(key).decode()
+
+
+def test_the_published_vector() -> None:
+    """Standard Webhooks' own example comes out as published."""
+    signature = Signer([parse_secret(SECRET)]).headers("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@given(st.binary(min_size=24, max_size=64), st.binary(max_size=500), st.text("abcXYZ019_-", min_size=1, max_size=40))
+def test_both_official_libraries_accept(key: bytes, body: bytes, number: str) -> None:
+    """Whatever the key, the id and the body, `standardwebhooks` and `svix` verify the signature, and refuse a changed body."""
+    body = b'"' + base64.b64encode(body) + b'"'
+    now = int(time.time())
+    headers = {"webhook-id": f"msg_{number}", "webhook-timestamp": str(now)}
+    headers["webhook-signature"] = Signer([key]).headers(headers["webhook-id"], now, body)
+    standardwebhooks.webhooks.Webhook(whsec(key)).verify(body, headers)
+    svix.webhooks.Webhook(whsec(key)).verify(body, headers)
+    with pytest.raises(standardwebhooks.webhooks.WebhookVerificationError):
+        standardwebhooks.webhooks.Webhook(whsec(key)).verify(body + b" ", headers)
+    with pytest.raises(svix.webhooks.WebhookVerificationError):
+        svix.webhooks.Webhook(whsec(key)).verify(body, headers | {"webhook-id": "msg_another"})
+
+
+def test_two_keys_satisfy_either_receiver() -> None:
+    """During a rotation there are two signatures, the new key's first, and a receiver with either secret accepts."""
+    old, new, now = bytes(32), bytes(range(32)), int(time.time())
+    signature = Signer([new, old]).headers("msg_1", now, b"{}")
+    assert signature.split(" ")[0] == Signer([new]).headers("msg_1", now, b"{}")
+    assert len(signature.split(" ")) == 2
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": str(now), "webhook-signature": signature}
+    for key in (old, new):
+        standardwebhooks.webhooks.Webhook(whsec(key)).verify(b"{}", headers)
+        svix.webhooks.Webhook(whsec(key)).verify(b"{}", headers)
+
+
+# ---- the headers of an attempt ----
+
+
+def test_the_headers_of_an_attempt() -> None:
+    """A call carries the documented headers in a fixed order, the store's own behind them, and verifies."""
+    clock = SystemClock()
+    one = webhook(headers=seal_headers([("x-token", "hush")], VAULT, "shop", "wh_1"))
+    trace = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    headers = Signatures(VAULT, clock).headers(one, delivery(attempt=2, traceparent=trace))
+    assert [name for name, _ in headers] == [
+        "content-type",
+        "user-agent",
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+        "hookline-attempt",
+        "hookline-webhook",
+        "traceparent",
+        "x-token",
+    ]
+    found = dict(headers)
+    assert found["hookline-attempt"] == "3"
+    assert found["webhook-id"] == "msg_1"
+    assert found["x-token"] == "hush"
+    assert found["user-agent"].startswith("Hookline/")
+    standardwebhooks.webhooks.Webhook(whsec(KEY)).verify(b"{}", found)
+
+
+def test_each_attempt_is_signed_anew() -> None:
+    """A later attempt has the same id, another timestamp and another signature."""
+    clock = FakeClock()
+    signatures = Signatures(VAULT, clock)
+    first = dict(signatures.headers(webhook(), delivery()))
+    clock.move(5)
+    second = dict(signatures.headers(webhook(), delivery(attempt=1)))
+    assert first["webhook-id"] == second["webhook-id"]
+    assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) == 5
+    assert first["webhook-signature"] != second["webhook-signature"]
+
+
+def test_an_old_secret_signs_until_it_runs_out() -> None:
+    """A replaced secret signs beside the new one for its grace, and not a moment longer, though nothing else changes."""
+    clock = FakeClock()
+    now_us = to_us(clock.at)
+    old = SealedSecret(VAULT.seal(bytes(32), aad_of("shop", "wh_1", 1)), 1, now_us + 60_000_000)
+    new = SealedSecret(VAULT.seal(KEY, aad_of("shop", "wh_1", 2)), 2)
+    rotated, signatures = webhook(secrets=(new, old)), Signatures(VAULT, clock)
+    assert len(dict(signatures.headers(rotated, delivery()))["webhook-signature"].split()) == 2
+    clock.move(61)
+    assert len(dict(signatures.headers(rotated, delivery()))["webhook-signature"].split()) == 1
+
+
+def test_a_changed_webhook_is_signed_with_its_new_secret() -> None:
+    """What is cached of a webhook does not outlive a change of it."""
+    clock = FakeClock()
+    signatures = Signatures(VAULT, clock)
+    before = dict(signatures.headers(webhook(), delivery()))["webhook-signature"]
+    other = webhook(secrets=(SealedSecret(VAULT.seal(bytes(40), aad_of("shop", "wh_1", 3)), 3),))
+    assert dict(signatures.headers(other, delivery()))["webhook-signature"] != before
+    signatures.forget("wh_1")
+    assert dict(signatures.headers(webhook(), delivery()))["webhook-signature"] == before
+
+
+def test_a_missing_key_is_an_error_of_ours() -> None:
+    """A secret sealed with a key that is not configured raises, naming the key."""
+    with pytest.raises(ConfigError, match="k1"):
+        Signatures(Vault((MasterKey("k2", bytes(32)),)), FakeClock()).headers(webhook(), delivery())
+
+
+def test_what_the_log_shows() -> None:
+    """The log has neither the signature nor a value that the store chose."""
+    one = webhook(headers=seal_headers([("x-token", "hush")], VAULT, "shop", "wh_1"))
+    text = shown(Signatures(VAULT, FakeClock()).headers(one, delivery()), one)
+    assert "hush" not in text
+    assert "v1," not in text
+    assert "x-token: ********" in text
+    assert "webhook-id: msg_1" in text
