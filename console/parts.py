@@ -10,6 +10,8 @@ from hookline.console.http.cursors import Cursors
 from hookline.console.http.pools import Pools
 from hookline.console.http.throttle import Throttle
 from hookline.console.log_access import LogAccess
+from hookline.console.places import Places
+from hookline.console.resends import Resends
 from hookline.dispatcher.trials import Trials
 from hookline.kernel.clock import Clock
 from hookline.kernel.kafka import KafkaConfig
@@ -45,3 +47,5 @@ class Parts:
     trial_pace: Throttle
     events: Acceptance
     queries: LogAccess
+    places: Places
+    resends: Resends

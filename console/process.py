@@ -24,6 +24,9 @@ from hookline.console.http.server import Server, root
 from hookline.console.http.throttle import Throttle
 from hookline.console.log_access import LogAccess
 from hookline.console.parts import Parts
+from hookline.console.places import Places
+from hookline.console.resends import Resends
+from hookline.dispatcher.replays import Replays
 from hookline.dispatcher.trials import Trials
 from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock
@@ -138,6 +141,8 @@ class Console:
             trial_pace=Throttle(TRIALS_PER_MIN, clock, "test calls"),
             events=Acceptance(EventReader(settings.ingest, clock), gate, remembered, settings.publisher.max_event_bytes),
             queries=LogAccess(settings.console.query_threads),
+            places=Places(config, codec),
+            resends=Resends(Replays(config, topics, codec), clock),
         )
 
     async def _serve(self, stop: Stop, metrics_port: int) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import re
 from collections.abc import Iterable
+from contextlib import aclosing
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -22,8 +23,10 @@ from hookline.console.http.server import ACTOR, REQUEST, ROUTE, Next, expecting
 from hookline.console.parts import Parts
 from hookline.kernel.clock import to_us
 from hookline.kernel.errors import NotFound
+from hookline.kernel.log import logger
 from hookline.schemas.events import new_id
 
+_log = logger("console")
 _ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}\Z")
 _NO_CONTENT: Final = 204
 _NOT_MODIFIED: Final = 304
@@ -54,7 +57,7 @@ class Api:
     def _handler(self, route: Route) -> Next:
         async def handle(request: web.Request) -> web.StreamResponse:
             request[ROUTE] = route.name
-            accept(request.headers.get(hdrs.ACCEPT, "*/*"), route.content_type)
+            accept(request.headers.get(hdrs.ACCEPT, "*/*"), route.content_type, *route.other_types)
             caller = self._access.admit(route, request)
             request[ACTOR] = caller.actor
             raw = await bodies.read(request, route.max_body, self._parts.config.upload_s)
@@ -137,14 +140,15 @@ class Api:
         )
 
 
-def accept(header: str, content_type: str) -> None:
-    """Return when an Accept header takes a content type; raise `Refused` (406)."""
-    family = content_type.partition("/")[0] + "/*"
+def accept(header: str, *content_types: str) -> None:
+    """Return when an Accept header takes one of these content types; raise `Refused` (406)."""
+    families = {content_type.partition("/")[0] + "/*" for content_type in content_types}
     for part in header.split(","):
         media = part.partition(";")[0].strip().lower()
-        if media in {"*/*", "", family, content_type} and not _REFUSED_TYPE.search(part):
+        if media in {"*/*", "", *families, *content_types} and not _REFUSED_TYPE.search(part):
             return
-    raise Refused(Code.NOT_ACCEPTABLE, f"The answer would be {content_type}", field=hdrs.ACCEPT, remedy=f"Accept {content_type}.")
+    kinds = " or ".join(content_types)
+    raise Refused(Code.NOT_ACCEPTABLE, f"The answer would be {kinds}", field=hdrs.ACCEPT, remedy=f"Accept {kinds}.")
 
 
 def _ids(request: web.Request) -> dict[str, str]:
@@ -177,8 +181,17 @@ async def _streamed(request: web.Request, route: Route, answer: Answer) -> web.S
     response.content_type = answer.content_type
     await response.prepare(request)
     if request.method != hdrs.METH_HEAD and answer.stream is not None:
-        async for piece in answer.stream:
-            await response.write(piece)
+        try:
+            async with aclosing(answer.stream) as pieces:
+                async for piece in pieces:
+                    await response.write(piece)
+        except ConnectionError:  # the caller went away
+            return response
+        except Exception as error:  # noqa: BLE001  # the status is sent already: only an end that is missing can tell that something is
+            _log.error("request.broke_off", route=route.name, error=str(error) or type(error).__name__, request=request[REQUEST])
+            if request.transport is not None:
+                request.transport.abort()
+            return response
     await response.write_eof()
     return response
 

@@ -114,7 +114,7 @@ def _operation(route: Route, names: Names) -> Schema:
         "description": " ".join(filter(None, (route.description, _access(route)))),
         "tags": [route.tag],
         "parameters": parameters(route),
-        "responses": {str(route.status): _success(route, names), **_problems(route, names)},
+        "responses": {**{str(s): _success(route, names) for s in (route.status, *route.other_statuses)}, **_problems(route, names)},
         "security": [] if route.scope == PUBLIC else [{"key": []}],
         "x-scope": route.scope or "none",
     }
@@ -187,7 +187,8 @@ def _success(route: Route, names: Names) -> Schema:
     if route.answer is not None:
         found["content"] = {route.content_type: {"schema": names[route.answer, "serialization"]}}
     elif route.status != 204:  # noqa: PLR2004  # No Content
-        found["content"] = {route.content_type: {"schema": {} if route.content_type == "application/json" else {"type": "string"}}}
+        types = (route.content_type, *route.other_types)
+        found["content"] = {kind: {"schema": {} if kind == "application/json" else {"type": "string"}} for kind in types}
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -141,7 +141,7 @@ class Answer:
 
     value: Model | None = None
     text: bytes = b""
-    stream: AsyncIterator[bytes] | None = None
+    stream: AsyncGenerator[bytes, None] | None = None
     content_type: str = "application/json"
     status: int = 0
     version: int | None = None
@@ -160,7 +160,8 @@ class Route:
     `name` is its operation id (`webhooks.create`) and its name in metrics and cursors. `work` says where the handler runs: on the loop
     (a coroutine, or a look into memory) or in a pool of threads. `action` is what the audit calls the change; empty for routes that change
     nothing that is worth a record. `codes` are the problems of this route beyond those that every route of its kind has.
-    `version` tells that the answer has an ETag, `if_match` that the request must have one.
+    `version` tells that the answer has an ETag, `if_match` that the request must have one. `other_statuses` and `other_types` are
+    what it may answer with instead of `status` and `content_type`.
     """
 
     name: str
@@ -177,6 +178,8 @@ class Route:
     answer: type[Model] | None = None
     status: int = 200
     content_type: str = "application/json"
+    other_statuses: tuple[int, ...] = ()
+    other_types: tuple[str, ...] = ()
     codes: tuple[Code, ...] = ()
     action: str = ""
     version: bool = False

@@ -145,6 +145,7 @@ def environ_of(kafka_environ: dict[str, str], folder: Path) -> dict[str, str]:
         "HOOKLINE_RETRY_TIERS": "300ms,1s,3s",
         "HOOKLINE_RETRY_SCHEDULE": "300ms,1s",
         "HOOKLINE_PARK_TIERS": "300ms,1s",
+        "HOOKLINE_BREAKER_STRAIGHT": "1000",
         "HOOKLINE_OPERATOR_TOKEN": OPERATOR,
         "HOOKLINE_CONSOLE_PORT": "0",
         "HOOKLINE_CONSOLE_UPLOAD_S": "1",
@@ -184,7 +185,7 @@ def end(process: subprocess.Popen[bytes]) -> int:
     return process.returncode
 
 
-@pytest.fixture(name="until")
+@pytest.fixture(name="until", scope="session")
 def until_fixture() -> Callable[..., None]:
     """Give tests the waiting function."""
     return until
@@ -292,3 +293,46 @@ def store() -> str:
 def admin(stack: Stack, store: str) -> Client:
     """Return a client that may do everything in the test's store."""
     return stack.admin(store)
+
+
+@dataclass
+class Shop:
+    """A store of the test's own with what happens in it."""
+
+    stack: Stack
+    store: str
+    admin: Client
+
+    def webhook(self, path: str, status: int = 200, **more: Any) -> str:
+        """Return the id of a new webhook whose receiver answers with a status."""
+        self.stack.receiver.answers[f"/{path}"] = (status, b"said " + path.encode())
+        made = self.admin.post("/webhooks", {"url": self.stack.receiver.url(path), "event_types": ["order.created"], **more})
+        assert made.status == 201, made
+        return str(made.json["id"])
+
+    def publish(self, name: str = "order.created", **more: Any) -> str:
+        """Publish the example of an event type; return the event's id."""
+        data = self.admin.get(f"/event-types/{name}").json["example"]
+        sent = self.admin.post("/events", {"type": name, "data": data, **more})
+        assert sent.status == 202, sent
+        return str(sent.json["id"])
+
+    def lines(self, query: str = "") -> list[dict[str, Any]]:
+        """Return a page of the log."""
+        reply = self.admin.get(f"/deliveries?limit=1000{query and '&'}{query}")
+        assert reply.status == 200, reply
+        found: list[dict[str, Any]] = reply.json["data"]
+        return found
+
+    def logged(self, count: int, query: str = "each=attempt") -> list[dict[str, Any]]:
+        """Wait until the log has so many lines, and return them."""
+        until(lambda: len(self.lines(query)) >= count, what=f"{count} lines of {query}")
+        found = self.lines(query)
+        assert len(found) == count, found
+        return found
+
+
+@pytest.fixture
+def shop(stack: Stack, store: str, admin: Client) -> Shop:
+    """Return the test's store."""
+    return Shop(stack, store, admin)

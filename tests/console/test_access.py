@@ -18,17 +18,20 @@ pytestmark = [pytest.mark.kafka, pytest.mark.process]
 
 Stack = Any  # the fixtures' classes stand in conftest.py
 Client = Any
+Until = Any
 
 
 @dataclass
 class World:
-    """What the cases of one store need: a webhook and a key, made by an admin."""
+    """What the cases of one store need: a webhook and a key, made by an admin, and a delivery that ended as a dead letter."""
 
     stack: Stack
     store: str
     admin: Client
     webhook_id: str
     key_id: str
+    delivery_id: str
+    event_id: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ def _key(world: World) -> str:
     return world.key_id
 
 
+def _delivery(world: World) -> str:
+    return world.delivery_id
+
+
 NEW_WEBHOOK = {"url": "http://127.0.0.1:9/access", "event_types": ["order.paid"]}
 PAID = {"type": "order.paid", "data": {"nothing": "is checked before the key"}}
 CASES: dict[str, Case] = {
@@ -66,6 +73,9 @@ CASES: dict[str, Case] = {
     "webhooks.test": Case(ids=_webhook),
     "webhooks.delete": Case(ids=_webhook, headers={"If-Match": "*"}, status=204),
     "events.publish": Case(body=PAID, status=422),
+    "deliveries.list": Case(),
+    "deliveries.get": Case(ids=_delivery),
+    "deliveries.resend": Case(ids=_delivery, status=202),
     "api-keys.list": Case(),
     "api-keys.create": Case(body={"scopes": ["events:write"]}, status=201),
     "api-keys.get": Case(ids=_key),
@@ -90,13 +100,19 @@ def names(route: Route) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(stack: Stack) -> World:
-    """Make a store with a webhook and a key."""
+def world(stack: Stack, until: Until) -> World:
+    """Make a store with a webhook and a key, and one whose receiver takes nothing."""
     store = f"a{os.urandom(4).hex()}"
     admin = stack.admin(store)
     webhook = admin.post("/webhooks", {"url": stack.receiver.url("world"), "event_types": ["order.created"]}).json
     key = admin.post("/api-keys", {"scopes": ["hooks:read"]}).json
-    return World(stack, store, admin, webhook["id"], key["id"])
+    stack.receiver.answers["/world-dead"] = (404, b"no")
+    admin.post("/webhooks", {"url": stack.receiver.url("world-dead"), "event_types": ["order.paid"]})
+    data = admin.get("/event-types/order.paid").json["example"]
+    event_id = admin.post("/events", {"type": "order.paid", "data": data}).json["id"]
+    dead = "/deliveries?outcome=dead"
+    until(lambda: admin.get(dead).json["data"], what="a dead letter")
+    return World(stack, store, admin, webhook["id"], key["id"], admin.get(dead).json["data"][0]["id"], event_id)
 
 
 def ask(client: Client, route: Route, world: World, query: str = "") -> Any:

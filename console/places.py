@@ -1,0 +1,57 @@
+"""Records read back from their places on Kafka: payloads of deliveries, dead letters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from confluent_kafka import Message
+
+from hookline.kernel import kafka
+from hookline.kernel.errors import NotFound, WireError
+from hookline.schemas import payload
+from hookline.schemas.events import Event
+from hookline.schemas.wire import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """Where a record lies."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        """Return `topic:partition:offset`."""
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+
+class Places:
+    """Reads single records; thread-safe: each read has a consumer of its own, 10 ms on one machine."""
+
+    def __init__(self, config: kafka.KafkaConfig, codec: Codec) -> None:
+        self._config = config
+        self._codec = codec
+
+    def read(self, place: Coordinates) -> Message | None:
+        """Return the record at exactly this place, None when it is not there (any more); raise `BrokerError`."""
+        return kafka.read_at(self._config, place.topic, place.partition, place.offset) if place.topic else None
+
+    def value(self, place: Coordinates) -> bytes:
+        """Return the bytes of the event at this place; raise `NotFound` when they are gone."""
+        message = self.read(place)
+        value = message.value() if message is not None else None
+        if not isinstance(value, bytes):
+            raise NotFound("The payload is no longer on Kafka", field="id", remedy="It is older than events are kept: publish it again.")
+        return value
+
+    def event(self, place: Coordinates) -> Event:
+        """Return the event at this place; raise `NotFound` when it is gone, `WireError` when it cannot be decoded."""
+        return self._codec.decode(self.value(place))
+
+    def body(self, place: Coordinates) -> tuple[bytes | None, str]:
+        """Return the signed body of the event at this place, or None and why there is none."""
+        try:
+            return payload.body(self.event(place)), ""
+        except (NotFound, WireError) as error:
+            return None, error.message
