@@ -25,6 +25,13 @@ def event_schema(category: str, name: str) -> Schema:
     return whole(_read(_FOLDER / "avro" / category / f"{name}{_SUFFIX}"), shared())
 
 
+def event_fields(category: str, name: str) -> list[Schema]:
+    """Return the fields of an event type's data as its file has them: shared types by name."""
+    fields = _read(_FOLDER / "avro" / category / f"{name}{_SUFFIX}")["fields"]
+    found: list[Schema] = next(field["type"]["fields"] for field in fields if field["name"] == "data")
+    return found
+
+
 def internal_schemas() -> list[Schema]:
     """Return the schemas of what Hookline's processes hand to each other."""
     return _all("internal")

@@ -28,12 +28,17 @@ Type = Annotated[str, typer.Argument(metavar="TYPE", help="An event type such as
 @app.command()
 def types(
     category: Annotated[str, typer.Option("--category", help="Only this category: orders, products, checkout or customers.")] = "",
+    reference: Annotated[bool, typer.Option("--reference", help="Print docs/events.md: fields and examples of all.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the event types of the catalogue."""
     from hookline.schemas.catalogue import EVENT_TYPES
+    from hookline.schemas.reference import document
     from hookline.schemas.topics import CATEGORIES
 
+    if reference:
+        typer.echo(document(), nl=False)
+        return
     if category and category not in CATEGORIES:
         raise InputError(f"There is no category {category[:60]!r}", field="category", remedy=f"Categories: {', '.join(CATEGORIES)}.")
     rows = [
