@@ -51,3 +51,4 @@ LOOP_STALL_S: Final = Histogram(
 )
 REGISTRY_AGE_S: Final = Gauge("hookline_dispatcher_registry_age_seconds", "Since the webhook registry was last known to be complete.")
 WEBHOOKS: Final = Gauge("hookline_dispatcher_webhooks", "Webhooks in the registry.")
+REGISTRY_FAULTS: Final = Gauge("hookline_dispatcher_registry_faults", "Corrupt records of the webhooks topic, passed over since the start.")

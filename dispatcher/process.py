@@ -100,7 +100,8 @@ class Dispatcher:
         self._faults = Faults()
         self._codec = Codec(schema_registry)
         self._vault = Vault.from_config(settings.secrets)
-        self._registry = WebhookRegistry(settings.kafka, self._topics, self._codec)
+        memory = settings.state_dir / f"{self._topics.webhooks}.end.json"
+        self._registry = WebhookRegistry(settings.kafka, self._topics, self._codec, memory)
         self._transport = AiohttpTransport(settings.urls)
         self._lanes = Lanes(settings.lanes, self._clock)
         self._disabling = Disabling(self._registry, self._writer)
@@ -243,6 +244,7 @@ class Dispatcher:
         metrics.QUEUED.set(out.queued)
         metrics.REGISTRY_AGE_S.set(self._soundings.registry_age_s)
         metrics.WEBHOOKS.set(self._registry.size)
+        metrics.REGISTRY_FAULTS.set(self._registry.faults)
         metrics.CLOCK_FAST_S.set(self._broker_clock.fast_s)
         metrics.HELD.set(sum(len(intake.held()) for intake in self._intakes))
         for state, count in self._lanes.states().items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from confluent_kafka import Message
@@ -23,10 +24,11 @@ class WebhookRegistry:
 
     A record counts only when its version is greater than the known one, so that of two writers who started from the
     same version the first in the log wins, for every reader alike. A deleted webhook stays deleted: ids are never given
-    twice. A corrupt record keeps the last good value.
+    twice. A corrupt record keeps the last good value. `memory` is a file that remembers how far the topic reached, so that
+    a topic which lost records is refused at start; None: no memory.
     """
 
-    def __init__(self, config: KafkaConfig, topics: Topics, codec: Codec) -> None:
+    def __init__(self, config: KafkaConfig, topics: Topics, codec: Codec, memory: Path | None = None) -> None:
         self._codec = codec
         self._by_id: dict[str, Webhook] = {}
         self._by_type: dict[tuple[str, str], tuple[Webhook, ...]] = {}
@@ -34,7 +36,7 @@ class WebhookRegistry:
         self._buried: set[str] = set()
         self._counted: dict[str, None] = {}
         self._callbacks: list[Callable[[str], None]] = []
-        self._topic = CompactedTopic(config, topics.webhooks, self._apply)
+        self._topic = CompactedTopic(config, topics.webhooks, self._apply, memory=memory)
 
     def start(self) -> None:
         """Read everything, then follow; raise `BrokerError`."""

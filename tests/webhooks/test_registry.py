@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.kernel import kafka
+from hookline.kernel.errors import BrokerError
+from hookline.schemas.topics import TopicSpec, create
 from hookline.webhooks.model import SUBJECT, SealedHeader, SealedSecret, State, Webhook
+from hookline.webhooks.registry import WebhookRegistry
 
 pytestmark = pytest.mark.kafka
 
@@ -196,3 +200,23 @@ def test_ten_thousand_webhooks_are_known_in_seconds(shop: Any, record_property: 
     assert len(reader.matching("store_7", "order.paid")) == 10
     assert seconds < 30
     assert kafka.end_offset(kafka.plain_consumer(shop.config), shop.topics.webhooks) == 10_000
+
+
+def test_a_topic_that_was_wiped_is_refused(shop: Any, tmp_path: Path) -> None:
+    """A dispatcher that knew webhooks does not start on a topic made anew, which would silence every webhook."""
+    memory = tmp_path / "webhooks.end.json"
+    shop.put_webhook(webhook("wh_1"))
+    known = WebhookRegistry(shop.config, shop.topics, shop.codec, memory)
+    known.start()
+    known.stop()
+    admin = kafka.admin(shop.config)
+    admin.delete_topics([shop.topics.webhooks])[shop.topics.webhooks].result(30)
+    wiped = WebhookRegistry(shop.config, shop.topics, shop.codec, memory)
+    spec = TopicSpec(name=shop.topics.webhooks, partitions=1, config={"cleanup.policy": "compact"})
+    deadline = time.monotonic() + 30
+    while not create(shop.config, [spec], 1):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    with pytest.raises(BrokerError, match="lost records"):
+        wiped.start()
+    wiped.stop()
