@@ -26,7 +26,7 @@ def command(
     ] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what the stack holds (events, webhooks, log) and begin anew.")] = False,
 ) -> None:
-    """Start Kafka, ingest, dispatchers and the sink on this machine, keep them running, stop them with Ctrl-C.
+    """Start Kafka, ingest, dispatchers, sink and console on this machine, keep them running, stop them with Ctrl-C.
 
     With KAFKA_BOOTSTRAP_SERVERS or CLICKHOUSE_URL set, those servers are used instead of embedded ones.
     """
@@ -88,9 +88,10 @@ def _addresses(stack: Stack) -> dict[str, str]:
     environ = stack.environ
     return {
         "publish": f"POST {environ['HOOKLINE_INGEST_URL']}/api/v1/events",
+        "console": f"{environ['HOOKLINE_CONSOLE_URL']}/  (REST API: /api/v1, reference: /api/v1/docs)",
         "API key": f"{stack.api_key}  (store demo)",
         "Kafka": environ["KAFKA_BOOTSTRAP_SERVERS"] + ("" if stack.embedded_kafka else "  (yours)"),
-        "ClickHouse": "yours" if environ.get("CLICKHOUSE_URL") else "embedded, asked through the sink",
+        "ClickHouse": "yours" if environ.get("CLICKHOUSE_URL") else "embedded, asked through the console",
         "metrics": "  ".join(f"{name.removesuffix('.metrics')} :{port}" for name, port in stack.ports.items() if name.endswith(".metrics")),
         "state, logs": str(stack.folder.path),
     }

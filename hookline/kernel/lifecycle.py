@@ -61,11 +61,16 @@ def on_signals(stop: Stop) -> None:
     def handle(number: int, _frame: object) -> None:
         if stop.is_set():
             os._exit(EXIT_FORCED)
-        _log.info("process.stopping", signal=signal.Signals(number).name)
-        stop.set()
+        # In a thread of its own: the signal may have come while this thread held the very lock that `set` takes.
+        threading.Thread(target=_tell, args=(stop, number), daemon=True).start()
 
     for number in _SIGNALS:
         signal.signal(number, handle)
+
+
+def _tell(stop: Stop, number: int) -> None:
+    _log.info("process.stopping", signal=signal.Signals(number).name)
+    stop.set()
 
 
 def run_async(main: Callable[[Stop], Awaitable[None]]) -> None:

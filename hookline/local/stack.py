@@ -1,5 +1,6 @@
-"""The whole of Hookline on one machine: an embedded Kafka, ingest, dispatchers and the sink, supervised.
+"""The whole of Hookline on one machine: an embedded Kafka, ingest, dispatchers, the sink and the console, supervised.
 
+The embedded ClickHouse lets one process at its folder: there the console is the sink too.
 Where `KAFKA_BOOTSTRAP_SERVERS` or `CLICKHOUSE_URL` are set in the real environment, those servers are used instead.
 """
 
@@ -14,6 +15,7 @@ from typing import Final
 from hookline.analytics import migrate
 from hookline.analytics.client import is_embedded, open_client
 from hookline.analytics.config import QueryConfig
+from hookline.console.config import ConsoleConfig
 from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import STATE_DIR, load, state_dir
@@ -36,14 +38,17 @@ STORE: Final = "demo"
 BROKER: Final = "kafka"
 SINK: Final = "sink"
 INGEST: Final = "ingest"
+CONSOLE: Final = "console"
 _SERVERS: Final = "KAFKA_BOOTSTRAP_SERVERS"
-_FAVOURITES: Final = {INGEST: 8420, "query": 8421}
+_FAVOURITES: Final = {INGEST: 8420, "query": 8421, CONSOLE: 8422}
 # The stop's order: first nothing more comes in, then what is under way is finished and recorded, then Kafka goes.
-_RANKS: Final = {INGEST: 4, "dispatcher": 3, SINK: 2, BROKER: 1}
+_RANKS: Final = {INGEST: 4, "dispatcher": 3, SINK: 2, CONSOLE: 2, BROKER: 1}
 _DISPATCHER_STOP_S: Final = 65.0
 _SHARED: Final = ("HOOKLINE_", "KAFKA_", "SCHEMA_REGISTRY_", "CLICKHOUSE_")
 # What concerns one process alone, or is found anew by whoever reads the file.
-_OWN: Final = frozenset({STATE_DIR, "HOOKLINE_METRICS_PORT", "HOOKLINE_CACHE_DIR", "HOOKLINE_INGEST_PORT", "HOOKLINE_QUERY_PORT"})
+_OWN: Final = frozenset(
+    {STATE_DIR, "HOOKLINE_METRICS_PORT", "HOOKLINE_CACHE_DIR", "HOOKLINE_INGEST_PORT", "HOOKLINE_QUERY_PORT", "HOOKLINE_CONSOLE_PORT"}
+)
 # Receivers on this machine: the real environment may say otherwise.
 _LOCAL: Final = {
     "HOOKLINE_REPLICATION_FACTOR": "1",
@@ -94,12 +99,17 @@ class Stack:
     @property
     def names(self) -> list[str]:
         """The names of all processes."""
-        return [*([BROKER] if self.embedded_kafka else []), SINK, *self.dispatchers, INGEST]
+        return [*([BROKER] if self.embedded_kafka else []), *self._recorders, *self.dispatchers, INGEST]
 
     @property
     def embedded_kafka(self) -> bool:
         """Whether the stack has a Kafka of its own."""
         return not self._real.get(_SERVERS)
+
+    @property
+    def _recorders(self) -> list[str]:
+        """Who holds ClickHouse: the console alone where it is embedded, else the sink beside it."""
+        return [CONSOLE] if is_embedded(self._real) else [SINK, CONSOLE]
 
     @property
     def shared(self) -> dict[str, str]:
@@ -122,7 +132,7 @@ class Stack:
         if not stop.is_set():
             self._prepare(keys, stop)
         if not stop.is_set():
-            self._step("starting ingest, dispatchers and the sink")
+            self._step("starting ingest, dispatchers, sink and console")
             self.supervisor.start(self._specs())
             self.supervisor.wait_ready(stop)
         if not stop.is_set():
@@ -141,9 +151,10 @@ class Stack:
     # ---- the parts ----
 
     def _choose_ports(self) -> None:
-        names = [INGEST, "query", *(f"{name}.metrics" for name in (INGEST, SINK, *self.dispatchers))]
+        names = [INGEST, "query", CONSOLE, *(f"{name}.metrics" for name in (INGEST, *self._recorders, *self.dispatchers))]
         wished = load(IngestConfig, self._real).port if self._real.get("HOOKLINE_INGEST_PORT") else 0
-        fixed = {INGEST: self._options.ingest_port or wished, "query": load(QueryConfig, self._real).port}
+        console = load(ConsoleConfig, self._real).port if self._real.get("HOOKLINE_CONSOLE_PORT") else 0
+        fixed = {INGEST: self._options.ingest_port or wished, "query": load(QueryConfig, self._real).port, CONSOLE: console}
         self.ports = self.folder.ports(names, fixed, _FAVOURITES)
 
     def _environment(self, keys: Keys) -> None:
@@ -151,6 +162,7 @@ class Stack:
             "HOOKLINE_SECRET_KEYS": keys.secret_keys,
             "HOOKLINE_API_KEY_PEPPER": keys.api_key_pepper,
             "HOOKLINE_QUERY_TOKEN": keys.query_token,
+            "HOOKLINE_OPERATOR_TOKEN": keys.operator_token,
             **_LOCAL,
         }
         if not self.embedded_kafka:
@@ -159,6 +171,8 @@ class Stack:
             STATE_DIR: str(self.folder.path),
             "HOOKLINE_INGEST_PORT": str(self.ports[INGEST]),
             "HOOKLINE_INGEST_URL": f"http://127.0.0.1:{self.ports[INGEST]}",
+            "HOOKLINE_CONSOLE_PORT": str(self.ports[CONSOLE]),
+            "HOOKLINE_CONSOLE_URL": f"http://127.0.0.1:{self.ports[CONSOLE]}",
         }
         self.environ = {**own, **{name: text for name, text in self._real.items() if text}, **addresses}
         if is_embedded(self.environ):
@@ -229,7 +243,7 @@ class Stack:
 
     def _specs(self) -> list[ChildSpec]:
         return [
-            self._spec(SINK, "sink", stop_s=40.0),
+            *(self._spec(name, name, stop_s=40.0) for name in self._recorders),
             *(self._spec(name, "dispatch", stop_s=_DISPATCHER_STOP_S) for name in self.dispatchers),
             self._spec(INGEST, "ingest", stop_s=30.0),
         ]

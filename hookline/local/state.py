@@ -36,13 +36,15 @@ _ANEW: Final = "Restore it from a backup, or start with `hookline up --fresh`, w
 class Keys:
     """What must be the same at every start: the stored webhook secrets and API keys open with nothing else.
 
-    `api_key` is the key that was made for the store `demo`, empty before that.
+    `api_key` is the key that was made for the store `demo`, empty before that; `operator_token` may act for every store in
+    the console, empty in folders of versions before it.
     """
 
     secret_keys: str
     api_key_pepper: str
     query_token: str
     api_key: str = ""
+    operator_token: str = ""
 
     @classmethod
     def made(cls) -> Self:
@@ -51,6 +53,7 @@ class Keys:
             secret_keys="local:" + base64.b64encode(os.urandom(32)).decode(),
             api_key_pepper=secrets.token_urlsafe(32),
             query_token=secrets.token_urlsafe(32),
+            operator_token=secrets.token_urlsafe(32),
         )
 
 

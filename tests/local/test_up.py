@@ -32,7 +32,7 @@ def test_from_start_to_stop(up: Up, until: Until) -> None:
     until(lambda: "in another terminal" in up.said, what="the screen")
     assert all(text in up.said for text in (f"POST http://127.0.0.1:{port}/api/v1/events", shared["HOOKLINE_API_KEY"], "hookline log"))
     assert {name: len(pids) for name, pids in up.children().items()} == {
-        "kafka": 1, "sink": 1, "dispatch": 2, "ingest": 1, "hookline.local.orphans": 1,
+        "kafka": 1, "console": 1, "dispatch": 2, "ingest": 1, "hookline.local.orphans": 1,
     }  # fmt: skip
 
     made = up.run("webhooks", "create", "--url", f"http://127.0.0.1:{port}/x", "--type", "order.created", "--json")

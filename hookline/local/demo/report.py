@@ -72,7 +72,7 @@ def show_next(out: Console, kept: str) -> None:
     """Print what to try now; `kept` is the state folder that stays, empty when it goes."""
     out.print("\n[bold]Try next[/]")
     lines = [
-        "hookline up                                   # the same stack, to stay: Kafka, ingest, dispatcher, sink",
+        "hookline up                                   # the same stack, to stay: Kafka, ingest, dispatcher, console",
         "hookline webhooks create --url http://127.0.0.1:9000/ --type order.created",
         "hookline demo-store --day-in 60               # a shop that publishes",
         "hookline log --status 5xx                     # what failed, and why",
