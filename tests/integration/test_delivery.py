@@ -138,7 +138,7 @@ def test_filters_choose_and_failing_ones_are_explained(pipeline: Pipeline, until
     """A filter that says no leaves nothing, one that fails leaves a record, one that says yes gets the event."""
     pipeline.create("yes", filter="type == 'order.created'")
     pipeline.create("no", filter="store_id == 'another'")
-    pipeline.create("fails", filter="data.no_such_field == 1")
+    pipeline.create("fails", filter="int(data.order.customer.email) == 1")
     pipeline.start_dispatcher()
     pipeline.publish()
     until(lambda: len(pipeline.attempts()) == 2, what="one delivery and one explained skip")
