@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
-_PRESSED: Final = 0.8
+_RESERVE: Final = 0.2
 
 
 class Kind(Enum):
@@ -40,9 +40,9 @@ class Budget(Generic[T]):
         """How many wait for a place."""
         return len(self._waiting[Kind.FRESH]) + len(self._waiting[Kind.AGAIN])
 
-    def pressed(self, kind: Kind) -> bool:
-        """Tell whether the last fifth is in use: it is kept for receivers that answer quickly."""
-        return self.used >= self._all * _PRESSED or self._used[kind] >= self._most[kind] * _PRESSED
+    def pressed(self, kind: Kind, *, mine: int = 0) -> bool:
+        """Tell whether, but for `mine`, only the last fifth is left: it is kept for receivers that answer quickly."""
+        return _short(self.used - mine, self._all) or _short(self._used[kind] - mine, self._most[kind])
 
     def take(self, kind: Kind, one: T) -> bool:
         """Take a place and return True, or let `one` wait for it."""
@@ -64,3 +64,8 @@ class Budget(Generic[T]):
 
     def _room(self, kind: Kind) -> bool:
         return self.used < self._all and self._used[kind] < self._most[kind]
+
+
+def _short(used: int, most: int) -> bool:
+    reserve = int(most * _RESERVE)
+    return reserve > 0 and used >= most - reserve

@@ -131,6 +131,10 @@ class Lane:
             return self._probe(now)
         return Verdict.QUEUE if self._full(now) else self._take(now)
 
+    def gives_way(self, *, pressed: bool) -> bool:
+        """Tell whether a call that has its place must not be made now: the breaker opened, or there is no room for the slow."""
+        return self._open_until > 0 or (pressed and self._slow(self._clock.monotonic()))
+
     def surplus(self, *, pressed: bool = False) -> int:
         """Return how many of the queue wait longer than they should, and are to be parked."""
         if not self.queue:

@@ -248,12 +248,16 @@ class Sending:
                 asyncio.get_running_loop().call_later(_FENCE_S, self._again, call)
             return None
         webhook = self._wanted(delivery)
-        if webhook is not None and call.lane is not None and call.lane.opened and not call.probe:
-            self._park(delivery, webhook)  # its breaker opened while it waited for the budget
+        if webhook is not None and self._gives_way(call):
+            self._park(delivery, webhook)
             webhook = None
         if webhook is None:
             self._leave(call)
         return webhook
+
+    def _gives_way(self, call: _Call) -> bool:
+        """Tell whether its receiver has proved dead or slow while the call waited for the budget."""
+        return call.lane is not None and not call.probe and call.lane.gives_way(pressed=self._budget.pressed(call.kind, mine=1))
 
     def _again(self, call: _Call) -> None:
         self._ready.append(call)

@@ -1,0 +1,357 @@
+"""Lanes: places, queue, pace, rate, breaker, under a clock that stands still."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookline.dispatcher.lanes import Lane, LaneConfig, Lanes, Verdict
+from hookline.kernel.config import load
+from tests.dispatcher.fakes import FakeClock
+
+pytestmark = pytest.mark.unit
+
+GO, PROBE, QUEUE, PARK = Verdict.GO, Verdict.PROBE, Verdict.QUEUE, Verdict.PARK
+
+
+def made(clock: FakeClock | None = None, **changes: Any) -> tuple[Lane, FakeClock]:
+    """Return a lane with the default settings, some of them changed."""
+    clock = clock or FakeClock()
+    return Lane(replace(load(LaneConfig, {}), **changes), clock), clock
+
+
+def call(lane: Lane, ok: bool | None = True, elapsed_s: float = 0.01) -> Verdict:
+    """Make one whole call if the lane lets one through."""
+    verdict = lane.admit()
+    if verdict in {GO, PROBE}:
+        lane.began()
+        lane.done(ok, elapsed_s, probe=verdict is PROBE)
+    return verdict
+
+
+def opened(lane: Lane) -> Lane:
+    """Open a lane's breaker by failures in a row."""
+    for _ in range(5):
+        assert call(lane, ok=False) is GO
+    assert lane.opened
+    return lane
+
+
+# ---- places and queue ----
+
+
+def test_no_more_calls_than_places() -> None:
+    """After `concurrency` calls the next ones queue, and after `queue` of those they are parked."""
+    lane, _ = made(concurrency=3, queue=2)
+    assert [lane.admit() for _ in range(3)] == [GO, GO, GO]
+    for _ in range(2):
+        assert lane.admit() is QUEUE
+        lane.queue.append("one")
+    assert lane.admit() is PARK
+
+
+def test_a_place_given_back_goes_to_the_head_of_the_queue() -> None:
+    """While somebody waits, who comes new does not overtake."""
+    lane, _ = made(concurrency=1)
+    assert lane.admit() is GO
+    lane.queue.append("first")
+    lane.leave()
+    assert lane.admit() is QUEUE
+    assert lane.next() is GO
+
+
+def test_a_queue_of_none_parks_at_once() -> None:
+    """With a queue of 0 there is nothing between a place and the retry topic."""
+    lane, _ = made(concurrency=1, queue=0)
+    assert (lane.admit(), lane.admit()) == (GO, PARK)
+
+
+def test_the_queue_is_as_long_as_the_receiver_is_quick() -> None:
+    """As many may wait as the receiver is likely to take in `wait_s`; a slow one keeps room for one round."""
+    quick, _ = made(concurrency=4, queue=1_000, wait_s=5)
+    call(quick, elapsed_s=0.1)
+    slow, _ = made(concurrency=4, queue=1_000, wait_s=5)
+    call(slow, elapsed_s=20)
+    for lane, room in ((quick, 200), (slow, 4)):
+        assert [lane.admit() for _ in range(4)] == [GO] * 4
+        lane.queue.extend(range(room - 1))
+        assert lane.admit() is QUEUE
+        lane.queue.append("last")
+        assert lane.admit() is PARK
+        assert lane.surplus() == 0
+
+
+def test_a_receiver_that_falls_silent_loses_its_queue() -> None:
+    """Without an answer for seconds most of the queue is surplus, though every answer before was quick."""
+    lane, clock = made(concurrency=2, queue=100, wait_s=5)
+    call(lane, elapsed_s=0.01)
+    for _ in range(2):
+        assert lane.admit() is GO
+        lane.began()
+    lane.queue.extend(range(50))
+    assert lane.surplus() == 0
+    clock.move(4)
+    assert lane.surplus() == 48
+    lane.done(True, 4.0)
+    assert lane.surplus() < 48  # it speaks again
+
+
+def test_a_call_that_waits_for_the_budget_is_no_silence_of_the_receiver() -> None:
+    """A place taken without a call under way says nothing about the receiver's pace."""
+    lane, clock = made(concurrency=1, queue=100)
+    assert lane.admit() is GO
+    lane.queue.extend(range(50))
+    clock.move(60)
+    assert lane.surplus() == 0
+
+
+# ---- pressed ----
+
+
+def test_under_pressure_slow_receivers_wait_in_kafka() -> None:
+    """When room is short a slow receiver gets neither a place nor a queue, a quick one both."""
+    slow, _ = made(concurrency=2)
+    call(slow, elapsed_s=3)
+    assert slow.admit(pressed=True) is PARK
+    assert slow.admit() is GO
+    slow.queue.extend(range(3))
+    assert slow.surplus(pressed=True) == 3
+    quick, _ = made(concurrency=2)
+    call(quick, elapsed_s=0.01)
+    assert [quick.admit(pressed=True) for _ in range(3)] == [GO, GO, QUEUE]
+
+
+def test_under_pressure_an_unknown_receiver_gets_a_first_call_and_little_more() -> None:
+    """A receiver that has not answered yet is not given many places on trust."""
+    lane, _ = made(concurrency=8)
+    assert [lane.admit(pressed=True) for _ in range(3)] == [GO, GO, PARK]
+
+
+# ---- rate and rest ----
+
+
+def test_a_rate_lets_a_second_of_calls_through_then_paces() -> None:
+    """With a rate of 10, a burst of about 10 goes at once and 10 a second after."""
+    lane, clock = made(concurrency=1_000, rate=10.0)
+    burst = sum(call(lane) is GO for _ in range(50))
+    assert 10 <= burst <= 11
+    made_in_5_s = 0
+    for _ in range(50):
+        clock.move(0.1)
+        made_in_5_s += call(lane) is GO
+    assert 48 <= made_in_5_s <= 52
+
+
+def test_a_rate_bounds_the_queue() -> None:
+    """No more may wait than the rate lets through in `wait_s`."""
+    lane, _ = made(concurrency=100, rate=2.0, wait_s=5)
+    while lane.admit() is GO:
+        pass
+    lane.queue.extend(range(9))
+    assert lane.admit() is QUEUE
+    lane.queue.append(9)
+    assert lane.admit() is PARK
+
+
+def test_a_short_rest_queues_and_a_long_one_parks() -> None:
+    """A receiver that asked to be left alone gets no call meanwhile; what comes waits, in the lane if that is soon enough."""
+    lane, clock = made()
+    lane.rest(2)
+    assert lane.admit() is QUEUE
+    lane.queue.append("one")
+    assert lane.next() is QUEUE
+    clock.move(2.1)
+    assert lane.next() is GO
+    lane.queue.clear()
+    lane.rest(60)
+    assert lane.admit() is PARK
+
+
+def test_a_rest_is_no_longer_than_the_breaker_would_be_open() -> None:
+    """A receiver cannot put its own lane away for a day."""
+    lane, clock = made(open_s=180)
+    lane.rest(86_400)
+    clock.move(181)
+    assert lane.admit() is GO
+
+
+# ---- breaker ----
+
+
+def test_failures_in_a_row_open_it() -> None:
+    """Four failures and a success do nothing; five failures open it, and everything is parked."""
+    lane, _ = made()
+    for _ in range(4):
+        call(lane, ok=False)
+    call(lane)
+    for _ in range(4):
+        call(lane, ok=False)
+    assert not lane.opened
+    call(lane, ok=False)
+    assert (lane.state, lane.admit(), lane.next()) == ("open", PARK, PARK)
+
+
+def test_a_low_rate_of_success_opens_it() -> None:
+    """Below 90 % of at least 100 calls it opens; with fewer calls it does not."""
+    lane, _ = made(straight=1_000)
+    for number in range(99):
+        call(lane, ok=number % 5 != 0)
+    assert not lane.opened
+    call(lane, ok=False)
+    assert lane.opened
+
+
+def test_only_the_window_counts() -> None:
+    """Failures from before the window are forgotten."""
+    lane, clock = made(straight=1_000, window_s=120)
+    for _ in range(90):
+        call(lane, ok=False)
+    clock.move(130)
+    for _ in range(110):
+        call(lane)
+    assert not lane.opened
+
+
+def test_our_own_faults_do_not_count() -> None:
+    """A call that says nothing about the receiver neither opens the breaker nor ends a row of failures."""
+    lane, _ = made()
+    for _ in range(200):
+        call(lane, ok=None)
+    assert not lane.opened
+    for _ in range(4):
+        call(lane, ok=False)
+    call(lane, ok=None)
+    call(lane, ok=False)
+    assert lane.opened
+
+
+def test_one_probe_after_the_open_time() -> None:
+    """After `open_s` one call goes through; while it is under way the others are parked; its success closes the breaker."""
+    lane, clock = made(open_s=180)
+    opened(lane)
+    clock.move(179)
+    assert lane.admit() is PARK
+    clock.move(2)
+    assert lane.state == "half_open"
+    assert (lane.admit(), lane.admit(), lane.next()) == (PROBE, PARK, PARK)
+    lane.began()
+    lane.done(True, 0.01, probe=True)
+    assert (lane.state, lane.admit()) == ("closed", GO)
+
+
+def test_a_failed_probe_opens_it_again() -> None:
+    """The next probe waits for the whole open time."""
+    lane, clock = made(open_s=180)
+    opened(lane)
+    clock.move(181)
+    assert call(lane, ok=False) is PROBE
+    clock.move(179)
+    assert lane.admit() is PARK
+    clock.move(2)
+    assert call(lane) is PROBE
+    assert not lane.opened
+
+
+@pytest.mark.parametrize("how", ["left", "our fault"])
+def test_a_probe_that_tells_nothing_lets_the_next_one_try(how: str) -> None:
+    """A probe that was not made, or failed by our own fault, leaves the breaker half open, not stuck."""
+    lane, clock = made(open_s=180)
+    opened(lane)
+    clock.move(181)
+    assert lane.admit() is PROBE
+    if how == "left":
+        lane.leave(probe=True)
+    else:
+        lane.began()
+        lane.done(None, 0.0, probe=True)
+    assert lane.state == "half_open"
+    assert lane.admit() is PROBE
+
+
+def test_an_older_call_is_not_taken_for_the_probe() -> None:
+    """A call from before the breaker opened that fails during the probe changes nothing; one that succeeds closes it."""
+    lane, clock = made(open_s=1)
+    for _ in range(2):
+        assert lane.admit() is GO
+        lane.began()
+    opened(lane)
+    clock.move(2)
+    assert lane.admit() is PROBE
+    lane.began()
+    lane.done(False, 5.0)
+    assert lane.admit() is PARK  # the probe is still out
+    lane.done(True, 5.0)
+    assert lane.state == "closed"
+
+
+def test_a_lane_closed_again_counts_anew() -> None:
+    """What failed before does not open it again at the first failure."""
+    lane, clock = made(open_s=1)
+    opened(lane)
+    clock.move(2)
+    call(lane)
+    for _ in range(4):
+        assert call(lane, ok=False) is GO
+    assert not lane.opened
+
+
+@given(st.lists(st.tuples(st.sampled_from(["admit", "done", "fail", "none", "leave", "tick"]), st.floats(0, 300)), max_size=150))
+def test_places_never_leak(steps: list[tuple[str, float]]) -> None:
+    """Whatever happens in whatever order: never more calls than places, one probe at a time, and never stuck for good."""
+    lane, clock = made(concurrency=3, queue=2, straight=2, open_s=10)
+    out: list[bool] = []
+    for what, seconds in steps:
+        if what == "admit":
+            verdict = lane.admit()
+            if verdict in {GO, PROBE}:
+                lane.began()
+                out.append(verdict is PROBE)
+        elif what == "tick":
+            clock.move(seconds)
+        elif out:
+            probe = out.pop(0)
+            if what == "leave":
+                lane.done(None, 0.0, probe=probe)
+            else:
+                lane.done({"done": True, "fail": False, "none": None}[what], seconds, probe=probe)
+        assert len(out) <= 3 + 1  # a probe may come on top of calls from before the breaker opened
+        assert sum(out) <= 1
+    for probe in out:
+        lane.done(None, 0.0, probe=probe)
+    clock.move(1_000)
+    assert lane.admit() in {GO, PROBE}
+
+
+# ---- all lanes ----
+
+
+def test_idle_lanes_are_forgotten_and_the_others_kept() -> None:
+    """Beyond ten thousand lanes those without calls, queue or trouble go; an open breaker stays until it is long past."""
+    clock = FakeClock()
+    lanes = Lanes(load(LaneConfig, {}), clock)
+    busy, open_one = lanes.lane("busy"), opened(lanes.lane("open"))
+    assert busy.admit() is GO
+    for number in range(10_001):
+        call(lanes.lane(f"wh_{number}"))
+    assert lanes.lane("busy") is busy
+    assert lanes.lane("open") is open_one
+    assert sum(lanes.states().values()) < 10_000
+    assert lanes.states()["open"] == 1
+    clock.move(3_600)
+    assert open_one.idle
+    assert not busy.idle
+
+
+def test_states_are_counted() -> None:
+    """Closed, open and half open lanes are told apart."""
+    clock = FakeClock()
+    lanes = Lanes(load(LaneConfig, {}), clock)
+    lanes.lane("fine")
+    opened(lanes.lane("one"))
+    clock.move(181)
+    opened(lanes.lane("two"))
+    assert lanes.states() == {"closed": 1, "open": 1, "half_open": 1}
