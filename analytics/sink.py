@@ -157,8 +157,8 @@ class Sink:
         if not batches or not self._commit(consumer, {p: (_first(batch), intent(_last(batch))) for p, batch in batches.items()}):
             return
         writes = {p: self._inserts.submit(self._write_one, writer, held[p], batch, stop) for p, batch in batches.items()}
-        # librdkafka prefetches meanwhile; polls are needed only when this takes long, and cost time when it does not.
-        while wait(writes.values(), _PATIENCE_S).not_done:
+        # Meanwhile hold what comes; once no more can be held, a poll now and then keeps the place in the group.
+        while wait(writes.values(), _PATIENCE_S if self._full() else 0).not_done:
             self._take(consumer)
         written = {p: batches[p] for p, write in writes.items() if write.result() and self._shares.get(p) is held[p]}
         for partition, batch in written.items():
