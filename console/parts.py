@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hookline.console.audit import AuditLog
 from hookline.console.config import ConsoleConfig
+from hookline.console.export_slots import ExportSlots
 from hookline.console.http.cursors import Cursors
 from hookline.console.http.pools import Pools
 from hookline.console.http.throttle import Throttle
@@ -49,3 +50,4 @@ class Parts:
     queries: LogAccess
     places: Places
     resends: Resends
+    exports: ExportSlots

@@ -16,6 +16,7 @@ from hookline.analytics.warehouse import Warehouse
 from hookline.console.api.table import ROUTES
 from hookline.console.audit import AuditLog
 from hookline.console.config import ConsoleConfig
+from hookline.console.export_slots import ExportSlots
 from hookline.console.http.api import Api
 from hookline.console.http.cursors import Cursors
 from hookline.console.http.pools import Pools
@@ -143,6 +144,7 @@ class Console:
             queries=LogAccess(settings.console.query_threads),
             places=Places(config, codec),
             resends=Resends(Replays(config, topics, codec), clock),
+            exports=ExportSlots(),
         )
 
     async def _serve(self, stop: Stop, metrics_port: int) -> None:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from hookline.console.api import api_keys, audit, deliveries, event_types, events, reference, stores, trials, webhook_states, webhooks
+from hookline.console.api import (
+    api_keys,
+    audit,
+    deliveries,
+    event_types,
+    events,
+    exports,
+    reference,
+    statistics,
+    stores,
+    trials,
+    webhook_states,
+    webhooks,
+)
 from hookline.console.http.routes import Route
 
 RESOURCES: Final[tuple[Route, ...]] = (
@@ -13,7 +26,9 @@ RESOURCES: Final[tuple[Route, ...]] = (
     *webhook_states.ROUTES,
     *trials.ROUTES,
     *events.ROUTES,
+    *exports.ROUTES,
     *deliveries.ROUTES,
+    *statistics.ROUTES,
     *api_keys.ROUTES,
     *audit.ROUTES,
     *stores.ROUTES,

@@ -36,8 +36,9 @@ class World:
 
 @dataclass(frozen=True)
 class Case:
-    """How a route is called when all is right: the ids of its path, its body, and what it answers then."""
+    """How a route is called when all is right: the ids of its path, its query and body, and what it answers then."""
 
+    query: str = ""
     ids: Callable[[World], str] = lambda _: ""
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -74,7 +75,10 @@ CASES: dict[str, Case] = {
     "webhooks.delete": Case(ids=_webhook, headers={"If-Match": "*"}, status=204),
     "events.publish": Case(body=PAID, status=422),
     "deliveries.list": Case(),
+    "deliveries.export": Case(query="format=csv", headers={"Accept": "text/csv"}),
     "deliveries.get": Case(ids=_delivery),
+    "statistics.get": Case(),
+    "webhooks.statistics": Case(ids=_webhook),
     "deliveries.resend": Case(ids=_delivery, status=202),
     "api-keys.list": Case(),
     "api-keys.create": Case(body={"scopes": ["events:write"]}, status=201),
@@ -115,11 +119,18 @@ def world(stack: Stack, until: Until) -> World:
     return World(stack, store, admin, webhook["id"], key["id"], admin.get(dead).json["data"][0]["id"], event_id)
 
 
-def ask(client: Client, route: Route, world: World, query: str = "") -> Any:
+def ask(client: Client, route: Route, world: World) -> Any:
     """Call a route as its case says."""
     case = CASES[route.name]
+    return client.call(route.method, path_of(route, world), case.body, case.headers)
+
+
+def path_of(route: Route, world: World, *more: str) -> str:
+    """Return the path of a route's case with its query, and more of it."""
+    case = CASES[route.name]
     path = route.path.replace("{id}", case.ids(world)).replace("{name}", case.ids(world))
-    return client.call(route.method, path + query, case.body, case.headers)
+    query = "&".join(filter(None, (case.query.format(event=world.event_id), *more)))
+    return f"{path}?{query}" if query else path
 
 
 def fresh(client: Client) -> Client:
@@ -178,10 +189,9 @@ def test_with_another_stores_key(stack: Stack, world: World, route: Route) -> No
 def test_naming_another_store(stack: Stack, world: World, route: Route) -> None:
     """A key that names another store than its own is refused, by parameter and by header, also for a store that is not there."""
     stranger = stack.client(_stranger(stack))
-    for query, headers in ((f"?store={world.store}", {}), ("?store=nowhere", {}), ("", {"Hookline-Store": world.store})):
+    for query, headers in ((f"store={world.store}", {}), ("store=nowhere", {}), ("", {"Hookline-Store": world.store})):
         case = CASES[route.name]
-        path = route.path.replace("{id}", case.ids(world)) + query
-        reply = stranger.call(route.method, path, case.body, {**case.headers, **headers})
+        reply = stranger.call(route.method, path_of(route, world, query), case.body, {**case.headers, **headers})
         assert (reply.status, reply.code) == (403, "other_store")
 
 

@@ -8,8 +8,12 @@ import os
 from typing import Any, get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hookline.console.api.deliveries_filter import ErrorName, OutcomeName, TriggerName, span_of, us_of
+from hookline.analytics.warehouse import Parameters, Rows
+from hookline.console.api.deliveries_filter import ErrorName, LogQuery, OutcomeName, TriggerName, span_of, us_of
+from hookline.console.api.deliveries_log import Deliveries, Place
 from hookline.console.api.deliveries_models import MAX_BODY, readable
 from hookline.kernel.errors import InputError
 from hookline.schemas.records import ErrorKind, Outcome, Trigger
@@ -184,6 +188,62 @@ def test_an_unknown_delivery_is_not_found(shop: Shop) -> None:
 
 
 # ---- pure pieces ----
+
+
+class Table:
+    """A log in memory that answers as ClickHouse does."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = sorted(rows, key=_place, reverse=True)
+
+    def run(self, name: str, parameters: Parameters) -> Rows:
+        """Answer a page, or the newest rows of some deliveries."""
+        known = [row for row in self.rows if parameters["since_us"] <= row["attempted_at_us"] <= parameters["until_us"]]
+        if name == "deliveries":
+            before = (parameters["before_us"], parameters["before_id"])
+            outcome = parameters["outcome"]
+            return [row for row in known if _place(row) < before and outcome in {"", row["outcome"]}][: int(parameters["limit"])]
+        keys = str(parameters["keys"]).split(",")
+        newest: dict[str, dict[str, Any]] = {}
+        for row in known:
+            if f"{row['webhook_id']}/{row['delivery_id']}" in keys:
+                newest.setdefault(row["delivery_id"], row)
+        return list(newest.values())
+
+
+def _place(row: dict[str, Any]) -> tuple[int, str]:
+    return row["attempted_at_us"], row["attempt_id"]
+
+
+ROWS = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(0, 12), st.sampled_from(["retrying", "delivered", "dead"])), max_size=150
+).map(
+    lambda found: [
+        {"attempted_at_us": at, "attempt_id": f"att_{number:03}", "delivery_id": f"msg_{delivery}", "webhook_id": "wh", "outcome": outcome}
+        for number, (at, delivery, outcome) in enumerate(found)
+    ]
+)  # fmt: skip
+
+
+@pytest.mark.unit
+@given(rows=ROWS, later=ROWS, limit=st.integers(1, 7), outcome=st.sampled_from(["", "retrying", "dead"]))
+def test_pages_of_deliveries_are_what_one_look_would_have_been(rows: Rows, later: Rows, limit: int, outcome: str) -> None:
+    """Whatever arrives between two pages: each delivery comes once, in order, where its newest attempt stood when the first began."""
+    newest: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=_place, reverse=True):
+        newest.setdefault(row["delivery_id"], row)
+    expected = [row for row in newest.values() if outcome in {"", row["outcome"]}]
+    log, query = Table(rows), LogQuery(store_id="s", since_us=0, until_us=50, outcome=outcome)
+    found, place = [], Place(51)
+    while True:
+        page, following = Deliveries(log, query, place, as_of_us=50).page(limit)
+        found += page
+        assert len(page) <= limit
+        if following is None:
+            break
+        place = following
+        log = Table([*rows, *({**row, "attempted_at_us": row["attempted_at_us"] + 60, "attempt_id": "z"} for row in later)])
+    assert found == expected
 
 
 @pytest.mark.unit
