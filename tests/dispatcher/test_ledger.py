@@ -1,0 +1,154 @@
+"""The ledger: told only when everything is acknowledged, and nothing that Kafka refuses is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from confluent_kafka import KafkaError
+
+from hookline.dispatcher import ledger as module
+from hookline.dispatcher.faults import Faults
+from hookline.dispatcher.ledger import Entry, Ledger
+from tests.dispatcher.fake_kafka import FakeProducer
+
+pytestmark = pytest.mark.unit
+
+
+class Desk:
+    """A started ledger over a producer in the test's hands."""
+
+    def __init__(self) -> None:
+        self.producer = FakeProducer()
+        self.faults = Faults()
+        self.stamps: list[int] = []
+        self.told: list[str] = []
+        self.ledger = Ledger(self.producer, asyncio.get_running_loop(), self.faults, self.stamps.append)  # type: ignore[arg-type]  # plays a Producer
+
+    def write(self, name: str, *topics: str) -> None:
+        """Write one entry to each topic; `told` gets the name when all are durable."""
+        self.ledger.write([Entry(topic, b"k", b"v", {"h": b"1"}) for topic in topics], lambda: self.told.append(name))
+
+
+@pytest.fixture
+async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    """Give a started ledger that tries again soon."""
+    monkeypatch.setattr(module, "_AGAIN_S", 0.02)
+    made = Desk()
+    made.ledger.start()
+    yield made
+    made.producer.acknowledging = True
+    made.producer.full = False
+    made.ledger.stop(0.1)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    for _ in range(1_000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("the condition did not come true")
+
+
+async def test_told_when_all_are_acknowledged(desk: Desk) -> None:
+    """Two entries, one acknowledgement: not yet; the second: now, once."""
+    desk.producer.acknowledging = False
+    desk.write("one", "a", "b")
+    first, second = desk.producer.open
+    first(None, _stamped())
+    assert desk.told == []
+    second(None, _stamped())
+    assert desk.told == ["one"]
+    assert desk.producer.produced == [("a", b"k", b"v", {"h": b"1"}), ("b", b"k", b"v", {"h": b"1"})]
+    desk.producer.open.clear()
+
+
+async def test_served_without_further_ado(desk: Desk) -> None:
+    """The ledger asks the producer for acknowledgements itself."""
+    desk.write("one", "a")
+    await until(lambda: desk.told == ["one"])
+    assert desk.stamps == [1_700_000_000_000]
+
+
+async def test_a_refused_entry_is_produced_again_until_it_is_taken(desk: Desk) -> None:
+    """A missing topic: only the refused entry is repeated, `complaint` names it for as long as it lasts, then all is told."""
+    desk.producer.refuses["b"] = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    desk.write("one", "a", "b")
+    await until(lambda: len(desk.producer.produced) >= 5)
+    assert desk.told == []
+    for _ in range(20):  # it does not come and go between two tries
+        assert "refuses 1 settling records" in desk.ledger.complaint()
+        assert "b: " in desk.ledger.complaint()
+        await asyncio.sleep(0.005)
+    assert sum(topic == "a" for topic, *_ in desk.producer.produced) == 1
+    desk.producer.refuses.clear()
+    await until(lambda: desk.told == ["one"])
+    assert desk.ledger.complaint() == ""
+    assert desk.ledger.fatal() == ""
+
+
+async def test_an_entry_that_produce_itself_refuses(desk: Desk) -> None:
+    """An error raised at once is repeated just the same."""
+    desk.producer.raises["a"] = KafkaError(KafkaError._UNKNOWN_TOPIC)
+    desk.write("one", "a")
+    await until(desk.ledger.complaint)
+    desk.producer.raises.clear()
+    await until(lambda: desk.told == ["one"])
+    assert desk.ledger.complaint() == ""
+
+
+async def test_a_full_queue_waits(desk: Desk) -> None:
+    """What the producer has no room for goes in as soon as it has; nobody is told before, and that is no refusal."""
+    desk.producer.full = True
+    for number in range(50):
+        desk.write(str(number), "a")
+    await asyncio.sleep(0.05)
+    assert (desk.told, desk.producer.produced, desk.ledger.complaint()) == ([], [], "")
+    desk.producer.full = False
+    await until(lambda: len(desk.told) == 50)
+    assert sorted(desk.told, key=int) == [str(number) for number in range(50)]
+
+
+async def test_a_fatal_error_is_told(desk: Desk) -> None:
+    """A producer that can never work again says so in `fatal`, so that the process ends and is started anew."""
+    desk.producer.refuses["a"] = KafkaError(KafkaError._FATAL, "fenced", True)  # its own signature
+    desk.write("one", "a")
+    await until(desk.ledger.fatal)
+    assert "fenced" in desk.ledger.fatal()
+    assert desk.ledger.complaint()
+
+
+async def test_a_call_back_that_fails_does_not_end_the_ledger(desk: Desk) -> None:
+    """An error in one settling is a fault that is counted; the others are told."""
+
+    def broken() -> None:
+        message = "unforeseen"
+        raise RuntimeError(message)
+
+    desk.ledger.write([Entry("a", b"", b"", {})], broken)
+    desk.write("one", "a")
+    await until(lambda: desk.told == ["one"])
+    assert "1 internal errors" in desk.faults.complaint()
+
+
+async def test_stop_waits_and_counts_what_is_left(desk: Desk) -> None:
+    """A stop takes the acknowledgements that come; what is unacknowledged or refused is left, and is not settled."""
+    desk.write("one", "a")
+    assert desk.ledger.stop(1.0) == 0
+    assert desk.told == ["one"]
+    desk.producer.acknowledging = False
+    desk.write("two", "a")
+    assert desk.ledger.stop(0.0) == 1
+    desk.producer.acknowledging = True
+    desk.producer.refuses["b"] = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    desk.write("three", "b")
+    assert desk.ledger.stop(0.0) == 1
+    assert desk.told == ["one", "two"]
+
+
+def _stamped() -> object:
+    from tests.dispatcher.fake_kafka import FakeMessage
+
+    return FakeMessage()
