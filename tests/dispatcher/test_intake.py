@@ -216,6 +216,7 @@ def test_a_drain_takes_up_nothing_and_goes_on_polling(monkeypatch: pytest.Monkey
     desk.intake.start()
     _until(lambda: len(desk.taken) == 1)
     desk.intake.drain()
+    _until(lambda: desk.consumer.what("pause"))
     desk.consumer.batches.append([message(b"x", topic=ORDERS, offset=2)])
     before = len(polls)
     _until(lambda: len(polls) > before + 3)

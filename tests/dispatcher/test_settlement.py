@@ -1,0 +1,164 @@
+"""Settlement: what happened to a delivery, as records on Kafka."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookline.dispatcher.letters import DeadLetter, Reason
+from hookline.dispatcher.settlement import Sent
+from hookline.dispatcher.transport.contract import Failure, Reply, Result
+from hookline.schemas.records import ErrorKind, Outcome, Trigger, Waiting
+from tests.dispatcher.fake_kafka import message
+from tests.dispatcher.fakes import PaperIntake, PaperLedger, attempts, delivery, reply, settlement, unit, webhook
+
+pytestmark = pytest.mark.unit
+
+
+def sent(result: Result) -> Sent:
+    """Return a finished attempt."""
+    return Sent(result=result, at_us=time.time_ns() // 1_000, url="https://hooks.test/1", request_headers="webhook-id: msg_1")
+
+
+def test_an_attempt_tells_everything() -> None:
+    """The record has what was sent, what came back, how long it took and where the payload lies."""
+    ledger = PaperLedger()
+    result = Reply(503, "retry-after: 9", b"busy \xff", 0.25, "9")
+    settlement(ledger).retry(delivery(attempt=2, job_id="job_1", trigger=Trigger.REPLAY), sent(result), 1_800)
+    [record] = attempts(ledger)
+    assert (record.outcome, record.error_kind, record.error_detail) == (Outcome.RETRYING, ErrorKind.HTTP_STATUS, "answered 503")
+    assert (record.attempt, record.http_status, record.response_time_us) == (3, 503, 250_000)
+    assert (record.response_headers, record.response_body) == ("retry-after: 9", b"busy \xff")
+    assert (record.url, record.request_headers) == ("https://hooks.test/1", "webhook-id: msg_1")
+    assert (record.source_topic, record.source_offset) == ("test.events.orders", 7)
+    assert (record.dispatcher, record.job_id, record.trigger) == ("host:1", "job_1", Trigger.REPLAY)
+    assert record.next_retry_at_us - record.attempted_at_us > 1_700 * 1_000_000
+    assert record.attempt_id.startswith("att_")
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "tier", "waits_on"),
+    [(5, "5s", False), (300, "5m", False), (36_000, "10h", False), (7, "5s", True), (86_400, "10h", True), (0.3, "5s", False)],
+)
+def test_a_retry_waits_in_the_longest_tier_that_fits(delay_s: float, tier: str, waits_on: bool) -> None:
+    """A delay with a tier of its own is just that; one between two tiers, or beyond, keeps its time in a header."""
+    ledger = PaperLedger()
+    settlement(ledger).retry(delivery(parked=4), sent(reply(500)), delay_s)
+    [entry] = ledger.of("retry.")
+    waiting = Waiting.from_headers(entry.headers)
+    assert entry.topic == f"test.retry.{tier}"
+    assert (waiting.attempt, waiting.parked, waiting.last_status, waiting.reason) == (1, 0, 500, "http_status")
+    assert bool(waiting.not_before_us) == waits_on
+
+
+def test_waiting_on_goes_through_tiers_without_counting() -> None:
+    """What is not due after its tier waits in the next that fits, as it was."""
+    ledger = PaperLedger()
+    before = delivery(attempt=2, not_before_us=int((time.time() + 2_000) * 1e6))
+    settlement(ledger).wait_on(before, 2_000)
+    [entry] = ledger.entries
+    waiting = Waiting.from_headers(entry.headers)
+    assert (entry.topic, waiting.attempt) == ("test.retry.30m", 2)
+    assert abs(waiting.not_before_us / 1e6 - time.time() - 2_000) < 60
+
+
+def test_what_a_wrong_clock_wrote_is_cut_to_a_day() -> None:
+    """A time in the far future is not waited for."""
+    ledger = PaperLedger()
+    settlement(ledger).wait_on(delivery(not_before_us=2**60), 10**9)
+    waiting = Waiting.from_headers(ledger.entries[0].headers)
+    assert waiting.not_before_us / 1e6 < time.time() + 86_400 + 60
+
+
+def test_a_schedule_with_longer_delays_keeps_them() -> None:
+    """A day is no limit for who has configured more."""
+    ledger = PaperLedger()
+    settlement(ledger, schedule_s=(5.0, 7 * 86_400.0)).wait_on(delivery(), 6 * 86_400)
+    waiting = Waiting.from_headers(ledger.entries[0].headers)
+    assert waiting.not_before_us / 1e6 > time.time() + 5 * 86_400
+
+
+@pytest.mark.parametrize(("parked", "tier"), [(0, "1m"), (1, "5m"), (2, "30m"), (3, "30m"), (1_000, "30m")])
+def test_parking_climbs(parked: int, tier: str) -> None:
+    """Each time in a row it waits longer, up to the last tier; no attempt is counted, none is recorded."""
+    ledger = PaperLedger()
+    settlement(ledger).park(delivery(attempt=3, parked=parked), "lane")
+    [entry] = ledger.entries
+    waiting = Waiting.from_headers(entry.headers)
+    assert (entry.topic, waiting.parked, waiting.attempt) == (f"test.retry.{tier}", parked + 1, 3)
+
+
+def test_a_pause_is_explained_once() -> None:
+    """The first parking of a paused webhook's delivery leaves a record, the later ones do not."""
+    ledger = PaperLedger()
+    for parked in (0, 1, 2):
+        settlement(ledger).park(delivery(parked=parked), "paused", webhook())
+    assert [record.error_kind for record in attempts(ledger)] == [ErrorKind.PAUSED]
+
+
+def test_a_letter_keeps_the_bytes_and_says_why() -> None:
+    """A dead letter holds the event's own bytes, where they came from, the attempts made and the last failure."""
+    ledger = PaperLedger()
+    settlement(ledger).dead(delivery(attempt=7), Reason.EXHAUSTED, sent(Failure(ErrorKind.TLS, "expired", 0.1)))
+    [entry] = ledger.of("dead-letters.orders")
+    letter = DeadLetter.from_headers(entry.headers)
+    assert (entry.value, entry.key) == (b"value", b"wh_1")
+    assert (letter.reason, letter.error, letter.original.offset) == ("exhausted", "expired", 7)
+    assert letter.waiting is not None
+    assert (letter.waiting.attempt, letter.waiting.reason) == (8, "tls_error")
+
+
+def test_nothing_settles_before_everything_is_durable() -> None:
+    """The record of an event with several deliveries settles with the last of them."""
+    ledger, intake = PaperLedger(), PaperIntake()
+    shared = unit(intake, left=3)
+    for number in (1, 2, 3):
+        assert intake.settled == []
+        settlement(ledger).delivered(delivery(number, shared), sent(reply(200)))
+        ledger.settle()
+    assert intake.settled == [shared.record]
+
+
+# ---- poison ----
+
+
+@pytest.mark.parametrize("topic", ["test.events.customers", "test.retry.5s", "test.replays"])
+def test_poison_keeps_its_bytes_key_and_headers(topic: str) -> None:
+    """Raw bytes go to the dead letters of the category, or the first one's; the record settles then."""
+    ledger, intake = PaperLedger(), PaperIntake()
+    bad = unit(intake, value=b"\x01raw", topic=topic, key=b"k", headers={"x": b"y"})
+    settlement(ledger).poison(bad, "no wire format" * 100)
+    [entry] = ledger.entries
+    assert entry.topic == ("test.dead-letters.customers" if "customers" in topic else "test.dead-letters.orders")
+    assert (entry.value, entry.key, entry.headers["original.x"]) == (b"\x01raw", b"k", b"y")
+    letter = DeadLetter.from_headers(entry.headers)
+    assert (letter.reason, letter.waiting, len(letter.error)) == ("poison", None, 256)
+    ledger.settle()
+    assert intake.settled == [bad.record]
+
+
+@given(st.binary(max_size=20), st.dictionaries(st.text("abc", max_size=5), st.integers(0, 9_000), max_size=8))
+def test_poison_never_outgrows_kafkas_limit(key: bytes, headers: dict[str, int]) -> None:
+    """The largest record that Kafka takes, with whatever headers, becomes a letter that Kafka takes too."""
+    ledger = PaperLedger()
+    value = bytes(2 * 1024 * 1024)
+    bad = unit(value=value, key=key * 1_000, headers={name: bytes(size) for name, size in headers.items()})
+    settlement(ledger).poison(bad, "why")
+    [entry] = ledger.entries
+    size = len(entry.value) + len(entry.key) + sum(len(n) + len(v) for n, v in entry.headers.items())
+    assert size < 2 * 1024 * 1024 - 1_024
+    assert entry.headers["dlq.cut"] == str(len(value)).encode()
+
+
+@pytest.mark.parametrize(("value", "key"), [(None, b"k"), (b"", b"")])
+def test_poison_without_a_value(value: Any, key: bytes) -> None:
+    """A tombstone on an event topic is poison like any other."""
+    ledger = PaperLedger()
+    bad = unit(value=value, key=key)
+    assert message(value).value() == value
+    settlement(ledger).poison(bad, "empty")
+    assert ledger.entries[0].value == b""

@@ -1,0 +1,312 @@
+"""The parts around the engine: clocks, pulse, soundings, disabling, faults, settings, sources."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from hookline.dispatcher import pulse as pulse_module
+from hookline.dispatcher import soundings as soundings_module
+from hookline.dispatcher.broker_clock import BrokerClock
+from hookline.dispatcher.disabling import Disabling
+from hookline.dispatcher.faults import Faults
+from hookline.dispatcher.process import Settings
+from hookline.dispatcher.pulse import Pulse
+from hookline.dispatcher.soundings import Soundings, measure
+from hookline.dispatcher.source import again, fresh, tiers_to_read
+from hookline.kernel.config import load
+from hookline.kernel.errors import BrokerUnavailable, ConfigError, HooklineError
+from hookline.kernel.kafka import KafkaConfig
+from hookline.webhooks.model import State, Webhook
+from tests.dispatcher.fake_kafka import TOPICS, message
+from tests.dispatcher.fakes import FakeClock, PaperIntake, Webhooks, webhook
+
+pytestmark = pytest.mark.unit
+
+KAFKA = load(KafkaConfig, {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+
+
+def until(condition: Any) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def sample(name: str, **labels: str) -> float:
+    """Return a metric's value."""
+    found = REGISTRY.get_sample_value(name, labels)
+    assert found is not None
+    return found
+
+
+# ---- the brokers' clock ----
+
+
+@pytest.mark.parametrize("ahead_s", [-3_600.0, 3_600.0, 3 * 86_400.0])
+def test_a_wrong_clock_is_corrected(ahead_s: float) -> None:
+    """The brokers' stamps tell by how much our clock is off; slow acknowledgements do not."""
+    clock = FakeClock()
+    brokers = BrokerClock(clock)
+    true = clock.at.timestamp()
+    clock.move(0)
+    clock.at = clock.at.fromtimestamp(true + ahead_s, clock.at.tzinfo)
+    for took_s in (4.0, 0.05, 9.0):
+        clock.move(took_s)
+        true += took_s
+        brokers.heard(int((true - took_s) * 1_000))
+    assert abs(brokers.fast_s - ahead_s) < 0.1
+    assert abs(brokers.now() - true) < 0.1
+
+
+def test_a_right_clock_is_left_alone() -> None:
+    """Small differences, and a broker that takes its time now and then, change nothing."""
+    clock = FakeClock()
+    brokers = BrokerClock(clock)
+    for took_s in (0.01, 1.5, 0.3, 60.0, 0.02):
+        stamped = clock.at.timestamp()
+        clock.move(took_s)
+        brokers.heard(int(stamped * 1_000))
+    assert brokers.fast_s == 0
+    assert brokers.now() == clock.at.timestamp()
+
+
+def test_a_clock_that_is_set_right_is_believed_again() -> None:
+    """An old difference is forgotten within a minute or so."""
+    clock = FakeClock()
+    brokers = BrokerClock(clock)
+    brokers.heard(int((clock.at.timestamp() - 3_600) * 1_000))
+    assert brokers.fast_s > 3_000
+    for _ in range(4):
+        clock.move(31)
+        brokers.heard(int(clock.at.timestamp() * 1_000))
+    assert brokers.fast_s == 0
+
+
+# ---- disabling ----
+
+
+class Writer:
+    """Notes what is disabled; fails as often as it is told to."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.disabled: list[str] = []
+        self.failures = failures
+        self.go = threading.Event()
+        self.go.set()
+
+    def disable(self, webhook_id: str, reason: str) -> Webhook:
+        """Disable."""
+        self.go.wait(20)
+        self.failures -= 1
+        if self.failures >= 0:
+            raise BrokerUnavailable("away")
+        self.disabled.append(f"{webhook_id}: {reason}")
+        return webhook()
+
+
+def test_many_410s_disable_once() -> None:
+    """Calls under way together that all say 410 cause one change."""
+    directory, writer = Webhooks(), Writer()
+    directory.add(webhook(1), webhook(2))
+    disabling = Disabling(directory, lambda: writer)
+    writer.go.clear()
+    for _ in range(8):
+        disabling.gone(webhook(1), "410")
+    disabling.gone(webhook(2), "410")
+    writer.go.set()
+    until(lambda: len(writer.disabled) == 2)
+    disabling.stop()
+    assert writer.disabled == ["wh_1: 410", "wh_2: 410"]
+
+
+def test_what_failed_is_tried_with_the_next_410() -> None:
+    """A broker that is away is no reason to forget it, nor to try for ever."""
+    directory, writer = Webhooks(), Writer(failures=1)
+    directory.add(webhook(1))
+    disabling = Disabling(directory, lambda: writer)
+    disabling.gone(webhook(1), "410")
+    until(lambda: writer.failures == 0)
+    until(lambda: not disabling._under_way)
+    disabling.gone(webhook(1), "410")
+    until(lambda: writer.disabled)
+    disabling.stop()
+
+
+@pytest.mark.parametrize("change", [{"url": "https://new.test/"}, {"state_since_us": 5}, None])
+def test_a_persons_later_word_stands(change: dict[str, Any] | None) -> None:
+    """A webhook with a new URL, enabled anew, or deleted since the call is not disabled."""
+    directory, writer = Webhooks(), Writer()
+    if change is not None:
+        directory.add(webhook(1, **change))
+    disabling = Disabling(directory, lambda: writer)
+    disabling.gone(webhook(1, state=State.ENABLED), "410")
+    until(lambda: not disabling._under_way)
+    disabling.stop()
+    assert writer.disabled == []
+
+
+# ---- pulse and faults ----
+
+
+async def test_the_pulse_goes_on_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ticks and measures repeat, an error in one is a fault, and a loop that runs is well."""
+    monkeypatch.setattr(pulse_module, "_TICK_S", 0.01)
+    monkeypatch.setattr(pulse_module, "_MEASURE_S", 0.02)
+    ticks: list[int] = []
+    faults = Faults()
+
+    def tick() -> None:
+        ticks.append(1)
+        if len(ticks) == 2:
+            message = "unforeseen"
+            raise RuntimeError(message)
+
+    measures: list[int] = []
+    pulse = Pulse(faults, tick, lambda: measures.append(1))
+    pulse.start()
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if len(ticks) > 5 and measures:
+            break
+    assert len(ticks) > 5
+    assert measures
+    assert pulse.complaint() == ""
+    assert "the last in pulse: RuntimeError" in faults.complaint()
+    pulse._at -= 21
+    assert "stood still for 21 s" in pulse.complaint()
+    pulse.stop()
+
+
+def test_faults_from_the_loop_count() -> None:
+    """What reaches the event loop unhandled is a fault, with or without an exception."""
+    faults = Faults()
+    assert faults.complaint() == ""
+    before = REGISTRY.get_sample_value("hookline_dispatcher_faults_total", {"where": "loop"}) or 0
+    loop: Any = None
+    faults.from_loop(loop, {"message": "a task died", "exception": ValueError("x")})
+    faults.from_loop(loop, {"message": "something else"})
+    assert sample("hookline_dispatcher_faults_total", where="loop") == before + 2
+    assert "2 internal errors" in faults.complaint()
+
+
+# ---- soundings ----
+
+
+def test_a_broker_that_is_silent_is_told_and_forgiven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/readyz` names the servers while nobody answers, and is well again when somebody does; so with the registry's age."""
+    monkeypatch.setattr(soundings_module, "_EVERY_S", 0.02)
+    monkeypatch.setattr(soundings_module, "_ANSWER_S", 0.2)
+    caught: list[float] = []
+
+    def catch_up(seconds: float) -> bool:
+        caught.append(seconds)
+        return True
+
+    soundings = Soundings(KAFKA, [], catch_up)
+    soundings.start()
+    until(soundings.broker)
+    assert "Kafka at 127.0.0.1:1 has not answered for" in soundings.broker()
+    assert caught == []
+    soundings._whole_at -= 100
+    assert "100 s behind" in soundings.registry()
+    monkeypatch.setattr(soundings, "_sound", lambda _client: None)
+    until(lambda: not soundings.broker())
+    until(lambda: caught)
+    assert soundings.registry() == ""
+    soundings.stop()
+
+
+def test_depth_and_due_time_of_a_tier() -> None:
+    """Depth counts from the lowest unsettled record to the end; the due time is the oldest waiting record's."""
+    intake = PaperIntake(delay_s=60)
+    object.__setattr__(intake.source, "name", "retry.1m")
+    topic, now = TOPICS.retry("1m"), 1_000.0
+    waits, works, unseen = (intake.shares.begin(topic, number) for number in range(3))
+    waits.put_off, waits.resume_at, waits.due_at = 5, now + 30, now + 30
+    for offset in (7, 8):
+        intake.shares.take_up(works, message(b"abc", topic=topic, partition=1, offset=offset), offset)
+    works.due_at = now - 10
+    measure(intake, {waits: 9, works: 20, unseen: 0}, now)
+    assert sample("hookline_dispatcher_tier_depth_records", tier="1m") == (9 - 5) + (20 - 7)
+    assert sample("hookline_dispatcher_tier_due_seconds", tier="1m") == 30
+    assert sample("hookline_dispatcher_lag_records", source="retry.1m") == 17
+    assert sample("hookline_dispatcher_pending_bytes", source="retry.1m") == 6
+    intake.is_crowded = True
+    measure(intake, {waits: 9, works: 20}, now)
+    assert sample("hookline_dispatcher_tier_due_seconds", tier="1m") == -10
+
+
+# ---- settings and sources ----
+
+
+def environ(**more: str) -> dict[str, str]:
+    """Return the least that a dispatcher needs."""
+    return {"KAFKA_BOOTSTRAP_SERVERS": "b:9092", "HOOKLINE_SECRET_KEYS": "k:" + "A" * 43 + "=", **more}
+
+
+def test_settings_have_good_defaults() -> None:
+    """With a broker and a key everything else has a default."""
+    settings = Settings.read(environ())
+    assert settings.dispatch.in_flight == 1_000
+    assert settings.lanes.concurrency == 8
+    assert settings.dispatch.policy(settings.topics).span_s > 27 * 3_600
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("HOOKLINE_PARK_TIERS", "1m,7m"),
+        ("HOOKLINE_RETRY_TIERS", "5s,5m"),
+        ("HOOKLINE_PARK_TIERS", "5m,1m"),
+        ("HOOKLINE_IN_FLIGHT", "0"),
+        ("HOOKLINE_RETRY_SHARE", "nan"),
+        ("HOOKLINE_RETRY_SCHEDULE", "sometimes"),
+        ("HOOKLINE_LANE_RATE", "-1"),
+        ("HOOKLINE_PENDING_BYTES", "12"),
+        ("HOOKLINE_SECRET_KEYS", "nonsense"),
+    ],
+)
+def test_wrong_settings_are_named(variable: str, text: str) -> None:
+    """A value that cannot work is refused at the start, with the variable and a remedy."""
+    with pytest.raises(ConfigError) as raised:
+        Settings.read(environ(**{variable: text}))
+    assert "HOOKLINE_" in raised.value.message
+    assert variable.split("_")[1] in raised.value.message
+    assert raised.value.remedy
+
+
+def test_each_source_has_a_group_of_its_own() -> None:
+    """Events, replays and every tier are read apart, so that none shares another's fate."""
+    sources = [fresh(TOPICS, lambda: True), *again(TOPICS, ["5s", "1m"], lambda: True, time.time)]
+    assert [source.name for source in sources] == ["events", "replays", "retry.5s", "retry.1m"]
+    assert len({source.group for source in sources}) == 4
+    assert [source.delay_s for source in sources] == [0, 0, 5, 60]
+    assert [source.barrier is not None for source in sources] == [True, True, False, False]
+
+
+def test_former_tiers_are_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tier taken out of the configuration may still hold deliveries: its topic is read as long as it is there."""
+    there = ["test.retry.5s", "test.retry.7m", "test.retry.nonsense", "other.retry.9m", "test.replays"]
+    fake = SimpleNamespace(list_topics=lambda timeout: SimpleNamespace(topics=dict.fromkeys(there, timeout)))
+    monkeypatch.setattr("hookline.kernel.kafka.admin", lambda _config: fake)
+    assert tiers_to_read(KAFKA, TOPICS, ("5s", "1m")) == ["5s", "1m", "7m"]
+
+
+def test_no_broker_is_told_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for tiers without a broker is a `HooklineError`."""
+    from confluent_kafka import KafkaError, KafkaException
+
+    def fail(timeout: float) -> None:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT, f"after {timeout}"))
+
+    monkeypatch.setattr("hookline.kernel.kafka.admin", lambda _config: SimpleNamespace(list_topics=fail))
+    with pytest.raises(HooklineError, match="does not answer"):
+        tiers_to_read(KAFKA, TOPICS, ("5s",))
