@@ -24,6 +24,9 @@ from hookline.schemas.wire import Codec
 from hookline.webhooks.model import Webhook
 
 _LETTER: Final = "hookline-dead-letter"
+_FROM_LIST: Final = "Take it from `hookline dead-letters list`."
+_SHOWN: Final = 200
+_DIGITS: Final = (9, 18)  # of a partition, and of an offset: what Kafka's integers hold
 _NOWHERE: Final = Source(topic="", partition=0, offset=0, timestamp_ms=0)
 
 
@@ -81,19 +84,28 @@ class DeadLetters:
 
     def get(self, place: str) -> FoundLetter:
         """Return the letter at `topic:partition:offset`; raise `NotFound`."""
-        topic, _, rest = place.partition(":")
-        partition, _, offset = rest.partition(":")
-        if topic not in self._topics.all_dead_letters() or not (partition.isdigit() and offset.isdigit()):
-            raise NotFound(f"{place!r} is no dead letter's place", field="id", remedy="Take it from `hookline dead-letters list`.")
-        message = kafka.read_at(self._config, topic, int(partition), int(offset))
+        topic, partition, offset = self._parsed(place)
+        message = None
+        if partition < self._partitions(topic):
+            message = kafka.read_at(self._config, topic, partition, offset)
         found = _letter(message, self._replayed()) if message is not None else None
         if found is None:
-            raise NotFound(f"There is no dead letter at {place}", field="id", remedy="Take it from `hookline dead-letters list`.")
+            raise NotFound(f"There is no dead letter at {place}", field="id", remedy=_FROM_LIST)
         return found
+
+    def _parsed(self, place: str) -> tuple[str, int, int]:
+        topic, *numbers = place.split(":")
+        if topic not in self._topics.all_dead_letters() or len(numbers) != len(_DIGITS) or not all(map(_is_number, numbers, _DIGITS)):
+            raise NotFound(f"{place[:_SHOWN]!r} is no dead letter's place", field="id", remedy=_FROM_LIST)
+        return topic, int(numbers[0]), int(numbers[1])
+
+    def _partitions(self, topic: str) -> int:
+        return kafka.partitions_of(kafka.admin(self._config), topic)
 
     def _replayed(self) -> frozenset[str]:
         """Return the places of the letters that were replayed: the replays topic remembers as long as the letters last."""
-        places = (kafka.headers_of(m).get(_LETTER, b"").decode() for m in kafka.scan(self._config, [self._topics.replays]))
+        messages = kafka.scan(self._config, [self._topics.replays])
+        places = (kafka.headers_of(m).get(_LETTER, b"").decode("ascii", "replace") for m in messages)
         return frozenset(place for place in places if place)
 
 
@@ -189,9 +201,14 @@ def _afresh(waiting: Waiting, trigger: Trigger) -> Waiting:
         not_before_us=0,
         reason="",
         detail="",
+        last_status=0,
         replays=waiting.replays + 1,
         first_at_us=time.time_ns() // 1_000,
     )
+
+
+def _is_number(text: str, digits: int) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= digits
 
 
 def _letter(message: Message, replayed: frozenset[str]) -> FoundLetter | None:

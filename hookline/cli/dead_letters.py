@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -11,16 +12,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hookline.cli.output import AsJson, say, show_fields, show_json, show_table
+from hookline.cli.output import AsJson, say, show_fields, show_table
 from hookline.dispatcher.letters import Reason
 from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter, Pace, Replays, replay_all
 from hookline.kernel.clock import from_us, rfc3339
 from hookline.kernel.config import environment, load
-from hookline.kernel.errors import WireError
+from hookline.kernel.errors import InputError, WireError
 from hookline.kernel.kafka import KafkaConfig
-from hookline.schemas import payload
+from hookline.schemas import catalogue, payload
 from hookline.schemas.registry import open_registry
-from hookline.schemas.topics import Topics
+from hookline.schemas.topics import CATEGORIES, Topics
 from hookline.schemas.wire import Codec
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be delivered. List, look, replay.")
@@ -98,42 +99,50 @@ def replay(  # one parameter per option
     """
     stack = _stack()
     wanted = _filter(store, webhook, category, reason, event_type, again)
-    matching = [found for found in stack.letters.find(wanted) if found.letter.reason is not Reason.POISON]
-    chosen = matching[:most]
-    job_id = f"job_{uuid.uuid4().hex[:20]}"
+    # Looked through twice: payloads of a hundred thousand letters have no place in memory.
+    matching = sum(1 for _ in _replayable(stack, wanted))
+    chosen = min(matching, most)
     if dry_run:
-        _report({"would_replay": len(chosen), "matching": len(matching), "replayed": 0}, as_json)
+        show_fields({"matching": matching, "would_replay": chosen, "replayed": 0}, as_json=as_json)
         return
-    made = _replay(stack, chosen, Pace(rate=rate, most=most), job_id)
-    _report({"job_id": job_id, "matching": len(matching), "replayed": made}, as_json)
+    job_id = f"job_{uuid.uuid4().hex[:20]}"
+    made = _replay(stack, _replayable(stack, wanted), Pace(rate=rate, most=chosen), job_id) if chosen else 0
+    show_fields({"job_id": job_id, "matching": matching, "replayed": made}, as_json=as_json)
     if made and not as_json:
         say("Follow them with: hookline log --trigger replay")
 
 
-def _replay(stack: _Stack, chosen: list[FoundLetter], pace: Pace, job_id: str) -> int:
+def _replayable(stack: _Stack, wanted: LetterFilter) -> Iterator[FoundLetter]:
+    return (found for found in stack.letters.find(wanted) if found.letter.reason is not Reason.POISON)
+
+
+def _replay(stack: _Stack, letters: Iterator[FoundLetter], pace: Pace, job_id: str) -> int:
     registry = open_registry(environment())
     replays = Replays(stack.kafka, stack.topics, Codec(registry))
     bar = Progress(
         TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True, console=Console(stderr=True)
     )
     with bar:
-        task = bar.add_task("replaying", total=len(chosen))
-        made = replay_all(replays, iter(chosen), pace, job_id, lambda count: bar.update(task, completed=count))
+        task = bar.add_task("replaying", total=pace.most)
+        made = replay_all(replays, letters, pace, job_id, lambda count: bar.update(task, completed=count))
     replays.flush()
     return made
 
 
-def _report(row: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        show_json(row)
-    else:
-        show_fields(row, as_json=False)
-
-
 def _filter(store: str, webhook: str, category: str, reason: str, event_type: str, again: bool) -> LetterFilter:
+    """Return the filter; raise `InputError` for a category, reason or type that there is not."""
+    _one_of("category", category, CATEGORIES)
+    _one_of("reason", reason, [str(one) for one in Reason])
+    if event_type:
+        catalogue.event_type(event_type)
     return LetterFilter(
         store_id=store, webhook_id=webhook, category=category, reason=reason, event_type=event_type, replayed=None if again else False
     )
+
+
+def _one_of(option: str, text: str, those: Sequence[str]) -> None:
+    if text and text not in those:
+        raise InputError(f"There is no {option} {text[:80]!r}", field=option, remedy=f"Give one of: {', '.join(those)}.")
 
 
 def _row(found: FoundLetter) -> dict[str, Any]:
