@@ -56,21 +56,28 @@ class Stop:
 
 
 def on_signals(stop: Stop) -> None:
-    """Make SIGTERM and SIGINT set `stop`; a second one exits the process at once with status 130."""
+    """Make SIGTERM and SIGINT set `stop`; a second one exits the process at once with status 130.
+
+    A signal's handler runs between any two steps of the main thread, which may hold the log's lock or the stop's: it
+    only writes a byte, and a thread of its own does the rest.
+    """
+    reading, writing = os.pipe()
+    received: list[int] = []
 
     def handle(number: int, _frame: object) -> None:
-        if stop.is_set():
+        if received or stop.is_set():
             os._exit(EXIT_FORCED)
-        # In a thread of its own: the signal may have come while this thread held the very lock that `set` takes.
-        threading.Thread(target=_tell, args=(stop, number), daemon=True).start()
+        received.append(number)
+        os.write(writing, b"!")
 
+    def listen() -> None:
+        os.read(reading, 1)
+        _log.info("process.stopping", signal=signal.Signals(received[0]).name)
+        stop.set()
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
     for number in _SIGNALS:
         signal.signal(number, handle)
-
-
-def _tell(stop: Stop, number: int) -> None:
-    _log.info("process.stopping", signal=signal.Signals(number).name)
-    stop.set()
 
 
 def run_async(main: Callable[[Stop], Awaitable[None]]) -> None:

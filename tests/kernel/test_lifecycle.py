@@ -66,3 +66,45 @@ async def test_a_coroutine_is_woken_by_a_stop_from_a_thread() -> None:
     await asyncio.wait_for(stop.waited(), 5)
     await asyncio.wait_for(stop.waited(), 5)
     assert stop.is_set()
+
+
+LOCKED = """
+import os, signal, threading, time
+from hookline.kernel.lifecycle import Stop, on_signals
+from hookline.kernel.log import configure, logger
+configure()
+log, stop, ended = logger("x"), Stop(), threading.Event()
+on_signals(stop)
+threading.Timer(30, lambda: os._exit(9)).start()
+deadline = time.monotonic() + 0.3
+sent = False
+while not stop.is_set():
+    log.info("busy")
+    if not sent and time.monotonic() > deadline:
+        sent = True
+        os.kill(os.getpid(), signal.SIGTERM)
+os._exit(0)
+"""
+
+
+def test_a_signal_while_the_main_thread_logs_is_no_deadlock() -> None:
+    """A process that is writing its log when it is told to stop, stops."""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", LOCKED], stderr=subprocess.DEVNULL, timeout=60, check=False)
+        assert done.returncode == 0
+
+
+FILES = """
+import resource
+from hookline.kernel.lifecycle import raise_file_limit
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+raised = raise_file_limit()
+assert raised == resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 64, raised
+assert raise_file_limit() == raised
+"""
+
+
+def test_the_file_limit_is_raised_as_far_as_it_goes() -> None:
+    """A process that holds many connections takes the files that it may have."""
+    subprocess.run([sys.executable, "-c", FILES], timeout=60, check=True)
