@@ -8,6 +8,7 @@ import resource
 import signal
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from hookline.kernel.log import logger
@@ -23,14 +24,15 @@ class Stop:
 
     def __init__(self) -> None:
         self._flag = threading.Event()
+        self._lock = threading.Lock()
         self._callbacks: list[Callable[[], object]] = []
 
     def set(self) -> None:
         """Ask for the stop and call what was registered; later calls do nothing."""
-        if self._flag.is_set():
-            return
-        self._flag.set()
-        for callback in self._callbacks:
+        with self._lock:
+            self._flag.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
             callback()
 
     def is_set(self) -> bool:
@@ -42,16 +44,23 @@ class Stop:
         return self._flag.wait(timeout_s)
 
     def on_set(self, callback: Callable[[], object]) -> None:
-        """Call `callback` when the stop is asked for, at once if it was already; it must not block."""
-        self._callbacks.append(callback)
-        if self._flag.is_set():
-            callback()
+        """Call `callback` when the stop is asked for, at once if it was already, and once; it must not block."""
+        with self._lock:
+            if not self._flag.is_set():
+                self._callbacks.append(callback)
+                return
+        callback()
 
     async def waited(self) -> None:
         """Return when the stop is asked for, without blocking the loop."""
         loop = asyncio.get_running_loop()
         done = asyncio.Event()
-        self.on_set(lambda: loop.call_soon_threadsafe(done.set))
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # who waited has gone, and the loop with him
+                loop.call_soon_threadsafe(done.set)
+
+        self.on_set(wake)
         await done.wait()
 
 

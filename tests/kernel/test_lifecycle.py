@@ -68,6 +68,19 @@ async def test_a_coroutine_is_woken_by_a_stop_from_a_thread() -> None:
     assert stop.is_set()
 
 
+def test_every_callback_is_called_once() -> None:
+    """Whoever asks while the stop is being set is called by one of the two, not by both."""
+    for _ in range(200):
+        stop, calls = Stop(), list[int]()
+        setting = threading.Thread(target=stop.set)
+        stop.on_set(lambda: calls.append(0))
+        setting.start()
+        stop.on_set(lambda: calls.append(1))
+        setting.join()
+        stop.set()
+        assert sorted(calls) == [0, 1]
+
+
 LOCKED = """
 import os, signal, threading, time
 from hookline.kernel.lifecycle import Stop, on_signals
