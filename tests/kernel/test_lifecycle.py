@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 
@@ -73,9 +74,9 @@ def test_every_callback_is_called_once() -> None:
     for _ in range(200):
         stop, calls = Stop(), list[int]()
         setting = threading.Thread(target=stop.set)
-        stop.on_set(lambda: calls.append(0))
+        stop.on_set(partial(calls.append, 0))
         setting.start()
-        stop.on_set(lambda: calls.append(1))
+        stop.on_set(partial(calls.append, 1))
         setting.join()
         stop.set()
         assert sorted(calls) == [0, 1]
