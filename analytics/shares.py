@@ -27,12 +27,14 @@ class Share:
 
     `known` turns true when the committed offset and its metadata were read: before that nothing may be written.
     `replay_to` is the end of a batch that an earlier owner announced and may have inserted: the next batch must be
-    exactly that one. `since` is the monotonic time of the oldest record held, `newest` the highest offset ever held here.
+    exactly that one; `torn` when its first records are gone from Kafka. `since` is the monotonic time of the oldest
+    record held, `newest` the highest offset ever held here.
     """
 
     partition: int
     known: bool = False
     replay_to: int | None = None
+    torn: bool = False
     messages: list[Message] = field(default_factory=list)
     held_bytes: int = 0
     since: float = 0.0
@@ -66,13 +68,13 @@ class Share:
     def forget_lost_intent(self) -> None:
         """Give up an announced batch of which no record is left: retention was faster."""
         if self.replay_to is not None and self.messages and _offset(self.messages[0]) > self.replay_to:
-            self.replay_to = None
+            self.replay_to, self.torn = None, False
 
     def settle(self, count: int, now: float) -> None:
         """Forget the first `count` records: they are written."""
         self.held_bytes -= sum(map(len, self.messages[:count]))
         self.messages = self.messages[count:]
-        self.replay_to = None
+        self.replay_to, self.torn = None, False
         self.since = now
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -124,7 +125,7 @@ class Sink:
             low, high = consumer.get_watermark_offsets(TopicPartition(self._topic, found.partition), _ASK_S, cached=False)
             if low > found.offset or high <= last:
                 _log.error("sink.announced_records_gone", partition=found.partition, first=found.offset, last=last, low=low, high=high)
-            share.replay_to = last if low <= last < high else None
+            share.replay_to, share.torn = (last, low > found.offset) if low <= last < high else (None, False)
         share.known = True
 
     def _full(self) -> bool:
@@ -172,15 +173,18 @@ class Sink:
 
         Runs in the insert thread, while the consumer's thread keeps polling.
         """
-        pause_s, again = _FIRST_PAUSE_S, share.replay_to is not None
+        pause_s, replayed = _FIRST_PAUSE_S, share.replay_to is not None
+        write = writer.complete if share.torn else writer.rewrite if replayed else writer.write
         while self._shares.get(share.partition) is share:
             try:
-                (writer.rewrite if again else writer.write)(self._topic, share.partition, batch)
+                write(self._topic, share.partition, batch)
             except HooklineError as error:
                 self._say(error)
                 metrics.RETRIES.inc()
+                # Part of it may be there now, also where ClickHouse died in the middle.
+                write = writer.complete if share.torn else writer.rewrite
             else:
-                self._count(batch, replayed=again)
+                self._count(batch, replayed=replayed)
                 self._at_ease()
                 return True
             if stop.wait(pause_s):
@@ -223,13 +227,13 @@ class Sink:
             _log.warning("sink.replayed", partition=batch[0].partition(), first=_first(batch), last=_last(batch))
 
     def _measure(self, consumer: Consumer) -> None:
-        """Set the lag from the high watermarks that came with the last fetches."""
-        places = consumer.position([TopicPartition(self._topic, partition) for partition in self._shares])
+        """Set the lag from the high watermarks that came with the last fetches; unknown ones leave it as it was."""
         lag = sum(len(share.messages) for share in self._shares.values())
-        for place in places:
-            _low, high = consumer.get_watermark_offsets(place, cached=True)
-            lag += max(0, high - place.offset) if place.offset >= 0 else 0
-        metrics.LAG.set(lag)
+        with suppress(KafkaException):
+            for place in consumer.position([TopicPartition(self._topic, partition) for partition in self._shares]):
+                _low, high = consumer.get_watermark_offsets(place, cached=True)
+                lag += max(0, high - place.offset) if place.offset >= 0 else 0
+            metrics.LAG.set(lag)
 
 
 def _first(batch: Sequence[Message]) -> int:

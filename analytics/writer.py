@@ -59,11 +59,38 @@ class BatchWriter:
 
     def write(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
         """Insert the batch, and put aside what is no row of it."""
-        self._store(topic, partition, messages)
+        self._insert_whole(self._decoded(topic, partition, messages), token_of(topic, partition, messages))
 
     def rewrite(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
         """Insert a batch that may be there already, then make sure that each row is there and summed once (see `recount`)."""
-        decoded, token = self._store(topic, partition, messages)
+        decoded, token = self._decoded(topic, partition, messages), token_of(topic, partition, messages)
+        self._insert_whole(decoded, token)
+        self._mend(partition, decoded, token)
+
+    def complete(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
+        """Insert those rows that are not there: of a batch whose first records are gone the token cannot be made any more."""
+        self._mend(partition, self._decoded(topic, partition, messages), token_of(topic, partition, messages))
+
+    def _decoded(self, topic: str, partition: int, messages: Sequence[Message]) -> Decoded:
+        """Return the rows, once what is none is put aside; raise `WireError` when that is too much to be an accident."""
+        decoded = decode(messages, self._decoder)
+        if len(decoded.rejected) > self._config.max_rejected:
+            first = decoded.rejected[0]
+            text = f"{len(decoded.rejected)} of {len(messages)} attempt records cannot be read, the first at {topic}/{partition}"
+            raise WireError(
+                f"{text}/{first.message.offset()}: {first.reason}",
+                remedy="Find out who writes them, or raise HOOKLINE_SINK_MAX_REJECTED to put them aside.",
+            )
+        self._put_aside(decoded.rejected)
+        return decoded
+
+    def _insert_whole(self, decoded: Decoded, token: str) -> None:
+        if decoded.messages:
+            with metrics.INSERT_SECONDS.time():
+                self._insert(decoded.messages, decoded.table, token)
+
+    def _mend(self, partition: int, decoded: Decoded, token: str) -> None:
+        """Insert the rows that are missing, and make the sums and the index right."""
         if not decoded.messages:
             return
         batch = _extent(partition, decoded)
@@ -77,21 +104,6 @@ class BatchWriter:
         if recount(self._client, partition, int(batch["since_us"]), int(batch["until_us"])):
             _log.error("sink.sums_recounted", token=token)
             metrics.RECOUNTED.inc()
-
-    def _store(self, topic: str, partition: int, messages: Sequence[Message]) -> tuple[Decoded, str]:
-        decoded, token = decode(messages, self._decoder), token_of(topic, partition, messages)
-        if len(decoded.rejected) > self._config.max_rejected:
-            first = decoded.rejected[0]
-            text = f"{len(decoded.rejected)} of {len(messages)} attempt records cannot be read, the first at {topic}/{partition}"
-            raise WireError(
-                f"{text}/{first.message.offset()}: {first.reason}",
-                remedy="Find out who writes them, or raise HOOKLINE_SINK_MAX_REJECTED to put them aside.",
-            )
-        self._put_aside(decoded.rejected)
-        if decoded.messages:
-            with metrics.INSERT_SECONDS.time():
-                self._insert(decoded.messages, decoded.table, token)
-        return decoded, token
 
     def _insert(self, messages: Sequence[Message], table: pa.Table, token: str) -> None:
         """Insert the rows; halve the batch, each half under its own token, to find a row that ClickHouse refuses."""

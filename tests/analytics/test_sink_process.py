@@ -9,8 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from hookline.analytics.queries import Audit, LogFilter, delivery, log_page
+from hookline.analytics.shares import intent
+from hookline.analytics.sink import GROUP
+from hookline.kernel import kafka
 from hookline.local.kafka_broker import free_port
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.process]
@@ -55,6 +59,49 @@ def test_sigkill_under_load_loses_and_doubles_nothing(attempts: Attempts, until:
     until(lambda: last.audit() == _whole(total), 120, what=f"{total} rows")
     replays += len(last.said("sink.replayed"))
     assert replays > 0, "no kill came between an intent and its end: the test proved nothing about them"
+
+
+def _only_partition(attempts: Attempts) -> int:
+    """Return the partition that one webhook's attempts lie in."""
+    [found] = {message.partition() or 0 for message in kafka.scan(attempts.config, [attempts.topics.attempts])}
+    return found
+
+
+def _announce(attempts: Attempts, partition: int, first: int, last: int) -> None:
+    """Commit an intent, as a sink does right before it inserts."""
+    consumer = kafka.plain_consumer(attempts.config, group_id=f"{attempts.config.topic_prefix}.{GROUP}")
+    consumer.commit(offsets=[TopicPartition(attempts.topics.attempts, partition, first, intent(last))], asynchronous=False)
+    consumer.close()
+
+
+def test_an_announced_batch_is_written_exactly_as_announced(attempts: Attempts, until: Until) -> None:
+    """An intent left behind by another is carried out first, with its own borders, then the rest."""
+    attempts.produce(50, webhook_id="wh_0")
+    partition = _only_partition(attempts)
+    _announce(attempts, partition, 10, 29)
+    sink = attempts.sink()
+    until(lambda: sink.audit() == _whole(40), what="the rows from offset 10 on")
+    [replay] = sink.said("sink.replayed")
+    assert (replay["partition"], replay["first"], replay["last"]) == (partition, 10, 29)
+
+
+def test_a_torn_batch_adds_only_what_is_missing(attempts: Attempts, until: Until) -> None:
+    """Retention took the first records of an announced batch that had been inserted: the others are not doubled."""
+    attempts.produce(50, webhook_id="wh_0")
+    partition = _only_partition(attempts)
+    first = attempts.sink()
+    until(lambda: first.audit() == _whole(50), what="50 rows")
+    first.process.send_signal(signal.SIGTERM)
+    first.process.wait(30)
+    _announce(attempts, partition, 0, 49)
+    client = kafka.admin(attempts.config)
+    [deleted] = client.delete_records([TopicPartition(attempts.topics.attempts, partition, 20)]).values()
+    deleted.result(20)
+    attempts.produce(5, webhook_id="wh_0")
+    second = attempts.sink()
+    until(lambda: second.said("sink.replayed") and second.audit() == _whole(55), what="five more rows")
+    [gone] = second.said("sink.announced_records_gone")
+    assert (gone["first"], gone["last"], gone["low"]) == (0, 49, 20)
 
 
 def test_sigterm_writes_what_is_held_and_leaves_nothing_announced(attempts: Attempts, until: Until) -> None:
