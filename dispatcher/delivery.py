@@ -35,8 +35,13 @@ class Unit:
 
     @property
     def lost(self) -> bool:
-        """Whether the partition is, or is about to be, another dispatcher's."""
+        """Whether the partition is, or is about to be, another dispatcher's: nothing new may begin."""
         return not self.record.share.open or self.record.share.closing
+
+    @property
+    def theirs(self) -> bool:
+        """Whether the partition is another dispatcher's: what follows from this record is for it to decide."""
+        return not self.record.share.open
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
 from hookline.dispatcher import metrics
@@ -31,6 +32,7 @@ from hookline.schemas.wire import Codec
 _log = logger("reception")
 Receiver: TypeAlias = Callable[[Unit], None]
 _REGISTRY_AGAIN_S: Final = 1.0
+_FIT_AGAIN_S: Final = 0.25
 _SLICE: Final = 100
 _FRAME: Final = 5
 
@@ -75,7 +77,10 @@ class Reception:
     def _take(self, unit: Unit, take: Receiver) -> None:
         """Take one record; whatever goes wrong with it stops no other, and leaves its offset where it is."""
         share, marker = unit.record.share, self._parts.marker
-        if not share.open:
+        if unit.lost:
+            return
+        if not unit.fit:  # until the intake has polled nobody knows whose it is
+            self._parts.loop.call_later(_FIT_AGAIN_S, self._take, unit, take)
             return
         try:
             if marker.mark(share.topic, share.partition, unit.record.offset):
@@ -180,7 +185,7 @@ class Reception:
             return
         for unit, again in self._looked_up.pop(frame, []):
             if isinstance(error, WireError):
-                self._poison(unit, error)
+                self._take(unit, partial(self._poison, error=error))
             elif error is None:
                 self._take(unit, again)
         if error is not None and not isinstance(error, WireError | asyncio.CancelledError):
@@ -190,8 +195,6 @@ class Reception:
         """Dead-letter the raw bytes; after too many in a row hold the partition, so that a bad deploy empties no topic."""
         share = unit.record.share
         share.poison_run += 1
-        if not share.open:
-            return
         if share.poison_run <= self._poison_limit:
             self._parts.settlement.poison(unit, error.message)
             return

@@ -153,8 +153,11 @@ class Replays:
         """Have a dead letter delivered again with its full retry schedule; raise `WireError` for poison, which has no webhook."""
         if found.letter.waiting is None:
             raise WireError(f"{found.place} is poison: it was never a delivery", remedy="Mend the producer, then publish the event again.")
-        waiting = dataclasses.replace(_afresh(found.letter.waiting, Trigger.REPLAY), job_id=job_id)
-        self._produce(waiting, found.value, letter=found.place)
+        self._produce(_afresh(found.letter.waiting, Trigger.REPLAY, job_id), found.value, letter=found.place)
+
+    def repeat(self, waiting: Waiting, value: bytes, job_id: str) -> None:
+        """Have any delivery made again with its full retry schedule, as part of a job; `value` are the event's bytes."""
+        self._produce(_afresh(waiting, Trigger.REPLAY, job_id), value)
 
     def flush(self) -> None:
         """Wait until Kafka has all; raise `Undelivered`."""
@@ -192,10 +195,11 @@ def replay_all(replays: Replays, letters: Iterator[FoundLetter], pace: Pace, job
     return made
 
 
-def _afresh(waiting: Waiting, trigger: Trigger) -> Waiting:
+def _afresh(waiting: Waiting, trigger: Trigger, job_id: str = "") -> Waiting:
     return dataclasses.replace(
         waiting,
         trigger=trigger,
+        job_id=job_id,
         attempt=0,
         parked=0,
         not_before_us=0,

@@ -119,10 +119,18 @@ class Sending:
         A receiver that fell silent loses its queue to Kafka; a lane that rested, or is held to a rate, goes on.
         """
         for lane in list(self._queued):
-            while lane.queue and lane.surplus(pressed=self._pressed(lane.queue[-1], _kind(lane.queue[-1]))):
-                self._park_queued(lane.queue.pop())
+            self._trim(lane)
             self._pump(lane)
         self._run()
+
+    def _trim(self, lane: Lane) -> None:
+        while lane.queue and not self._closed:
+            delivery: Delivery = lane.queue[-1]
+            lost = delivery.unit.lost
+            if not lost and not (delivery.unit.fit and lane.surplus(pressed=self._pressed(delivery, _kind(delivery)))):
+                return
+            lane.queue.pop()
+            self._park_queued(delivery)
 
     def _pressed(self, delivery: Delivery, kind: Kind) -> bool:
         return self._budget.pressed(kind) or delivery.unit.intake.crowded
@@ -166,6 +174,10 @@ class Sending:
             self._parts.settlement.park(delivery, "lane")
 
     def _park_queued(self, delivery: Delivery) -> None:
+        """Park what waited in its lane, or drop what is another dispatcher's by now: a zombie must not even park."""
+        if delivery.unit.lost:
+            metrics.FENCED.inc()
+            return
         webhook = self._wanted(delivery)
         if webhook is not None:
             self._park(delivery, webhook)
@@ -213,10 +225,13 @@ class Sending:
     def _pump(self, lane: Lane) -> None:
         """Start or park what waits in the lane, as far as it may."""
         while lane.queue and not self._closed:
+            delivery: Delivery = lane.queue[0]
+            if not delivery.unit.fit and not delivery.unit.lost:
+                return  # `tick` comes again
             verdict = lane.next()
             if verdict is Verdict.QUEUE:
                 return
-            delivery: Delivery = lane.queue.popleft()
+            lane.queue.popleft()
             if verdict is Verdict.PARK:
                 self._park_queued(delivery)
             else:

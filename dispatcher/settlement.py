@@ -43,7 +43,11 @@ class Sent:
 
 
 class Settlement:
-    """Turns what happened to a delivery into ledger entries; the delivery's record settles when they are durable."""
+    """Turns what happened to a delivery into ledger entries; the delivery's record settles when they are durable.
+
+    A call that ends after its partition was lost leaves its attempt, which was made; what follows is for the next owner
+    to decide, who has the record too.
+    """
 
     def __init__(self, ledger: Ledger, codec: Codec, topics: Topics, config: DispatchConfig, tiers: tuple[str, ...], name: str) -> None:
         self._ledger = ledger
@@ -72,8 +76,10 @@ class Settlement:
             detail=detail,
             last_status=_status(sent.result),
         )
-        attempt = self._attempt(delivery, Outcome.RETRYING, sent, next_retry_at_us=not_before_us)
-        self._write(delivery, [attempt, self._waiting_entry(self._topics.retry(tier), delivery, waiting)])
+        entries = [self._attempt(delivery, Outcome.RETRYING, sent, next_retry_at_us=not_before_us)]
+        if not delivery.unit.theirs:
+            entries.append(self._waiting_entry(self._topics.retry(tier), delivery, waiting))
+        self._write(delivery, entries)
 
     def dead(self, delivery: Delivery, reason: Reason, sent: Sent) -> None:
         """Give up after an attempt: a dead letter that an admin may replay; a test only leaves its attempt."""
@@ -82,7 +88,7 @@ class Settlement:
         waiting = dataclasses.replace(
             delivery.waiting, attempt=delivery.waiting.attempt + 1, reason=kind, detail=detail, last_status=_status(sent.result)
         )
-        if delivery.waiting.trigger is Trigger.TEST:
+        if delivery.waiting.trigger is Trigger.TEST or delivery.unit.theirs:
             self._write(delivery, [attempt])
         else:
             self._write(delivery, [attempt, self._letter(delivery, reason, detail, waiting)])

@@ -222,6 +222,17 @@ async def test_records_of_a_lost_partition_are_dropped(desk: Desk) -> None:
     assert (desk.rig.transport.sent, desk.ledger.entries, desk.intake.settled) == ([], [], [])
 
 
+async def test_a_record_whose_owner_nobody_knows_waits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a gap nothing is decided, not even that a record is poison, until the intake has polled."""
+    monkeypatch.setattr("hookline.dispatcher.reception._FIT_AGAIN_S", 0.01)
+    desk.intake.is_fit = False
+    await desk.events(order_bytes(), b"\x01")
+    await asyncio.sleep(0.05)
+    assert (desk.rig.transport.sent, desk.ledger.entries) == ([], [])
+    desk.intake.is_fit = True
+    await _until(lambda: len(desk.rig.transport.sent) == 1 and desk.ledger.entries)
+
+
 # ---- the schema registry ----
 
 

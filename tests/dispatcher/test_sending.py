@@ -173,6 +173,36 @@ def test_no_call_for_a_partition_that_is_gone() -> None:
     assert rig.sending.queued == 0
 
 
+def test_a_zombie_does_not_even_park() -> None:
+    """What waits in a lane is left alone while nobody knows whose it is, and dropped when it is another's: no copy is made."""
+    rig = Rig(lane={"concurrency": 1, "queue": 100})
+    rig.prove(1)
+    rig.submit(count=60)
+    rig.clock.move(60)
+    rig.intake.is_fit = False
+    rig.sending.tick()
+    assert (rig.sending.queued, rig.ledger.entries) == (59, [])
+    rig.intake.is_fit = True
+    rig.share.open = False
+    rig.sending.tick()
+    assert (rig.sending.queued, rig.ledger.entries) == (0, [])
+
+
+@pytest.mark.parametrize("status", [500, 410])
+def test_what_follows_a_zombies_call_is_for_the_next_owner_to_decide(status: int) -> None:
+    """A call that ends after its partition was lost leaves its attempt, which was made, but no retry and no letter."""
+    rig = Rig()
+    rig.submit(attempt=7 if status == 410 else 0)
+    rig.share.open = False
+    rig.transport.answer(reply(status))
+    assert [entry.topic for entry in rig.ledger.entries] == ["test.attempts"]
+    rig.submit()
+    rig.share.open = True
+    rig.share.closing = True
+    rig.submit()
+    assert len(rig.sent) == 1
+
+
 async def test_no_call_while_the_lease_is_not_renewed() -> None:
     """While the intake has not polled, nothing is called; it is once it has; what is lost meanwhile is dropped."""
     rig = Rig()

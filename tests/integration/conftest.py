@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,11 +26,13 @@ from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
+from hookline.local.kafka_broker import EmbeddedBroker, free_port
 from hookline.producers.publisher import Publisher, PublisherConfig
 from hookline.schemas.events import Event, example_event
-from hookline.schemas.records import Attempt
+from hookline.schemas.records import Attempt, delivery_id
+from hookline.schemas.registration import register_all
 from hookline.schemas.registry import EmbeddedRegistry
-from hookline.schemas.topics import Topics, TopicsConfig, create, specs
+from hookline.schemas.topics import SCHEMAS, Topics, TopicsConfig, create, specs
 from hookline.schemas.wire import Codec
 from hookline.webhooks.model import Webhook
 from hookline.webhooks.registry import WebhookRegistry
@@ -56,10 +61,11 @@ class Call:
 
 @dataclass
 class Receiver:
-    """A real HTTP server in a thread; `scripts` decide by path what is answered, 200 by default."""
+    """A real HTTP server in a thread; `scripts` decide by path what is answered, 200 by default, `delays` when."""
 
     calls: list[Call] = field(default_factory=list)
     scripts: dict[str, Callable[[Call], web.Response]] = field(default_factory=dict)
+    delays: dict[str, float] = field(default_factory=dict)
     port: int = 0
     _loop: asyncio.AbstractEventLoop = field(init=False)
     _ended: asyncio.Event = field(init=False)
@@ -80,6 +86,7 @@ class Receiver:
         self._numbers[headers["webhook-id"]] += 1
         call = Call(request.path.strip("/"), headers, body, self._numbers[headers["webhook-id"]], time.time())
         self.calls.append(call)
+        await asyncio.sleep(self.delays.get(call.path, 0.0))
         script = self.scripts.get(call.path)
         return script(call) if script is not None else web.Response(text="thanks")
 
@@ -110,6 +117,16 @@ class Receiver:
             self._thread = None
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a receiver got of what was published: ids that are missing, ids that nobody published, calls beyond the first of an id."""
+
+    lost: set[str]
+    strange: set[str]
+    duplicates: int
+    delivered: int
+
+
 @dataclass
 class Pipeline:
     """Everything a test of the pipeline touches."""
@@ -125,15 +142,47 @@ class Pipeline:
     folder: Path
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
+    ports: dict[int, int] = field(default_factory=dict)
 
-    def start_dispatcher(self) -> subprocess.Popen[bytes]:
-        """Start a dispatcher process; its log goes to the test's folder."""
+    def start_dispatcher(self, **more: str) -> subprocess.Popen[bytes]:
+        """Start a dispatcher process, with some variables changed; its log goes to the test's folder."""
         log = (self.folder / f"dispatcher.{len(self.processes)}.log").open("wb")
         command = [sys.executable, "-m", "hookline.cli.main", "dispatch"]
+        port = free_port()
         with log:
-            process = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
+            environ = {**self.environ, "HOOKLINE_METRICS_PORT": str(port), **more}
+            process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
         self.processes.append(process)
+        self.ports[process.pid] = port
         return process
+
+    def page(self, process: subprocess.Popen[bytes], path: str) -> tuple[int, str]:
+        """Return status and text of a page of a dispatcher's own port; 0 while it does not listen."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[process.pid]}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def ready(self, process: subprocess.Popen[bytes]) -> bool:
+        """Tell whether a dispatcher says that it is ready."""
+        return self.page(process, "/readyz")[0] == 200
+
+    def metric(self, process: subprocess.Popen[bytes], name: str) -> float:
+        """Return the sum of a metric's samples, 0 while there are none."""
+        lines = [line.rpartition(" ") for line in self.page(process, "/metrics")[1].splitlines()]
+        return sum(float(value) for sample, _, value in lines if sample == name or sample.startswith(f"{name}{{"))
+
+    def account(self, path: str, webhook: Webhook, events: list[Event]) -> Account:
+        """Compare what was published with what a path of the receiver got."""
+        wanted = {delivery_id(event.store_id, event.id, webhook.id) for event in events}
+        got = Counter(call.id for call in self.receiver.of(path))
+        return Account(
+            lost=wanted - set(got), strange=set(got) - wanted, duplicates=sum(got.values()) - len(got), delivered=len(wanted & set(got))
+        )
 
     def create(self, path: str, *types: str, **more: object) -> Webhook:
         """Create a webhook of store `shop` that calls the receiver's path."""
@@ -186,10 +235,40 @@ def until_fixture() -> Callable[..., None]:
 
 @pytest.fixture
 def pipeline(kafka_environ: dict[str, str], tmp_path: Path) -> Iterator[Pipeline]:
-    """Yield a pipeline without dispatchers; stop by pid whatever the test started."""
+    """Yield a pipeline without dispatchers, on the session's broker."""
+    with laid(kafka_environ, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    """Give a broker that the test may stop and kill."""
+    found = EmbeddedBroker(tmp_path / "broker")
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def own_pipeline(own_broker: EmbeddedBroker, kafka_environ: dict[str, str], tmp_path: Path) -> Iterator[Pipeline]:
+    """Yield a pipeline without dispatchers, on a broker of its own."""
+    environ = {**kafka_environ, "KAFKA_BOOTSTRAP_SERVERS": own_broker.bootstrap_servers}
+    config = load(KafkaConfig, environ)
+    create(config, [spec for spec in specs(Topics("unused"), load(TopicsConfig, environ)) if spec.name == SCHEMAS], 1)
+    registry = EmbeddedRegistry(config)
+    registry.start()
+    register_all(registry)
+    registry.stop()
+    with laid(environ, tmp_path) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def laid(cluster: dict[str, str], tmp_path: Path) -> Iterator[Pipeline]:
+    """Lay a pipeline with topics of its own; at the end stop by pid whatever the test started."""
     environ = {
         **os.environ,
-        **kafka_environ,
+        **cluster,
         "HOOKLINE_STATE_DIR": str(tmp_path),
         "HOOKLINE_RETRY_TIERS": "300ms,1s,3s",
         "HOOKLINE_RETRY_SCHEDULE": "300ms,1s",
