@@ -157,11 +157,12 @@ def duration_ok(text: str) -> bool:
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     number = f"{row['attempt']} " if row["attempt"] else ""
+    took = milliseconds(row["response_time_us"] / _SECOND_US) if row["attempt"] else ""
     return {
         "at, delivery": f"{rfc3339(from_us(row['attempted_at_us']))}\n{row['delivery_id']}",
         "event type, webhook": f"{row['event_type']}\n{row['webhook_id']}",
         "attempt": f"{number}{row['outcome']}\n{row['http_status'] or row['error_kind']}",
-        "took": milliseconds(row["response_time_us"] / _SECOND_US) if row["attempt"] else "",
+        "took": f"{took}\n{'' if row['trigger'] == 'event' else row['trigger']}",
     }
 
 

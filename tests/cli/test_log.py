@@ -58,7 +58,8 @@ def _three(rig: Rig) -> list[Attempt]:
 def test_a_page_fits_a_window_of_100_columns(hookline: Hookline, keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids are whole, no line is longer, each attempt tells when, which, what and how long."""
     rig = Rig()
-    attempts = [*_three(rig), rig.attempt(delivery_id="msg_" + "b" * 32, webhook_id=WEBHOOK, event_type="checkout.thank_you_viewed")]
+    wide = {"event_type": "checkout.thank_you_viewed", "trigger": Trigger.RESEND, "response_time_us": 29_999_900}
+    attempts = [*_three(rig), rig.attempt(delivery_id="msg_" + "b" * 32, webhook_id=WEBHOOK, **wide)]
     keep(attempts)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "100")
@@ -70,7 +71,7 @@ def test_a_page_fits_a_window_of_100_columns(hookline: Hookline, keep: Keep, mon
     for one in attempts:
         assert one.delivery_id in said.out
         assert rfc3339(from_us(one.attempted_at_us)) in said.out
-    for text in (WEBHOOK, "checkout.thank_you_viewed", "1 retrying", "503", "2 retrying", "timeout", "3 delivered", "12.0 ms"):
+    for text in (WEBHOOK, "checkout.thank_you_viewed", "1 retrying", "503", "2 retrying", "timeout", "3 delivered", "12.0 ms", "resend"):
         assert text in said.out
 
 
