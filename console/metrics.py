@@ -16,3 +16,4 @@ REFUSED_KEYS: Final = Counter(
 )
 REPLAYED: Final = Counter("hookline_console_idempotent_replays_total", "Answers given again for a known Idempotency-Key.")
 AUDITED: Final = Counter("hookline_console_audited_total", "Changes recorded on the audit topic.")
+MADE_AGAIN: Final = Counter("hookline_console_made_again_total", "Deliveries that replay jobs had made again.")

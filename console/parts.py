@@ -10,6 +10,8 @@ from hookline.console.export_slots import ExportSlots
 from hookline.console.http.cursors import Cursors
 from hookline.console.http.pools import Pools
 from hookline.console.http.throttle import Throttle
+from hookline.console.jobs import Jobs
+from hookline.console.letters import Letters
 from hookline.console.log_access import LogAccess
 from hookline.console.places import Places
 from hookline.console.resends import Resends
@@ -28,8 +30,9 @@ from hookline.webhooks.store import Webhooks
 class Parts:
     """The parts.
 
-    `registry` and `keys` are read in memory, from any thread. `webhooks` and `key_writer` write: only in `Work.CHANGES`. `queries`
-    asks ClickHouse: only in `Work.QUERIES`. `trials` waits for receivers: only in `Work.TRIALS`. `events` takes events: on the loop.
+    `registry`, `keys`, `letters` and `jobs` are read in memory, from any thread. `webhooks` and `key_writer` write: only in `Work.CHANGES`.
+    `queries` asks ClickHouse, `places` reads from Kafka, `resends` writes to it: only in `Work.QUERIES`. `trials` waits for receivers: only
+    in `Work.TRIALS`. `events` takes events, `exports` counts: on the loop.
     """
 
     config: ConsoleConfig
@@ -49,5 +52,7 @@ class Parts:
     events: Acceptance
     queries: LogAccess
     places: Places
+    letters: Letters
+    jobs: Jobs
     resends: Resends
     exports: ExportSlots

@@ -23,6 +23,9 @@ from hookline.console.http.pools import Pools
 from hookline.console.http.routes import PREFIX
 from hookline.console.http.server import Server, root
 from hookline.console.http.throttle import Throttle
+from hookline.console.jobs import Jobs
+from hookline.console.jobs_wiring import job_runner
+from hookline.console.letters import Letters
 from hookline.console.log_access import LogAccess
 from hookline.console.parts import Parts
 from hookline.console.places import Places
@@ -99,6 +102,7 @@ class Console:
         publishing = replace(settings.publisher, delivery_timeout_s=settings.ingest.timeout_s)
         self._publisher = AsyncPublisher(Publisher(settings.kafka, self._schemas, publishing))
         self._parts = self._wired()
+        self._runner = job_runner(self._parts)
         self._uses = KeyUses(settings.kafka, self._parts.codec, self._parts.keys)
         self._sink = SinkThread(environ, self._health, self._parts.queries) if settings.embedded else None
 
@@ -143,14 +147,18 @@ class Console:
             events=Acceptance(EventReader(settings.ingest, clock), gate, remembered, settings.publisher.max_event_bytes),
             queries=LogAccess(settings.console.query_threads),
             places=Places(config, codec),
+            letters=Letters(config, topics),
+            jobs=Jobs(config, topics, codec, clock),
             resends=Resends(Replays(config, topics, codec), clock),
             exports=ExportSlots(),
         )
 
     async def _serve(self, stop: Stop, metrics_port: int) -> None:
         await asyncio.to_thread(kafka.wait_for_broker, self._settings.kafka, stop.is_set)
-        for part in (self._schemas, self._parts.registry, self._parts.keys, self._parts.audit, self._uses):
+        for part in (self._schemas, self._parts.registry, self._parts.keys, self._parts.audit, self._parts.jobs, self._uses):
             await asyncio.to_thread(part.start)
+        self._parts.letters.start()
+        self._runner.start()
         await self._publisher.start()
         app = root()
         app.add_subapp(PREFIX, Api(self._parts, ROUTES).application())
@@ -181,11 +189,20 @@ class Console:
     def _close(self) -> None:
         """Stop what has started, those who use others first; what had not started does not mind."""
         self._parts.trials.stop()
+        self._runner.stop()
         self._parts.pools.close()
         self._parts.queries.close()
         if self._sink is not None:
             self._sink.stop()
-        for part in (self._uses, self._parts.audit, self._parts.keys, self._parts.registry, self._schemas):
+        for part in (
+            self._parts.letters,
+            self._uses,
+            self._parts.jobs,
+            self._parts.audit,
+            self._parts.keys,
+            self._parts.registry,
+            self._schemas,
+        ):
             part.stop()
         _log.info("console.stopped")
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from hookline.analytics.warehouse import Rows
 from hookline.console.api.deliveries_filter import DeliveryFilter, ErrorName, OutcomeName, TriggerName
-from hookline.console.http.models import EventTypeName, Model, PageQuery, Time, time_of
+from hookline.console.http.models import Model, PageQuery, Time, time_of
 
 MOST_ATTEMPTS: Final = 200
 MAX_BODY: Final = 16 * 1024
@@ -33,7 +33,7 @@ class DeliveryLine(Model):
     attempt_id: str
     webhook_id: str
     event_id: str
-    event_type: EventTypeName
+    event_type: str
     trigger: TriggerName
     at: Time | None
     attempt: int = Field(description="its number from 1; 0: no call was made, and `error` says why")
@@ -76,7 +76,7 @@ class DeliveryDetail(Model):
     id: str
     webhook_id: str
     event_id: str
-    event_type: EventTypeName
+    event_type: str
     outcome: OutcomeName = Field(description="of the newest attempt: where the delivery stands")
     next_retry_at: Time | None
     attempts: list[AttemptDetail] = Field(description=f"the oldest first; of more than {MOST_ATTEMPTS} the newest")

@@ -32,6 +32,8 @@ class World:
     key_id: str
     delivery_id: str
     event_id: str
+    letter_id: str
+    replay_id: str
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,14 @@ def _delivery(world: World) -> str:
     return world.delivery_id
 
 
+def _letter(world: World) -> str:
+    return world.letter_id
+
+
+def _replay(world: World) -> str:
+    return world.replay_id
+
+
 NEW_WEBHOOK = {"url": "http://127.0.0.1:9/access", "event_types": ["order.paid"]}
 PAID = {"type": "order.paid", "data": {"nothing": "is checked before the key"}}
 CASES: dict[str, Case] = {
@@ -79,6 +89,13 @@ CASES: dict[str, Case] = {
     "deliveries.get": Case(ids=_delivery),
     "statistics.get": Case(),
     "webhooks.statistics": Case(ids=_webhook),
+    "dead-letters.list": Case(),
+    "dead-letters.count": Case(),
+    "dead-letters.get": Case(ids=_letter),
+    "replays.create": Case(body={"source": "dead_letters", "dry_run": True}),
+    "replays.list": Case(),
+    "replays.get": Case(ids=_replay),
+    "replays.cancel": Case(ids=_replay, status=409),  # there was nothing to make again, so it is done
     "deliveries.resend": Case(ids=_delivery, status=202),
     "api-keys.list": Case(),
     "api-keys.create": Case(body={"scopes": ["events:write"]}, status=201),
@@ -115,8 +132,11 @@ def world(stack: Stack, until: Until) -> World:
     data = admin.get("/event-types/order.paid").json["example"]
     event_id = admin.post("/events", {"type": "order.paid", "data": data}).json["id"]
     dead = "/deliveries?outcome=dead"
-    until(lambda: admin.get(dead).json["data"], what="a dead letter")
-    return World(stack, store, admin, webhook["id"], key["id"], admin.get(dead).json["data"][0]["id"], event_id)
+    until(lambda: admin.get(dead).json["data"] and admin.get("/dead-letters").json["data"], what="a dead letter")
+    delivery_id, letter_id = (admin.get(path).json["data"][0]["id"] for path in (dead, "/dead-letters"))
+    replay_id = admin.post("/replays", {"source": "dead_letters", "filter": {"event": "evt_none"}}).json["id"]
+    until(lambda: admin.get(f"/replays/{replay_id}").json["state"] == "done", what="an empty replay")
+    return World(stack, store, admin, webhook["id"], key["id"], delivery_id, event_id, letter_id, replay_id)
 
 
 def ask(client: Client, route: Route, world: World) -> Any:

@@ -1,0 +1,234 @@
+"""`/dead-letters`: what could not be delivered: browse, count, look at one."""
+
+from __future__ import annotations
+
+import base64
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from hookline.console.api.deliveries_filter import Id, Instant, us_of
+from hookline.console.http.models import EventTypeName, Model, Page, PageQuery, Query, Time, time_of
+from hookline.console.http.pools import Work
+from hookline.console.http.problems import Code
+from hookline.console.http.routes import ALL_STORES, Answer, Call, Route, StoreUse
+from hookline.console.letters import Letter, LetterQuery, letter_of, place_in
+from hookline.dispatcher.letters import Reason
+from hookline.kernel.errors import InputError, NotFound, WireError
+from hookline.schemas import payload
+
+MOST_RAW: Final = 65_536
+MOST_WEBHOOKS: Final = 100
+_EVER_US: Final = 2**62
+Category = Literal["orders", "products", "checkout", "customers"]
+ReasonName = Literal["exhausted", "gone", "disabled", "expired", "poison"]
+
+
+class LetterFilter(Query):
+    """Which letters; all that are given narrow them together."""
+
+    webhook: Id | None = Field(None, description="only letters for this webhook")
+    category: Category | None = None
+    reason: ReasonName | None = Field(None, description="why it was given up")
+    event_type: EventTypeName | None = None
+    event: Id | None = Field(None, description="only letters of the event with this id")
+    replayed: Literal["true", "false"] | None = Field(None, description="only those that were replayed, or that were not")
+    since: Instant | None = Field(None, alias="from", description="the earliest time")
+    until: Instant | None = Field(None, alias="to", description="the latest time")
+
+
+class LetterPageQuery(LetterFilter, PageQuery):
+    """Which letters, page by page."""
+
+
+class DeadLetterView(Model):
+    """A delivery that was given up, or a record that could not be read (poison: what a delivery has is null then)."""
+
+    id: str = Field(description="its place on Kafka: topic:partition:offset")
+    at: Time | None = Field(description="when it was given up")
+    category: Category
+    reason: ReasonName
+    error: str = Field(description="the last failure in words")
+    store_id: str | None
+    webhook_id: str | None
+    event_id: str | None
+    event_type: str | None
+    delivery_id: str | None
+    attempts: int
+    last_status: int | None = Field(description="the last HTTP status; null when no answer came")
+    original: str = Field(description="where the event lies on Kafka: topic:partition:offset")
+    replayed_at: Time | None = Field(description="when it was last replayed; null: never")
+    replay_id: str | None = Field(description="the job that replayed it last")
+
+
+class DeadLetterDetail(DeadLetterView):
+    """A letter with its bytes."""
+
+    body: str | None = Field(description="the JSON that receivers would get; null when the bytes cannot be read")
+    body_missing: str = Field(description="why `body` is null; empty otherwise")
+    raw_base64: str = Field(description="the record's bytes, at most 64 KiB of them")
+
+
+class DeadLetterCount(Model):
+    """How many letters there are, by what."""
+
+    total: int
+    waiting: int = Field(description="of these, those that were never replayed")
+    by_category: dict[str, int]
+    by_reason: dict[str, int]
+    by_event_type: dict[str, int]
+    by_webhook: dict[str, int] = Field(description=f"the {MOST_WEBHOOKS} webhooks with most letters")
+    oldest_at: Time | None
+    newest_at: Time | None
+    complete_since: Time | None = Field(description="null: all are counted; else older ones than this lie on Kafka and are not")
+
+
+def list_letters(call: Call) -> Answer:
+    """Answer a page of letters, the newest first."""
+    asked, after = call.asked(LetterPageQuery), call.position()
+    shelf, before = call.parts.letters.shelf, tuple(after) if after else (_EVER_US,)
+    found = (letter for letter in shelf.find(letter_query(call.store_id, asked)) if _position(letter) < before)
+    letters = heapq.nlargest(asked.limit + 1, found, key=_position)
+    page = letters[: asked.limit]
+    cursor = call.cursor(_position(page[-1])) if len(letters) > asked.limit else None
+    return Answer(value=Page[DeadLetterView](data=[DeadLetterView(**shown(call, letter)) for letter in page], next_cursor=cursor))
+
+
+def count_letters(call: Call) -> Answer:
+    """Answer how many letters there are."""
+    shelf = call.parts.letters.shelf
+    letters = list(shelf.find(letter_query(call.store_id, call.asked(LetterFilter))))
+    times = [letter.at_us for letter in letters]
+    value = DeadLetterCount(
+        total=len(letters),
+        waiting=sum(shelf.replayed(letter.place) is None for letter in letters),
+        by_category=counted(letters, lambda letter: letter.category),
+        by_reason=counted(letters, lambda letter: str(letter.reason)),
+        by_event_type=counted(letters, lambda letter: letter.event_type),
+        by_webhook=counted(letters, lambda letter: letter.webhook_id, MOST_WEBHOOKS),
+        oldest_at=time_of(min(times, default=0)),
+        newest_at=time_of(max(times, default=0)),
+        complete_since=time_of(shelf.complete_since_us),
+    )
+    return Answer(value=value)
+
+
+def get_letter(call: Call) -> Answer:
+    """Answer one letter with its bytes, read from where it lies."""
+    place = place_in(call.id)
+    message = call.parts.places.read(place) if place and call.parts.letters.may_lie_at(place) else None
+    letter = letter_of(message) if message is not None else None
+    if message is None or letter is None or call.store_id not in {ALL_STORES, letter.store_id}:
+        raise NotFound("There is no such dead letter in this store", field="id")
+    value = message.value()
+    raw = value if isinstance(value, bytes) else b""
+    body, missing = _body(call, raw)
+    text = base64.b64encode(raw[:MOST_RAW]).decode()
+    return Answer(value=DeadLetterDetail(**shown(call, letter), body=body, body_missing=missing, raw_base64=text))
+
+
+def letter_query(store_id: str, words: LetterFilter) -> LetterQuery:
+    """Return the query of some filters; raise `InputError` when the time ends before it begins."""
+    since_us = us_of(words.since) if words.since else 0
+    until_us = us_of(words.until) if words.until else _EVER_US
+    if since_us > until_us:
+        raise InputError("The time range ends before it begins", field="from")
+    return LetterQuery(
+        store_id=store_id,
+        webhook_id=words.webhook or "",
+        category=words.category or "",
+        reason=words.reason or "",
+        event_type=words.event_type or "",
+        event_id=words.event or "",
+        since_us=since_us,
+        until_us=until_us,
+        replayed=words.replayed == "true" if words.replayed else None,
+    )
+
+
+def counted(letters: list[Letter], name: Callable[[Letter], str], most: int | None = None) -> dict[str, int]:
+    """Return how many letters there are by a name, those without one left out, the most frequent first."""
+    return dict(Counter(filter(None, map(name, letters))).most_common(most))
+
+
+def shown(call: Call, letter: Letter) -> dict[str, Any]:
+    """Return what a letter shows."""
+    replayed = call.parts.letters.shelf.replayed(letter.place)
+    ids = {name: getattr(letter, name) or None for name in ("store_id", "webhook_id", "event_id", "event_type", "delivery_id")}
+    return {
+        "id": str(letter.place),
+        "at": time_of(letter.at_us),
+        "category": letter.category,
+        "reason": str(letter.reason),
+        "error": letter.error,
+        **ids,
+        "attempts": letter.attempts,
+        "last_status": letter.last_status or None,
+        "original": str(letter.original),
+        "replayed_at": time_of(replayed.at_us) if replayed else None,
+        "replay_id": (replayed.job_id or None) if replayed else None,
+    }
+
+
+def _position(letter: Letter) -> tuple[str | int, ...]:
+    return letter.at_us, letter.place.topic, letter.place.partition, letter.place.offset
+
+
+def _body(call: Call, raw: bytes) -> tuple[str | None, str]:
+    try:
+        return payload.body(call.parts.codec.decode(raw)).decode(), ""
+    except WireError as error:
+        return None, error.message
+
+
+_CODES: Final = (Code.UNKNOWN_EVENT_TYPE, Code.OVERLOADED)
+_REASONS: Final = (
+    f"Reasons: `{Reason.EXHAUSTED}`, every attempt failed; `{Reason.GONE}`, the receiver answered 410; `{Reason.DISABLED}`, the "
+    f"webhook was disabled while the delivery was under way; `{Reason.EXPIRED}`, it was held, or its receiver failed, for too long; "
+    f"`{Reason.POISON}`, the record cannot be read and never was a delivery, which only the operator sees."
+)
+
+ROUTES: Final = (
+    Route(
+        name="dead-letters.list",
+        method="GET",
+        path="/dead-letters",
+        scope="results:read",
+        store=StoreUse.ONE_OR_ALL,
+        summary="List the dead letters of the store, the newest first",
+        description=_REASONS,
+        handler=list_letters,
+        work=Work.QUERIES,
+        query=LetterPageQuery,
+        answer=Page[DeadLetterView],
+        codes=(Code.CURSOR_INVALID, *_CODES),
+    ),
+    Route(
+        name="dead-letters.count",
+        method="GET",
+        path="/dead-letters/count",
+        scope="results:read",
+        store=StoreUse.ONE_OR_ALL,
+        summary="Count the dead letters of the store by category, reason, type and webhook",
+        handler=count_letters,
+        work=Work.QUERIES,
+        query=LetterFilter,
+        answer=DeadLetterCount,
+        codes=_CODES,
+    ),
+    Route(
+        name="dead-letters.get",
+        method="GET",
+        path="/dead-letters/{id}",
+        scope="results:read",
+        store=StoreUse.ONE_OR_ALL,
+        summary="Show a dead letter with its bytes",
+        handler=get_letter,
+        work=Work.QUERIES,
+        answer=DeadLetterDetail,
+        codes=(Code.NOT_FOUND, Code.BROKER_UNAVAILABLE, *_CODES),
+    ),
+)

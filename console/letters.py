@@ -1,0 +1,324 @@
+"""The dead letters as they lie on Kafka, followed into memory, so that they can be listed, filtered and counted at once."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from hookline.console.http.problems import Code, Refused
+from hookline.console.places import Coordinates
+from hookline.dispatcher.letters import DeadLetter, Reason
+from hookline.kernel import kafka
+from hookline.kernel.errors import BrokerError, BrokerUnavailable, WireError
+from hookline.kernel.log import logger
+from hookline.schemas.records import delivery_id
+from hookline.schemas.topics import Topics
+
+_log = logger("letters")
+KEPT: Final = 250_000
+"""So many of the newest are known, 400 bytes each; all of them stay on their topics until retention takes them."""
+_MARKS: Final = 2 * KEPT
+LETTER: Final = "hookline-dead-letter"
+JOB: Final = "hookline-job-id"
+_BATCH: Final = 1_000
+_POLL_S: Final = 0.1
+_AGAIN_S: Final = 1.0
+_SWEEP_S: Final = 60.0
+_COME_BACK_S: Final = 2
+Share: TypeAlias = tuple[str, int]
+"""A topic and one of its partitions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """What is known of a dead letter; ids are empty for poison, which never was a delivery."""
+
+    place: Coordinates
+    at_us: int
+    reason: Reason
+    error: str
+    original: Coordinates
+    store_id: str = ""
+    webhook_id: str = ""
+    event_id: str = ""
+    event_type: str = ""
+    attempts: int = 0
+    last_status: int = 0
+
+    @property
+    def category(self) -> str:
+        """The last part of its topic's name."""
+        return self.place.topic.rpartition(".")[2]
+
+    @property
+    def delivery_id(self) -> str:
+        """The id of its delivery, empty for poison."""
+        return delivery_id(self.store_id, self.event_id, self.webhook_id) if self.webhook_id else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """When a letter was last replayed, and by which job."""
+
+    at_us: int
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterQuery:
+    """Which letters; empty texts and None mean any, times are microseconds, both ends included; no store means all of them."""
+
+    store_id: str = ""
+    webhook_id: str = ""
+    category: str = ""
+    reason: str = ""
+    event_type: str = ""
+    event_id: str = ""
+    since_us: int = 0
+    until_us: int = 2**62
+    replayed: bool | None = None
+
+    def takes(self, letter: Letter) -> bool:
+        """Tell whether a letter is one of them, but for whether it was replayed."""
+        return (
+            self.since_us <= letter.at_us <= self.until_us
+            and self.store_id in {"", letter.store_id}
+            and self.webhook_id in {"", letter.webhook_id}
+            and self.reason in {"", letter.reason}
+            and self.event_type in {"", letter.event_type}
+            and self.event_id in {"", letter.event_id}
+            and self.category in {"", letter.category}
+        )
+
+
+class Letters:
+    """Follows the dead-letter topics, and the replays topic for what was replayed; read from any thread.
+
+    Reading begins with `start` and goes on in a thread; until it has come to the end for the first time, questions are refused.
+    """
+
+    def __init__(self, config: kafka.KafkaConfig, topics: Topics, kept: int = KEPT) -> None:
+        self._config = config
+        self._topics = topics
+        self._shelf = Shelf(kept)
+        self._positions: dict[Share, int] = {}
+        self._moved = threading.Condition()
+        self._stopping = threading.Event()
+        self._ready = False
+        self._asking = threading.Lock()
+        self._asker: Consumer | None = None
+        self._thread = threading.Thread(target=self._run, name="follow dead letters", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read; return at once."""
+        self._asker = kafka.plain_consumer(self._config)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+        if self._asker is not None:
+            with self._asking, suppress(KafkaException, RuntimeError):
+                self._asker.close()
+
+    @property
+    def shelf(self) -> Shelf:
+        """The letters; raise `Refused` (503) while those that were there at the start are still being read."""
+        if not self._ready:
+            raise Refused(Code.OVERLOADED, "The dead letters are still being read", headers={"Retry-After": str(_COME_BACK_S)})
+        return self._shelf
+
+    def catch_up(self, timeout_s: float = 10.0) -> bool:
+        """Know all letters and replays that were acknowledged before this call; False: that took too long. Raises `BrokerError`."""
+        with self._asking:
+            if self._asker is None or self._stopping.is_set():
+                return False
+            ends = {share: kafka.end_offset(self._asker, *share) for share in _shares(self._asker, self._names())}
+        with self._moved:
+            return self._moved.wait_for(lambda: all(self._positions.get(share, 0) >= end for share, end in ends.items()), timeout_s)
+
+    def up_to_date(self) -> Shelf:
+        """Return the letters with all that was acknowledged before this call; raise `BrokerError` when that takes too long."""
+        if not self.catch_up():
+            raise BrokerUnavailable("The dead letters could not be read to their end in time", remedy="Check the broker's load; try again.")
+        return self._shelf
+
+    def ends(self) -> dict[str, int]:
+        """Return how far each partition of the dead letters is known: `topic:partition` to the offset after the last letter."""
+        known = self._positions.copy()
+        return {f"{topic}:{partition}": end for (topic, partition), end in known.items() if topic != self._topics.replays}
+
+    def may_lie_at(self, place: Coordinates) -> bool:
+        """Tell whether a place is on a partition of the dead letters."""
+        return place.topic in self._topics.all_dead_letters() and (place.topic, place.partition) in self._positions
+
+    # ---- the following thread ----
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            consumer = kafka.plain_consumer(self._config, fetch_wait_max_ms=50)
+            try:
+                while not self._stopping.is_set():
+                    self._follow(consumer)
+            except (BrokerError, KafkaException, RuntimeError) as error:
+                _log.warning("letters.waits", error=str(error))
+                self._stopping.wait(_AGAIN_S)
+            finally:
+                with suppress(KafkaException, RuntimeError):
+                    consumer.close()
+
+    def _follow(self, consumer: Consumer) -> None:
+        """Read on from where the thread stands, until the stop, or a time to look for new partitions and old letters."""
+        ends = self._assign(consumer)
+        until = time.monotonic() + _SWEEP_S
+        while not self._stopping.is_set() and (not self._ready or time.monotonic() < until):
+            for message in kafka.fetch(consumer, _BATCH, _POLL_S):
+                self._take(message)
+            self._move(consumer)
+            if not self._ready:
+                self._ready = all(self._positions[share] >= end for share, end in ends.items())
+
+    def _assign(self, consumer: Consumer) -> dict[Share, int]:
+        """Assign all partitions, each from where it was read to, or from where what is kept may begin; return their ends."""
+        marks = {share: kafka.watermarks(consumer, *share) for share in _shares(consumer, self._names())}
+        if not marks:
+            raise BrokerError("The dead-letter topics do not exist", remedy="Create the topics with `hookline topics create`.")
+        for (topic, partition), (low, high) in marks.items():
+            most = _MARKS if topic == self._topics.replays else self._shelf.kept
+            first = self._positions.get((topic, partition), max(low, high - most))
+            self._positions[topic, partition] = max(first, low)
+            self._shelf.forget(topic, partition, low)
+        consumer.assign([TopicPartition(*share, self._positions[share]) for share in marks])
+        return {share: high for share, (_, high) in marks.items()}
+
+    def _move(self, consumer: Consumer) -> None:
+        with self._moved:
+            for place in consumer.position([TopicPartition(*share) for share in self._positions]):
+                share = place.topic, place.partition
+                self._positions[share] = max(self._positions[share], place.offset)
+            self._moved.notify_all()
+
+    def _take(self, message: Message) -> None:
+        if message.topic() == self._topics.replays:
+            headers = kafka.headers_of(message)
+            place = place_in(headers.get(LETTER, b"").decode("utf-8", "replace"))
+            if place is not None:
+                self._shelf.mark(place, Replayed(message.timestamp()[1] * 1_000, headers.get(JOB, b"").decode("utf-8", "replace")))
+        else:
+            letter = letter_of(message)
+            if letter is not None:
+                self._shelf.add(letter)
+
+    def _names(self) -> list[str]:
+        return [*self._topics.all_dead_letters(), self._topics.replays]
+
+
+class Shelf:
+    """Letters in memory, `kept` of them at most: one thread adds, any may read."""
+
+    def __init__(self, kept: int) -> None:
+        self.kept = kept
+        self._by_place: dict[Coordinates, Letter] = {}
+        self._by_store: dict[str, dict[Coordinates, Letter]] = {}
+        self._in_order: dict[Share, deque[Coordinates]] = {}
+        self._marks: dict[Coordinates, Replayed] = {}
+        self._dropped_us = 0
+
+    @property
+    def complete_since_us(self) -> int:
+        """The time of the newest letter that there was no room for; 0: all that lie on Kafka are known."""
+        return self._dropped_us
+
+    def add(self, letter: Letter) -> None:
+        """Put a letter onto the shelf; the oldest of all may fall off."""
+        if letter.place in self._by_place:
+            return
+        self._by_place[letter.place] = letter
+        self._by_store.setdefault(letter.store_id, {})[letter.place] = letter
+        self._in_order.setdefault((letter.place.topic, letter.place.partition), deque()).append(letter.place)
+        if len(self._by_place) > self.kept:
+            oldest = min((order for order in self._in_order.values() if order), key=lambda order: self._by_place[order[0]].at_us)
+            self._dropped_us = max(self._dropped_us, self._by_place[oldest[0]].at_us)
+            self._drop(oldest.popleft())
+
+    def mark(self, place: Coordinates, replayed: Replayed) -> None:
+        """Note that a letter was replayed; the letter itself may come later."""
+        self._marks.pop(place, None)
+        self._marks[place] = replayed
+        if len(self._marks) > _MARKS:
+            del self._marks[next(iter(self._marks))]
+
+    def forget(self, topic: str, partition: int, before: int) -> None:
+        """Drop the letters of a partition that retention has taken: those below an offset."""
+        order = self._in_order.get((topic, partition), deque())
+        while order and order[0].offset < before:
+            self._drop(order.popleft())
+
+    def get(self, place: Coordinates) -> Letter | None:
+        """Return a letter."""
+        return self._by_place.get(place)
+
+    def replayed(self, place: Coordinates) -> Replayed | None:
+        """Return when the letter at a place was last replayed, None when it never was."""
+        return self._marks.get(place)
+
+    def find(self, wanted: LetterQuery) -> Iterator[Letter]:
+        """Yield the letters that fit, in no order."""
+        known = self._by_store.get(wanted.store_id, {}) if wanted.store_id else self._by_place
+        for letter in list(known.values()):
+            if wanted.takes(letter) and wanted.replayed in {None, letter.place in self._marks}:
+                yield letter
+
+    def _drop(self, place: Coordinates) -> None:
+        letter = self._by_place.pop(place)
+        mine = self._by_store[letter.store_id]
+        del mine[place]
+        if not mine:
+            del self._by_store[letter.store_id]
+        self._marks.pop(place, None)
+
+
+def letter_of(message: Message) -> Letter | None:
+    """Return the letter of a record, None when it is none. Texts that many letters share are kept once."""
+    try:
+        found = DeadLetter.from_headers(kafka.headers_of(message))
+    except WireError:
+        return None
+    intern, waiting, original = sys.intern, found.waiting, found.original
+    return Letter(
+        place=Coordinates(intern(message.topic() or ""), message.partition() or 0, message.offset() or 0),
+        at_us=found.at_us,
+        reason=found.reason,
+        error=intern(found.error),
+        original=Coordinates(intern(original.topic), original.partition, original.offset),
+        store_id=intern(waiting.store_id) if waiting else "",
+        webhook_id=intern(waiting.webhook_id) if waiting else "",
+        event_id=waiting.event_id if waiting else "",
+        event_type=intern(waiting.event_type) if waiting else "",
+        attempts=waiting.attempt if waiting else 0,
+        last_status=waiting.last_status if waiting else 0,
+    )
+
+
+def place_in(text: str) -> Coordinates | None:
+    """Return the place that `topic:partition:offset` names, None for any other text."""
+    topic, _, rest = text.partition(":")
+    partition, _, offset = rest.partition(":")
+    numbers = (partition, offset)
+    if not topic or not all(number.isascii() and number.isdigit() and len(number) <= len(str(2**63)) for number in numbers):
+        return None
+    return Coordinates(sys.intern(topic), int(partition), int(offset))
+
+
+def _shares(client: Consumer, topics: list[str]) -> list[Share]:
+    return [(topic, partition) for topic in topics for partition in range(kafka.partitions_of(client, topic))]
