@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hookline.console.audit import AuditLog
 from hookline.console.config import ConsoleConfig
+from hookline.console.event_search import EventSearch
 from hookline.console.export_slots import ExportSlots
 from hookline.console.http.cursors import Cursors
 from hookline.console.http.pools import Pools
@@ -30,9 +31,9 @@ from hookline.webhooks.store import Webhooks
 class Parts:
     """The parts.
 
-    `registry`, `keys`, `letters` and `jobs` are read in memory, from any thread. `webhooks` and `key_writer` write: only in `Work.CHANGES`.
-    `queries` asks ClickHouse, `places` reads from Kafka, `resends` writes to it: only in `Work.QUERIES`. `trials` waits for receivers: only
-    in `Work.TRIALS`. `events` takes events, `exports` counts: on the loop.
+    `registry`, `keys`, `letters` and `jobs` are read in memory, from any thread. `webhooks` and `key_writer` write: only in
+    `Work.CHANGES`. `queries` asks ClickHouse, `places` and `event_search` read from Kafka, `resends` writes to it: only in `Work.QUERIES`.
+    `trials` waits for receivers: only in `Work.TRIALS`. `events` takes events, `exports` counts: on the loop.
     """
 
     config: ConsoleConfig
@@ -52,6 +53,7 @@ class Parts:
     events: Acceptance
     queries: LogAccess
     places: Places
+    event_search: EventSearch
     letters: Letters
     jobs: Jobs
     resends: Resends

@@ -16,6 +16,7 @@ from hookline.analytics.warehouse import Warehouse
 from hookline.console.api.table import ROUTES
 from hookline.console.audit import AuditLog
 from hookline.console.config import ConsoleConfig
+from hookline.console.event_search import EventSearch
 from hookline.console.export_slots import ExportSlots
 from hookline.console.http.api import Api
 from hookline.console.http.cursors import Cursors
@@ -147,6 +148,7 @@ class Console:
             events=Acceptance(EventReader(settings.ingest, clock), gate, remembered, settings.publisher.max_event_bytes),
             queries=LogAccess(settings.console.query_threads),
             places=Places(config, codec),
+            event_search=EventSearch(config, topics, codec, clock),
             letters=Letters(config, topics),
             jobs=Jobs(config, topics, codec, clock),
             resends=Resends(Replays(config, topics, codec), clock),

@@ -20,6 +20,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _RANDOM_BITS: Final = 80
 _PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]
+_VALUES: Final = {digit: value for value, digit in enumerate(_ALPHABET)}
 _SHIFTS: Final = range(120, -1, -10)  # 26 characters of 5 bits, two at a time
 
 
@@ -38,6 +39,17 @@ def new_id(prefix: str) -> str:
     """Return `prefix_` and 26 characters of [0-9a-z], in the order of their making to the millisecond (a ULID)."""
     number = (time.time_ns() // 1_000_000) << _RANDOM_BITS | random.getrandbits(_RANDOM_BITS)  # unique, not secret
     return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"
+
+
+def made_at_ms(text: str) -> int | None:
+    """Return when an id of `new_id` was made, in milliseconds since the epoch; None for an id that is none of those."""
+    digits = text.rpartition("_")[2]
+    if len(digits) != len(_SHIFTS) * 2 or not _VALUES.keys() >= set(digits):
+        return None
+    number = 0
+    for digit in digits:
+        number = number << 5 | _VALUES[digit]
+    return number >> _RANDOM_BITS
 
 
 def new_event_id() -> str:

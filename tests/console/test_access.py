@@ -55,6 +55,10 @@ def _key(world: World) -> str:
     return world.key_id
 
 
+def _event(world: World) -> str:
+    return world.event_id
+
+
 def _delivery(world: World) -> str:
     return world.delivery_id
 
@@ -84,6 +88,8 @@ CASES: dict[str, Case] = {
     "webhooks.test": Case(ids=_webhook),
     "webhooks.delete": Case(ids=_webhook, headers={"If-Match": "*"}, status=204),
     "events.publish": Case(body=PAID, status=422),
+    "events.get": Case(ids=_event),
+    "webhooks.explain": Case(ids=_webhook, query="event={event}"),
     "deliveries.list": Case(),
     "deliveries.export": Case(query="format=csv", headers={"Accept": "text/csv"}),
     "deliveries.get": Case(ids=_delivery),
