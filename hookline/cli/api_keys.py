@@ -11,6 +11,7 @@ import typer
 from hookline.cli.output import AsJson, say, show_fields, show_table
 from hookline.kernel.clock import SystemClock, from_us, rfc3339
 from hookline.kernel.config import environment, load
+from hookline.kernel.errors import InputError
 from hookline.kernel.kafka import KafkaConfig
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="API keys: who may publish events for a store.")
 _DAY_S: Final = 86_400
+_MOST_DAYS: Final = 3_650
 _COLUMNS: Final = ("id", "store_id", "name", "scopes", "state", "created_at", "expires_at")
 Store = Annotated[str, typer.Option("--store", envvar="HOOKLINE_STORE", help="The store.")]
 
@@ -27,10 +29,12 @@ def create(
     store: Store = "demo",
     name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
     scopes: Annotated[list[str] | None, typer.Option("--scope", help="What it may do; can be given again. Default: events:write.")] = None,
-    days: Annotated[float, typer.Option("--expires-days", min=0, help="Days until it expires; 0: never.")] = 0,
+    days: Annotated[float, typer.Option("--expires-days", help="Days until it expires, up to 3,650; 0: never.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Create a key and show it, this once: only a digest is kept."""
+    if not 0 <= days <= _MOST_DAYS:  # NaN fails this too
+        raise InputError(f"--expires-days must be from 0 to {_MOST_DAYS:,}", field="expires_days")
     with open_writer() as writer:
         made, text = writer.create(store, tuple(scopes or ("events:write",)), name=name, lives_s=days * _DAY_S)
     show_fields({**_row(made), "key": text}, as_json=as_json)
