@@ -42,6 +42,7 @@ class Verdict(Enum):
     GO = "go"
     PROBE = "probe"
     QUEUE = "queue"
+    SOON = "soon"
     PARK = "park"
 
 
@@ -76,8 +77,9 @@ class Lane:
     """One webhook's lane: places for calls, a queue, a rate, a breaker.
 
     A place is taken with GO or PROBE, and given back by `done`, or by `leave` when no call was made. `queue` holds the
-    deliveries that wait for a place; whoever uses the lane fills and empties it. `pressed` means that the dispatcher
-    is short of room: then a receiver that is slow, or has yet to show that it is not, waits in Kafka, not in memory.
+    deliveries that wait for a place; whoever uses the lane fills and empties it. PARK is for receivers that are dead or
+    slow, SOON for one that is merely busy. `pressed` means that the dispatcher is short of room: then a slow receiver
+    waits in Kafka, not in memory, and one that has yet to show what it is gets a call at a time.
     """
 
     __slots__ = (
@@ -118,18 +120,22 @@ class Lane:
         now = self._clock.monotonic()
         if self._open_until:
             return self._probe(now)
-        if self.queue or self._full(now):
-            return Verdict.QUEUE if len(self.queue) < self._room(now, pressed=pressed) else Verdict.PARK
+        if self.queue or self._full(now, pressed=pressed):
+            return Verdict.QUEUE if len(self.queue) < self._room(now, pressed=pressed) else self._turned_away(now)
         if pressed and self._slow(now):
             return Verdict.PARK
         return self._take(now)
 
-    def next(self) -> Verdict:
+    def next(self, *, pressed: bool = False) -> Verdict:
         """Decide about the delivery at the head of the queue: QUEUE means it stays there."""
         now = self._clock.monotonic()
         if self._open_until:
             return self._probe(now)
-        return Verdict.QUEUE if self._full(now) else self._take(now)
+        return Verdict.QUEUE if self._full(now, pressed=pressed) else self._take(now)
+
+    def _turned_away(self, now: float) -> Verdict:
+        resting = self._rest_until - now > self._config.wait_s
+        return Verdict.PARK if resting or self._slow(now) else Verdict.SOON
 
     def gives_way(self, *, pressed: bool) -> bool:
         """Tell whether a call that has its place must not be made now: the breaker opened, or there is no room for the slow."""
@@ -173,9 +179,10 @@ class Lane:
         """Make no call for a while, at most as long as the breaker would: the receiver asked for it."""
         self._rest_until = self._clock.monotonic() + min(seconds, self._config.open_s)
 
-    def _full(self, now: float) -> bool:
-        limited = self._config.rate and self._full_at - now > 1.0
-        return self._taken >= self._config.concurrency or now < self._rest_until or bool(limited)
+    def _full(self, now: float, *, pressed: bool) -> bool:
+        limited = self._config.rate > 0 and self._full_at - now > 1.0
+        unproven = not self._pace_s and self._taken > 0
+        return self._taken >= self._config.concurrency or now < self._rest_until or limited or (pressed and unproven)
 
     def _take(self, now: float) -> Verdict:
         self._taken += 1
@@ -204,8 +211,7 @@ class Lane:
         return max(self._pace_s, silent_s)
 
     def _slow(self, now: float) -> bool:
-        unproven = not self._pace_s and self._taken > 1
-        return unproven or self._pace(now) >= _SLOW_S
+        return self._pace(now) >= _SLOW_S
 
     # ---- breaker ----
 

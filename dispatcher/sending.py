@@ -28,6 +28,7 @@ from hookline.webhooks.model import State, Webhook
 
 _FENCE_S: Final = 0.25
 _LEAST_LIFE_S: Final = 86_400.0
+_DEFERRALS: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,9 @@ class Sending:
         if verdict is Verdict.QUEUE:
             lane.queue.append(delivery)
             self._queued[lane] = None
-        elif verdict is Verdict.PARK:
+        elif verdict is Verdict.SOON and delivery.waiting.parked < _DEFERRALS:
+            self._parts.settlement.defer(delivery)
+        elif verdict in {Verdict.PARK, Verdict.SOON}:
             self._park(delivery, webhook)
         else:
             self._enter(_Call(delivery, lane, kind, probe=verdict is Verdict.PROBE))
@@ -228,7 +231,7 @@ class Sending:
             delivery: Delivery = lane.queue[0]
             if not delivery.unit.fit and not delivery.unit.lost:
                 return  # `tick` comes again
-            verdict = lane.next()
+            verdict = lane.next(pressed=self._pressed(delivery, _kind(delivery)))
             if verdict is Verdict.QUEUE:
                 return
             lane.queue.popleft()

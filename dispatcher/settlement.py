@@ -112,15 +112,18 @@ class Settlement:
         With `webhook`, a record explains the wait, once.
         """
         tiers = self._config.park_tiers
-        tier = tiers[min(delivery.waiting.parked, len(tiers) - 1)]
-        waiting = dataclasses.replace(delivery.waiting, parked=delivery.waiting.parked + 1)
-        entries = [self._waiting_entry(self._topics.retry(tier), delivery, waiting)]
+        entries = [self._parked(delivery, tiers[min(delivery.waiting.parked, len(tiers) - 1)])]
         if webhook is not None and delivery.waiting.parked == 0:
             entries.append(
                 self._note(delivery, webhook, Outcome.SKIPPED, ErrorKind.PAUSED, "the webhook is paused: held until it is resumed")
             )
         metrics.PARKED.labels(reason).inc()
         self._write(delivery, entries)
+
+    def defer(self, delivery: Delivery) -> None:
+        """Put a delivery aside for the shortest tier, because its receiver is busy."""
+        metrics.PARKED.labels("busy").inc()
+        self._write(delivery, [self._parked(delivery, self._tiers[0])])
 
     def wait_on(self, delivery: Delivery, remaining_s: float) -> None:
         """Wait further: the tier's delay is over, the delivery's own time is not.
@@ -153,6 +156,10 @@ class Settlement:
 
     def _write(self, delivery: Delivery, entries: list[Entry]) -> None:
         self._ledger.write(entries, delivery.durable)
+
+    def _parked(self, delivery: Delivery, tier: str) -> Entry:
+        waiting = dataclasses.replace(delivery.waiting, parked=delivery.waiting.parked + 1)
+        return self._waiting_entry(self._topics.retry(tier), delivery, waiting)
 
     def _waiting_entry(self, topic: str, delivery: Delivery, waiting: Waiting) -> Entry:
         return Entry(topic, waiting.webhook_id.encode(), delivery.value, waiting.to_headers())

@@ -18,14 +18,27 @@ pytestmark = pytest.mark.unit
 
 
 def test_a_lane_has_its_places_and_its_queue() -> None:
-    """Eight calls at once, the queue behind them in order, the rest parked; every answer lets the next one go."""
+    """So many calls at once, the queue behind them in order, the rest to come again soon; every answer lets the next one go."""
     rig = Rig(lane={"concurrency": 2, "queue": 3})
     rig.submit(count=7)
-    assert (len(rig.sent), rig.sending.queued, rig.parked("1m")) == (2, 3, 2)
+    assert (len(rig.sent), rig.sending.queued, rig.parked("5s")) == (2, 3, 2)
     rig.transport.answer(reply(200), 5)
     assert len(rig.sent) == 5
     assert rig.settled() == 7
     assert rig.at_rest()
+
+
+def test_what_finds_a_quick_receiver_busy_comes_again_soon() -> None:
+    """A burst for one receiver waits in the shortest tier, round after round, and only then in longer ones."""
+    rig = Rig(lane={"concurrency": 1, "queue": 0})
+    rig.prove(1)
+    rig.submit()
+    rig.submit(parked=9)
+    rig.submit(parked=10)
+    assert (rig.parked("5s"), rig.parked("30m")) == (1, 1)
+    waiting = [entry.headers for entry in rig.ledger.of("retry.")]
+    assert [headers["hookline-parked"] for headers in waiting] == [b"10", b"11"]
+    assert {headers["hookline-attempt"] for headers in waiting} == {b"0"}
 
 
 def test_a_dead_receiver_is_left_alone_and_its_retries_keep_their_times() -> None:

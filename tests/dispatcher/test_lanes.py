@@ -15,7 +15,7 @@ from tests.dispatcher.fakes import FakeClock
 
 pytestmark = pytest.mark.unit
 
-GO, PROBE, QUEUE, PARK = Verdict.GO, Verdict.PROBE, Verdict.QUEUE, Verdict.PARK
+GO, PROBE, QUEUE, SOON, PARK = Verdict.GO, Verdict.PROBE, Verdict.QUEUE, Verdict.SOON, Verdict.PARK
 
 
 def made(clock: FakeClock | None = None, **changes: Any) -> tuple[Lane, FakeClock]:
@@ -45,13 +45,13 @@ def opened(lane: Lane) -> Lane:
 
 
 def test_no_more_calls_than_places() -> None:
-    """After `concurrency` calls the next ones queue, and after `queue` of those they are parked."""
+    """After `concurrency` calls the next ones queue, and after `queue` of those they are to come again soon."""
     lane, _ = made(concurrency=3, queue=2)
     assert [lane.admit() for _ in range(3)] == [GO, GO, GO]
     for _ in range(2):
         assert lane.admit() is QUEUE
         lane.queue.append("one")
-    assert lane.admit() is PARK
+    assert lane.admit() is SOON
 
 
 def test_a_place_given_back_goes_to_the_head_of_the_queue() -> None:
@@ -64,10 +64,10 @@ def test_a_place_given_back_goes_to_the_head_of_the_queue() -> None:
     assert lane.next() is GO
 
 
-def test_a_queue_of_none_parks_at_once() -> None:
+def test_a_queue_of_none() -> None:
     """With a queue of 0 there is nothing between a place and the retry topic."""
     lane, _ = made(concurrency=1, queue=0)
-    assert (lane.admit(), lane.admit()) == (GO, PARK)
+    assert (lane.admit(), lane.admit()) == (GO, SOON)
 
 
 def test_the_queue_is_as_long_as_the_receiver_is_quick() -> None:
@@ -76,12 +76,12 @@ def test_the_queue_is_as_long_as_the_receiver_is_quick() -> None:
     call(quick, elapsed_s=0.1)
     slow, _ = made(concurrency=4, queue=1_000, wait_s=5)
     call(slow, elapsed_s=20)
-    for lane, room in ((quick, 200), (slow, 4)):
+    for lane, room, then in ((quick, 200, SOON), (slow, 4, PARK)):
         assert [lane.admit() for _ in range(4)] == [GO] * 4
         lane.queue.extend(range(room - 1))
         assert lane.admit() is QUEUE
         lane.queue.append("last")
-        assert lane.admit() is PARK
+        assert lane.admit() is then
         assert lane.surplus() == 0
 
 
@@ -126,9 +126,14 @@ def test_under_pressure_slow_receivers_wait_in_kafka() -> None:
 
 
 def test_under_pressure_an_unknown_receiver_gets_a_first_call_and_little_more() -> None:
-    """A receiver that has not answered yet is not given many places on trust."""
+    """A receiver that has not answered yet gets a call at a time; once it has, and quickly, it gets its places."""
     lane, _ = made(concurrency=8)
-    assert [lane.admit(pressed=True) for _ in range(3)] == [GO, GO, PARK]
+    assert [lane.admit(pressed=True) for _ in range(2)] == [GO, QUEUE]
+    lane.queue.append("one")
+    assert lane.next(pressed=True) is QUEUE
+    lane.began()
+    lane.done(True, 0.01)
+    assert [lane.next(pressed=True) for _ in range(3)] == [GO, GO, GO]
 
 
 # ---- rate and rest ----
@@ -154,7 +159,7 @@ def test_a_rate_bounds_the_queue() -> None:
     lane.queue.extend(range(9))
     assert lane.admit() is QUEUE
     lane.queue.append(9)
-    assert lane.admit() is PARK
+    assert lane.admit() is SOON
 
 
 def test_a_short_rest_queues_and_a_long_one_parks() -> None:
