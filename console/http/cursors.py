@@ -34,7 +34,7 @@ class Cursors:
     def seal(self, position: Sequence[str | int], bound: Mapping[str, Any]) -> str:
         """Return the cursor of a position in the list that `bound` describes."""
         body = orjson.dumps([int(self._clock.now().timestamp()), *position])
-        return base64.urlsafe_b64encode(self._tag(body, bound) + body).decode().rstrip("=")
+        return _encoded(self._tag(body, bound) + body)
 
     def open(self, text: str, bound: Mapping[str, Any]) -> list[Any]:
         """Return the position; raise `Refused` for a cursor that is altered, foreign or older than a day."""
@@ -52,13 +52,20 @@ class Cursors:
         return hmac.digest(self._key, about + body, "sha256")[:_TAG_BYTES]
 
 
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
 def _decoded(text: str) -> bytes:
     if len(text) > _LONGEST or not text.isascii():
         raise _no()
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except binascii.Error as error:
         raise _no() from error
+    if _encoded(raw) != text:  # base64 has several spellings of the same bytes; one of them is ours
+        raise _no()
+    return raw
 
 
 def _no() -> Refused:
