@@ -66,6 +66,14 @@ MEASUREMENTS = (
         ),
     ),
     Measurement(
+        "dispatcher-native",
+        dispatcher.measure_native,
+        (
+            Figure("dispatcher with HOOKLINE_TRANSPORT=native, deliveries per CPU-second", "rate_per_cpu_s", "/s", 2_500, at_most=False),
+            Figure("dispatcher with HOOKLINE_TRANSPORT=native, CPU per delivery", "cpu_us_per_delivery", "µs", 400, at_most=True),
+        ),
+    ),
+    Measurement(
         "memory",
         dispatcher.measure_memory,
         (Figure("dispatcher, 10,000 webhooks and 1,000 calls in flight", "rss_mb", "MB", 200, at_most=True),),

@@ -18,12 +18,17 @@ WEBHOOKS = 10_000
 IN_FLIGHT = 1_000
 
 
-def measure_rate(events: int = EVENTS) -> dict[str, Any]:
+def measure_native(events: int = EVENTS) -> dict[str, Any]:
+    """Return the same of a dispatcher that calls through Hookline's own sender."""
+    return measure_rate(events, transport="native")
+
+
+def measure_rate(events: int = EVENTS, transport: str = "aiohttp") -> dict[str, Any]:
     """Return CPU per delivery and rate of one dispatcher that works off a backlog of orders for one webhook.
 
     The figures leave out the first calls, while connections and caches are made.
     """
-    with stack(HOOKLINE_LANE_CONCURRENCY="64", HOOKLINE_LANE_QUEUE="10000") as on:
+    with stack(HOOKLINE_LANE_CONCURRENCY="64", HOOKLINE_LANE_QUEUE="10000", HOOKLINE_TRANSPORT=transport) as on:
         to = receiver(on)
         with on.webhooks() as webhooks:
             webhooks.create(NewWebhook(store_id=STORE, url=to.url("hook"), event_types=("order.created",)))
@@ -80,4 +85,5 @@ def _known(port: int) -> float:
 
 if __name__ == "__main__":
     print(measure_rate())
+    print(measure_native())
     print(measure_memory())

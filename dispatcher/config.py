@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from hookline.dispatcher.outcome import SCHEDULES, Policy
-from hookline.kernel.config import integer, number, setting, words
+from hookline.kernel.config import integer, number, one_of, setting, words
 from hookline.schemas.topics import TopicsConfig, duration_s, tier_names
 
 
@@ -24,6 +24,12 @@ def schedule_s(text: str) -> tuple[float, ...]:
 class DispatchConfig:
     """How much is in flight, how often and how late deliveries are tried again."""
 
+    transport: str = setting(
+        "HOOKLINE_TRANSPORT",
+        "aiohttp",
+        "who makes the HTTP calls: aiohttp, or native, Hookline's own sender, which costs a fraction of the CPU",
+        one_of("aiohttp", "native"),
+    )
     in_flight: int = setting("HOOKLINE_IN_FLIGHT", "1000", "HTTP calls under way at once in one dispatcher", integer(1, 100_000))
     retry_share: float = setting(
         "HOOKLINE_RETRY_SHARE", "0.5", "part of HOOKLINE_IN_FLIGHT that retries and replays may use", number(0.05, 1)

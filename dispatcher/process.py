@@ -31,6 +31,8 @@ from hookline.dispatcher.signatures import Signatures
 from hookline.dispatcher.soundings import Soundings
 from hookline.dispatcher.source import IntakeLimits, again, fresh, tiers_to_read
 from hookline.dispatcher.transport.aiohttp_transport import AiohttpTransport
+from hookline.dispatcher.transport.contract import Transport
+from hookline.dispatcher.transport.native_transport import NativeTransport
 from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import load, state_dir
@@ -102,7 +104,7 @@ class Dispatcher:
         self._vault = Vault.from_config(settings.secrets)
         memory = settings.state_dir / f"{self._topics.webhooks}.end.json"
         self._registry = WebhookRegistry(settings.kafka, self._topics, self._codec, memory)
-        self._transport = AiohttpTransport(settings.urls)
+        self._transport = _transport(settings)
         self._lanes = Lanes(settings.lanes, self._clock)
         self._disabling = Disabling(self._registry, self._writer)
         self._look_ups = ThreadPoolExecutor(1, thread_name_prefix="schemas")
@@ -277,6 +279,10 @@ class Dispatcher:
 def _held(intake: Intake) -> str:
     held = intake.held()
     return f"held after too many undecodable records: {', '.join(held)}; mend the producer, then restart" if held else ""
+
+
+def _transport(settings: Settings) -> Transport:
+    return NativeTransport(settings.urls) if settings.dispatch.transport == "native" else AiohttpTransport(settings.urls)
 
 
 async def serve(environ: Mapping[str, str], stop: Stop) -> None:
