@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import asdict
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Final, cast
 
 import fastavro
@@ -23,6 +24,8 @@ from hookline.schemas.registry import SchemaRegistry
 _MAGIC: Final = 0
 _FRAME: Final = struct.Struct(">bI")
 _ATTEMPT: Final = "hookline.Attempt"
+_ATTEMPT_FIELDS: Final = tuple(field.name for field in fields(Attempt))
+_attempt_values: Final = attrgetter(*_ATTEMPT_FIELDS)  # `asdict` copies deeply, at ten times the cost
 _SHOWN: Final = 200
 # What fastavro raises on hostile bytes: short reads, bad indexes, bad text, bad logical values, failed resolution.
 _HOSTILE: Final = (
@@ -67,7 +70,7 @@ class Codec:
 
     def encode_attempt(self, attempt: Attempt) -> bytes:
         """Return an attempt's bytes."""
-        return self.encode_record(_ATTEMPT, asdict(attempt))
+        return self.encode_record(_ATTEMPT, dict(zip(_ATTEMPT_FIELDS, _attempt_values(attempt), strict=True)))
 
     def decode_attempt(self, value: bytes) -> Attempt:
         """Return the attempt; raise as `decode` does."""
