@@ -14,6 +14,7 @@ from hookline.kernel.config import integer, number, setting
 _MOST_IDLE: Final = 10_000
 _BUCKETS: Final = 12
 _SLOW_S: Final = 1.0
+_SILENT_S: Final = 3.0
 _WEIGHT: Final = 0.2
 
 
@@ -193,25 +194,24 @@ class Lane:
     # ---- how long the queue may be ----
 
     def _room(self, now: float, *, pressed: bool) -> int:
-        """Return how many may wait: as many as the receiver is likely to take within `wait_s`."""
-        config = self._config
-        if self._rest_until - now > config.wait_s or (pressed and self._slow(now)):
+        """Return how many may wait: for a slow receiver no more than it is likely to take within `wait_s`, and one round."""
+        config, slow = self._config, self._slow(now)
+        if self._rest_until - now > config.wait_s or (pressed and slow):
             return 0
         room = config.queue
         if config.rate:
             room = min(room, math.ceil(config.rate * config.wait_s))
-        pace = self._pace(now)
-        if pace:
-            room = min(room, max(config.concurrency, int(config.concurrency * config.wait_s / pace)))
+        if slow:
+            pace_s = max(self._pace_s, self._silent_s(now))
+            room = min(room, max(config.concurrency, int(config.concurrency * config.wait_s / pace_s)))
         return room
 
-    def _pace(self, now: float) -> float:
-        """Return the seconds of a recent call, or since the last answer when that is longer; 0 when nothing is known."""
-        silent_s = now - self._moved_at if self._under_way else 0.0
-        return max(self._pace_s, silent_s)
-
     def _slow(self, now: float) -> bool:
-        return self._pace(now) >= _SLOW_S
+        """Tell by its answers, or by their absence: that must be longer, for it may be we who have no time to listen."""
+        return self._pace_s >= _SLOW_S or self._silent_s(now) >= _SILENT_S
+
+    def _silent_s(self, now: float) -> float:
+        return now - self._moved_at if self._under_way else 0.0
 
     # ---- breaker ----
 

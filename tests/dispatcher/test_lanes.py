@@ -71,12 +71,14 @@ def test_a_queue_of_none() -> None:
 
 
 def test_the_queue_is_as_long_as_the_receiver_is_quick() -> None:
-    """As many may wait as the receiver is likely to take in `wait_s`; a slow one keeps room for one round."""
+    """A quick receiver has its whole queue; of a slow one as many wait as it is likely to take in `wait_s`, one round at least."""
     quick, _ = made(concurrency=4, queue=1_000, wait_s=5)
-    call(quick, elapsed_s=0.1)
+    call(quick, elapsed_s=0.9)
     slow, _ = made(concurrency=4, queue=1_000, wait_s=5)
-    call(slow, elapsed_s=20)
-    for lane, room, then in ((quick, 200, SOON), (slow, 4, PARK)):
+    call(slow, elapsed_s=2)
+    slowest, _ = made(concurrency=4, queue=1_000, wait_s=5)
+    call(slowest, elapsed_s=20)
+    for lane, room, then in ((quick, 1_000, SOON), (slow, 10, PARK), (slowest, 4, PARK)):
         assert [lane.admit() for _ in range(4)] == [GO] * 4
         lane.queue.extend(range(room - 1))
         assert lane.admit() is QUEUE
@@ -93,10 +95,11 @@ def test_a_receiver_that_falls_silent_loses_its_queue() -> None:
         assert lane.admit() is GO
         lane.began()
     lane.queue.extend(range(50))
+    clock.move(2.9)
     assert lane.surplus() == 0
-    clock.move(4)
+    clock.move(2.1)
     assert lane.surplus() == 48
-    lane.done(True, 4.0)
+    lane.done(True, 5.0)
     assert lane.surplus() < 48  # it speaks again
 
 

@@ -156,6 +156,14 @@ class Answers(Suite):
         async with Server(answer).running() as server:
             assert (await caller.reply(server.url())).status == status
 
+    @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
+    async def test_bytes_beyond_the_body(self, caller: Caller, interim: bytes) -> None:
+        """Nonsense behind an answer, in one piece with it, leaves its status and its body; the connection is not used again."""
+        async with Server(always(interim + OK + b"nonsense\r\n\r\nmore", close=False)).running() as server:
+            for _ in range(2):
+                assert (await caller.reply(server.url())).status == 200
+            assert server.connections == 2
+
     async def test_body_shorter_than_promised(self, caller: Caller) -> None:
         """A connection that closes within the body leaves the status and what came."""
         async with Server(always(b"HTTP/1.1 201 Made\r\nContent-Length: 100\r\n\r\nhalf")).running() as server:
