@@ -218,16 +218,10 @@ class Webhooks:
         return found
 
     def _checked(self, changes: Mapping[str, Any], old: Webhook) -> dict[str, Any]:
-        checks: dict[str, Callable[[Any], Any]] = {
-            "name": fields.name,
-            "url": lambda text: check_url(text, self._policy),
-            "event_types": fields.event_types,
-            "filter": fields.filter_text,
-            "headers": lambda pairs: seal_headers(check_headers(pairs), self._vault, old.store_id, old.id),
-            "timeout_s": fields.timeout_s,
-            "schedule": fields.schedule,
-        }
-        return {name: checks[name](value) for name, value in changes.items()}
+        found = checked(changes, self._policy)
+        if "headers" in found:
+            found["headers"] = seal_headers(found["headers"], self._vault, old.store_id, old.id)
+        return found
 
     def _others(self, webhook: Webhook) -> list[Webhook]:
         return [other for other in self._registry.of_store(webhook.store_id) if other.id != webhook.id]
@@ -263,6 +257,20 @@ class Webhooks:
 
     def _now(self) -> int:
         return to_us(self._clock.now())
+
+
+def checked(changes: Mapping[str, Any], policy: UrlPolicy) -> dict[str, Any]:
+    """Return the fields of a webhook as they are stored, headers not encrypted yet; raise `InputError`. Asks no broker."""
+    checks: dict[str, Callable[[Any], Any]] = {
+        "name": fields.name,
+        "url": lambda text: check_url(text, policy),
+        "event_types": fields.event_types,
+        "filter": fields.filter_text,
+        "headers": check_headers,
+        "timeout_s": fields.timeout_s,
+        "schedule": fields.schedule,
+    }
+    return {name: checks[name](value) for name, value in changes.items()}
 
 
 def _check_filter(webhook: Webhook) -> None:

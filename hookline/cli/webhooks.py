@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,7 @@ def create(
 
     wanted = given(url=url, types=types, name=name, filter_text=filter_text, headers=headers, timeout_s=timeout_s, schedule=schedule)
     wanted.setdefault("event_types", ())
+    _check(wanted, secret)
     with _writer() as webhooks:
         made, plain = webhooks.create(NewWebhook(store_id=store, secret=secret, **wanted))
     show_fields({**row(made), "secret": plain}, as_json=as_json)
@@ -114,6 +115,7 @@ def update(
     changes = given(url=url, types=types, name=name, filter_text=filter_text, headers=headers, timeout_s=timeout_s, schedule=schedule)
     if not changes:
         raise InputError("Nothing to change", remedy="Give at least one option; see hookline webhooks update --help.")
+    _check(changes)
     with _writer() as webhooks:
         show_fields(row(webhooks.update(webhook_id, changes, version)), as_json=as_json)
 
@@ -260,6 +262,17 @@ def _writer() -> Iterator[Webhooks]:
     vault, policy = Vault.from_config(load(SecretsConfig, environ)), load(UrlPolicy, environ)
     with _reader() as stack:
         yield Webhooks(stack.kafka, stack.topics, stack.registry, vault, stack.codec, policy, SystemClock())
+
+
+def _check(changes: Mapping[str, Any], secret: str = "") -> None:
+    """Raise `InputError` for what can be told without a broker, so that a typing mistake is told at once."""
+    from hookline.webhooks.secrets import parse_secret
+    from hookline.webhooks.store import checked
+    from hookline.webhooks.urls import UrlPolicy
+
+    checked(changes, load(UrlPolicy, environment()))
+    if secret:
+        parse_secret(secret)
 
 
 def given(

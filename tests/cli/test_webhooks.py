@@ -149,6 +149,15 @@ def test_bad_input_is_told(hookline: Callable[..., Any], name: str) -> None:
     assert said.out == ""
 
 
+def test_bad_input_is_told_without_a_broker(hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A typing mistake is told at once, whether or not Kafka answers."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    for command in (("create", "--url", "https://10.0.0.1/"), ("update", "wh_1", "--filter", "data.x >")):
+        said = hookline("webhooks", *command)
+        assert said.status == 2
+        assert "KAFKA" not in said.err
+
+
 def test_mistakes_about_webhooks_that_are_there(hookline: Callable[..., Any]) -> None:
     """Unknown ids, nothing to change, another version, twice the same URL, a disabled one: each is told."""
     for command in ("show", "pause", "rotate-secret", "test"):
