@@ -132,8 +132,8 @@ def until(condition: Callable[[], object], timeout_s: float = 60.0, what: str = 
         time.sleep(0.05)
 
 
-def environ_of(kafka_environ: dict[str, str], folder: Path) -> dict[str, str]:
-    """Return the environment of a console with topics of its own, which are made."""
+def environ_of(kafka_environ: dict[str, str], folder: Path, **settings: str) -> dict[str, str]:
+    """Return the environment of a console with topics of its own, which are made; `settings` replace what stands here."""
     environ = {
         **os.environ,
         **kafka_environ,
@@ -152,6 +152,7 @@ def environ_of(kafka_environ: dict[str, str], folder: Path) -> dict[str, str]:
         "HOOKLINE_CONSOLE_TRIAL_WAIT_S": "30",
         "HOOKLINE_QUERY_TOKEN": "query-token-of-the-tests",
         "HOOKLINE_SINK_BATCH_WAIT_S": "0.2",
+        **settings,
     }
     config = load(KafkaConfig, environ)
     create(config, specs(Topics(config.topic_prefix), load(TopicsConfig, environ)), 1)
@@ -336,3 +337,48 @@ class Shop:
 def shop(stack: Stack, store: str, admin: Client) -> Shop:
     """Return the test's store."""
     return Shop(stack, store, admin)
+
+
+@dataclass
+class Mortal:
+    """A console with topics of its own that can be killed and started again over the same folder; a dispatcher works beside it."""
+
+    environ: dict[str, str]
+    folder: Path
+    receiver: Receiver
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def operator(self) -> Client:
+        """A client that may act for every store."""
+        return Client(self.port, OPERATOR)
+
+    def start(self) -> None:
+        """Start the console, and return when it listens."""
+        log = self.folder / f"console-{os.urandom(3).hex()}.log"
+        self.process = start(self.environ, log, "console")
+        self.port = port_in(log, "console.listening")
+
+    def kill(self) -> None:
+        """End the console as a power cut would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def mortal(kafka_environ: dict[str, str], receiver: Receiver, tmp_path: Path) -> Iterator[Mortal]:
+    """Yield such a console, started."""
+    environ = environ_of(
+        kafka_environ, tmp_path, HOOKLINE_RETRY_PARTITIONS="3", HOOKLINE_SESSION_TIMEOUT_MS="6000", HOOKLINE_BREAKER_SUCCESS_RATE="0"
+    )
+    dispatcher = start(environ, tmp_path / "dispatcher.log", "dispatch")
+    found = Mortal(environ, tmp_path, receiver)
+    try:
+        found.start()
+        yield found
+    finally:
+        for process in (dispatcher, found.process):
+            if process is not None:
+                end(process)

@@ -1,0 +1,527 @@
+"""Replays over the API, on the real process: counted, run at a pace, cancelled, killed half way and gone on with."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from hookline.console.jobs import Job, JobKind, JobState
+from hookline.console.jobs_lead import Lead
+from hookline.console.jobs_runner import JobRun, RunnerParts
+from hookline.console.jobs_sources import Candidate, Step
+from hookline.dispatcher.replays import Replays
+from hookline.kernel import kafka
+from hookline.kernel.clock import SystemClock
+from hookline.kernel.config import load
+from hookline.kernel.errors import BrokerUnavailable, NotFound
+from hookline.kernel.kafka import KafkaConfig
+from hookline.schemas.topics import Topics
+from hookline.webhooks.model import State
+
+pytestmark = [pytest.mark.kafka, pytest.mark.process]
+
+Stack = Any  # the fixtures' classes stand in conftest.py
+Shop = Any
+Mortal = Any
+Client = Any
+Until = Any
+LETTERS: dict[str, Any] = {"source": "dead_letters"}
+
+
+def path() -> str:
+    """Return a path of the receiver that no other test uses."""
+    return f"r{os.urandom(4).hex()}"
+
+
+def calls(shop: Any, webhook: str) -> Counter[str]:
+    """Return how often each delivery of a webhook was called."""
+    return Counter(call[1]["webhook-id"] for call in shop.receiver.calls if call[1]["hookline-webhook"] == webhook)
+
+
+def made(client: Client, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+    """Return a new replay."""
+    reply = client.post("/replays", body, **headers)
+    assert reply.status == 201, reply
+    found: dict[str, Any] = reply.json
+    return found
+
+
+def finished(client: Client, until: Until, replay: str) -> dict[str, Any]:
+    """Wait until a replay is finished, and return it."""
+    until(lambda: client.get(f"/replays/{replay}").json["finished_at"], what="the end of the replay")
+    found: dict[str, Any] = client.get(f"/replays/{replay}").json
+    return found
+
+
+@dataclass
+class Broken:
+    """A webhook that has `count` dead letters, and whose receiver is mended since."""
+
+    shop: Shop
+    webhook: str
+    where: str
+    count: int
+
+
+@pytest.fixture(name="broken")
+def broken_fixture(shop: Shop, until: Until) -> Callable[[int], Broken]:
+    """Give tests a way to such a webhook."""
+
+    def broken(count: int) -> Broken:
+        where = path()
+        webhook = shop.webhook(where, 404)
+        for _ in range(count):
+            shop.publish()
+        query = f"/dead-letters/count?webhook={webhook}"
+        until(lambda: shop.admin.get(query).json["total"] == count, what="the letters")
+        shop.logged(count, f"webhook={webhook}&outcome=dead")
+        shop.stack.receiver.answers[f"/{where}"] = (200, b"mended")
+        return Broken(shop, webhook, where, count)
+
+    return broken
+
+
+# ---- what a replay is ----
+
+
+def test_a_dry_run_only_counts(broken: Any) -> None:
+    """It tells how many, for which webhooks, and how long it would take; nothing is called and no job is there."""
+    it = broken(3)
+    reply = it.shop.admin.post("/replays", {**LETTERS, "rate": 2, "max": 2, "dry_run": True})
+    assert reply.status == 200
+    found = reply.json
+    assert (found["id"], found["state"], found["matching"], found["total"], found["takes_s"]) == (None, "preview", 3, 2, 1.0)
+    assert found["webhooks"] == [{"webhook_id": it.webhook, "count": 3, "state": "enabled"}]
+    assert it.shop.admin.get("/replays").json["data"] == []
+    assert [entry["target"] for entry in it.shop.admin.get("/audit?action=replay.create").json["data"]] == ["dry-run"]
+    log = it.shop.admin.post("/replays", {"source": "log", "filter": {"outcome": "dead"}, "dry_run": True}).json
+    assert (log["matching"], log["webhooks"]) == (3, found["webhooks"])
+
+
+def test_dead_letters_are_delivered_after_all(broken: Any, until: Until) -> None:
+    """Each goes out once more with the id it had; job, letters, log and audit tell the same of it; then nothing is left to replay."""
+    it = broken(3)
+    admin = it.shop.admin
+    before = calls(it.shop.stack, it.webhook)
+    replay = made(admin, {**LETTERS, "filter": {"webhook": it.webhook, "reason": "exhausted"}})
+    end = finished(admin, until, replay["id"])
+    assert (end["state"], end["total"], end["done"], end["skipped"], end["failed"]) == ("done", 3, 3, 0, 0)
+    until(lambda: admin.get(f"/replays/{replay['id']}").json["outcomes"] == {"delivered": 3}, what="the outcomes")
+    assert calls(it.shop.stack, it.webhook) == {delivery: count + 1 for delivery, count in before.items()}
+    lines = it.shop.lines(f"job={replay['id']}")
+    assert {(line["id"], line["trigger"], line["outcome"]) for line in lines} == {(d, "replay", "delivered") for d in before}
+    letters = admin.get("/dead-letters?replayed=true").json["data"]
+    assert {(letter["replay_id"], letter["replayed_at"] is not None) for letter in letters} == {(replay["id"], True)}
+    assert admin.post("/replays", {**LETTERS, "dry_run": True}).json["matching"] == 0
+    [entry] = admin.get(f"/audit?target={replay['id']}").json["data"]
+    assert (entry["action"], entry["actor"]) == ("replay.create", end["created_by"])
+
+
+def test_letters_can_be_replayed_again_and_one_by_one(broken: Any, until: Until) -> None:
+    """Those that were replayed are left out unless they are asked for; some can be named."""
+    it = broken(3)
+    admin = it.shop.admin
+    ids = [letter["id"] for letter in admin.get("/dead-letters").json["data"]]
+    first = finished(admin, until, made(admin, {**LETTERS, "filter": {"ids": ids[:1]}})["id"])
+    rest = finished(admin, until, made(admin, LETTERS)["id"])
+    again = finished(admin, until, made(admin, {**LETTERS, "filter": {"again": True}})["id"])
+    assert [one["done"] for one in (first, rest, again)] == [1, 2, 3]
+    assert [one["matching"] for one in (first, rest, again)] == [1, 2, 3]
+    foreign = finished(admin, until, made(admin, {**LETTERS, "filter": {"ids": [f"{ids[0].split(':')[0]}x:0:1"]}})["id"])
+    assert (foreign["done"], foreign["total"]) == (0, 0)
+
+
+def test_the_log_is_made_again_by_where_deliveries_stand(broken: Any, until: Until) -> None:
+    """What the list shows for a filter is what goes out, each once; test calls are left out."""
+    it = broken(3)
+    admin = it.shop.admin
+    assert admin.post(f"/webhooks/{it.webhook}/test").status == 200
+    it.shop.logged(1, "trigger=test")
+    found = finished(admin, until, made(admin, {"source": "log", "filter": {"webhook": it.webhook, "status": "4xx"}})["id"])
+    assert (found["total"], found["done"], found["state"]) == (3, 3, "done")
+    until(lambda: admin.get(f"/replays/{found['id']}").json["outcomes"] == {"delivered": 3}, what="the outcomes")
+    assert it.shop.lines(f"webhook={it.webhook}&status=4xx") == []
+    assert admin.post("/replays", {"source": "log", "filter": {"webhook": it.webhook}, "dry_run": True}).json["matching"] == 3
+
+
+def test_a_replay_keeps_its_pace_and_its_maximum(broken: Any, until: Until) -> None:
+    """Four of five at two a second take a second and a half at least."""
+    it = broken(5)
+    found = finished(it.shop.admin, until, made(it.shop.admin, {**LETTERS, "rate": 2, "max": 4})["id"])
+    assert (found["matching"], found["total"], found["done"], found["state"]) == (5, 4, 4, "done")
+    took = datetime.fromisoformat(found["finished_at"]) - datetime.fromisoformat(found["started_at"])
+    assert took.total_seconds() >= 3 / 2 - 0.2
+    assert it.shop.admin.get("/dead-letters/count?replayed=false").json["total"] == 1
+
+
+def test_a_replay_that_is_cancelled_ends(broken: Any, until: Until) -> None:
+    """The rest stays where it is; cancelling twice changes nothing, and what is done cannot be cancelled."""
+    it = broken(4)
+    admin = it.shop.admin
+    replay = made(admin, {**LETTERS, "rate": 0.1})["id"]
+    until(lambda: admin.get(f"/replays/{replay}").json["done"] == 1 or calls(it.shop.stack, it.webhook).total() > 12, what="the first")
+    reply = admin.post(f"/replays/{replay}/cancel")
+    assert (reply.status, reply.json["state"] in {"cancelling", "cancelled"}) == (200, True)
+    found = finished(admin, until, replay)
+    assert (found["state"], found["done"]) == ("cancelled", 1)
+    assert admin.post(f"/replays/{replay}/cancel").json["state"] == "cancelled"
+    assert admin.get("/dead-letters/count?replayed=false").json["total"] == 3
+    assert [one["id"] for one in admin.get("/replays?state=cancelled").json["data"]] == [replay]
+    done = finished(admin, until, made(admin, {**LETTERS, "filter": {"event": "evt_none"}})["id"])["id"]
+    late = admin.post(f"/replays/{done}/cancel")
+    assert (late.status, late.code) == (409, "conflict")
+
+
+def test_what_no_webhook_would_take_is_left_alone(broken: Any, until: Until) -> None:
+    """Letters of a webhook that is disabled or deleted are skipped, not given up a second time; the preview says so before."""
+    it = broken(2)
+    admin = it.shop.admin
+    admin.post(f"/webhooks/{it.webhook}/disable")
+    assert admin.post("/replays", {**LETTERS, "dry_run": True}).json["webhooks"][0]["state"] == "disabled"
+    found = finished(admin, until, made(admin, LETTERS)["id"])
+    assert (found["state"], found["done"], found["skipped"]) == ("done", 0, 2)
+    admin.call("DELETE", f"/webhooks/{it.webhook}", headers={"If-Match": "*"})
+    preview = made(admin, LETTERS)
+    assert preview["webhooks"][0]["state"] == "deleted"
+    assert finished(admin, until, preview["id"])["skipped"] == 2
+    assert admin.get("/dead-letters/count?replayed=false").json["total"] == 2
+
+
+def test_a_paused_webhook_holds_what_is_replayed(broken: Any, until: Until) -> None:
+    """Explain says that it is held; resumed, it is delivered."""
+    it = broken(1)
+    admin = it.shop.admin
+    event = admin.get("/dead-letters").json["data"][0]["event_id"]
+    admin.post(f"/webhooks/{it.webhook}/pause")
+    finished(admin, until, made(admin, LETTERS)["id"])
+    explain = f"/webhooks/{it.webhook}/explain?event={event}"
+    until(lambda: admin.get(explain).json["verdict"] == "paused", what="the hold")
+    admin.post(f"/webhooks/{it.webhook}/resume")
+    until(lambda: admin.get(explain).json["verdict"] == "delivered", what="the delivery")
+
+
+def test_a_request_that_is_sent_again_makes_one_job(broken: Any, until: Until) -> None:
+    """The same key and body give the same job; another body with that key is refused; another key makes another job."""
+    it = broken(1)
+    admin, key = it.shop.admin, {"Idempotency-Key": f"k{os.urandom(4).hex()}"}
+    first = made(admin, {**LETTERS, "rate": 5}, **key)
+    assert made(admin, {**LETTERS, "rate": 5}, **key)["id"] == first["id"]
+    other = admin.post("/replays", {**LETTERS, "rate": 6}, **key)
+    assert (other.status, other.code) == (409, "idempotency_mismatch")
+    assert made(admin, LETTERS, **{"Idempotency-Key": "another"})["id"] != first["id"]
+    assert finished(admin, until, first["id"])["done"] == 1
+    assert len(admin.get("/replays").json["data"]) == 2
+
+
+def test_a_store_has_few_unfinished_replays(broken: Any, until: Until) -> None:
+    """The sixth is over the limit, until one of the five has ended."""
+    it = broken(1)
+    admin = it.shop.admin
+    admin.post(f"/webhooks/{it.webhook}/pause")
+    slow = {"source": "dead_letters", "filter": {"again": True}, "rate": 0.1}
+    it.shop.stack.receiver.answers[f"/{it.where}"] = (404, b"no")
+    ids = [made(admin, {**slow, "max": 100 + number})["id"] for number in range(5)]
+    if all(not admin.get(f"/replays/{one}").json["finished_at"] for one in ids):
+        sixth = admin.post("/replays", slow)
+        assert (sixth.status, sixth.code) == (422, "limit_exceeded")
+    for one in ids:
+        admin.post(f"/replays/{one}/cancel")
+        finished(admin, until, one)
+    assert admin.post("/replays", slow).status == 201
+
+
+def test_another_stores_replays_are_not_there(broken: Any, stack: Stack, until: Until) -> None:
+    """Not in the list, not by id; nobody's letters are replayed by another store's key."""
+    it = broken(1)
+    replay = made(it.shop.admin, {**LETTERS, "filter": {"event": "evt_none"}})["id"]
+    stranger = stack.admin(f"x{os.urandom(4).hex()}")
+    assert stranger.get("/replays").json["data"] == []
+    for reply in (stranger.get(f"/replays/{replay}"), stranger.post(f"/replays/{replay}/cancel")):
+        assert (reply.status, reply.code) == (404, "not_found")
+    place = it.shop.admin.get("/dead-letters").json["data"][0]["id"]
+    theirs = finished(stranger, until, made(stranger, {**LETTERS, "filter": {"ids": [place], "webhook": it.webhook}})["id"])
+    assert (theirs["total"], theirs["done"]) == (0, 0)
+    assert it.shop.admin.get("/dead-letters/count?replayed=true").json["total"] == 0
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({}, "source"), ({"source": "queue"}, "source"), ({**LETTERS, "rate": 0}, "rate"), ({**LETTERS, "rate": 1_001}, "rate"),
+    ({**LETTERS, "rate": "5"}, "rate"), ({**LETTERS, "max": 0}, "max"), ({**LETTERS, "max": 100_001}, "max"),
+    ({**LETTERS, "max": 1.5}, "max"),
+    ({**LETTERS, "dry_run": "yes"}, "dry_run"), ({**LETTERS, "store": "x"}, "store"), ({**LETTERS, "filter": []}, "filter"),
+    ({**LETTERS, "filter": {"nope": 1}}, "filter.nope"), ({**LETTERS, "filter": {"since": "2026-01-01T00:00:00Z"}}, "filter.since"),
+    ({**LETTERS, "filter": {"reason": "tired"}}, "filter.reason"), ({**LETTERS, "filter": {"webhook": "' OR 1=1"}}, "filter.webhook"),
+    ({**LETTERS, "filter": {"ids": []}}, "filter.ids"), ({**LETTERS, "filter": {"ids": ["x"]}}, "filter.ids[0]"),
+    ({**LETTERS, "filter": {"ids": ["a:1:2"] * 101}}, "filter.ids"), ({**LETTERS, "filter": {"status": "404"}}, ""),
+    ({**LETTERS, "filter": {"from": "2026-11-23T14:00:00Z", "to": "2026-11-23T13:00:00Z"}}, "from"),
+    ({"source": "log"}, ""), ({"source": "log", "filter": {"reason": "gone"}}, ""),
+    ({"source": "log", "filter": {"status": "60"}}, "filter.status"),
+    ({"source": "log", "filter": {"from": "2026-01-01T00:00:00Z"}}, "from"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "field"), WRONG)
+def test_a_wrong_wish_names_what_is_wrong(shop: Shop, body: dict[str, Any], field: str) -> None:
+    """Nothing is counted and no job is made."""
+    reply = shop.admin.post("/replays", body)
+    assert (reply.status, reply.code, reply.json["field"]) == (422, "invalid", field)
+
+
+def test_an_unknown_event_type_in_a_filter(shop: Shop) -> None:
+    """It is told with its own code, as everywhere."""
+    reply = shop.admin.post("/replays", {**LETTERS, "filter": {"event_type": "order.exploded"}})
+    assert (reply.status, reply.code, reply.json["field"]) == (422, "unknown_event_type", "filter.event_type")
+
+
+# ---- killed half way ----
+
+
+def _dead(mortal: Mortal, store: str, count: int, until: Until) -> tuple[Client, str, str]:
+    """Have a store's webhook give up on some events; return an admin's client, the webhook and its receiver's path."""
+    made_key = mortal.operator.post(f"/api-keys?store={store}", {"scopes": ["admin"]})
+    admin = replace(mortal.operator, key=made_key.json["key"])
+    where = path()
+    mortal.receiver.answers[f"/{where}"] = (404, b"no")
+    webhook = admin.post("/webhooks", {"url": mortal.receiver.url(where), "event_types": ["order.paid"]}).json["id"]
+    data = admin.get("/event-types/order.paid").json["example"]
+    for _ in range(count):
+        assert admin.post("/events", {"type": "order.paid", "data": data}).status == 202
+    dead = "/deliveries?outcome=dead&limit=1000"
+    until(lambda: admin.get("/dead-letters/count").json.get("total") == count and len(admin.get(dead).json["data"]) == count, 90)
+    mortal.receiver.answers[f"/{where}"] = (200, b"mended")
+    return admin, webhook, where
+
+
+def _replayed(mortal: Mortal) -> Counter[tuple[str, str]]:
+    """Return how often each delivery stands on the replays topic, by job."""
+    config = load(KafkaConfig, mortal.environ)
+    headers = [kafka.headers_of(m) for m in kafka.scan(config, [Topics(config.topic_prefix).replays])]
+    return Counter((h["hookline-job-id"].decode(), h["hookline-delivery-id"].decode()) for h in headers)
+
+
+def test_a_console_that_is_killed_half_way_doubles_nothing(mortal: Mortal, until: Until) -> None:
+    """Two jobs, of letters and of the log, are killed with the console, twice: started again it goes on with both, each delivery once.
+
+    The request that made a job, sent again with its key after the restart, still makes no second one.
+    """
+    count, key = 40, {"Idempotency-Key": "only-once"}
+    letters_admin, letters_webhook, _ = _dead(mortal, "letters", count, until)
+    log_admin, log_webhook, _ = _dead(mortal, "log", count, until)
+    wish = {**LETTERS, "rate": 10}
+    jobs = {
+        made(letters_admin, wish, **key)["id"]: (letters_admin, letters_webhook),
+        made(log_admin, {"source": "log", "filter": {"outcome": "dead"}, "rate": 10})["id"]: (log_admin, log_webhook),
+    }
+    for share in (8, 20):
+        until(lambda share=share: sum(_replayed(mortal).values()) >= 2 * share, what="half of it")
+        mortal.kill()
+        assert sum(_replayed(mortal).values()) < 2 * count
+        mortal.start()
+        for admin, _ in jobs.values():
+            admin.port = mortal.port
+        assert made(letters_admin, wish, **key)["id"] in jobs
+    for job, (admin, webhook) in jobs.items():
+        found = finished(admin, until, job)
+        assert (found["state"], found["done"], found["failed"]) == ("done", count, 0)
+        until(lambda: len(calls(mortal, webhook)) == count and set(calls(mortal, webhook).values()) == {4}, what="the calls")  # noqa: B023  # asked at once
+    assert set(_replayed(mortal).values()) == {1}
+    assert Counter(job for job, _ in _replayed(mortal)) == dict.fromkeys(jobs, count)
+
+
+# ---- who runs jobs ----
+
+
+def test_one_console_leads_and_another_takes_over(stack: Stack, kafka_environ: dict[str, str], until: Until) -> None:
+    """Of two members one may run jobs; when it leaves, the other may; one that is not polled loses the lead by itself."""
+    config = replace(load(KafkaConfig, {**kafka_environ, "HOOKLINE_SESSION_TIMEOUT_MS": "6000"}), topic_prefix=f"l{os.urandom(4).hex()}")
+    topics = replace(Topics(config.topic_prefix), prefix=stack.environ["HOOKLINE_TOPIC_PREFIX"])
+    first, second = Lead(config, topics), Lead(config, topics)
+    polling = {first: True, second: True}
+
+    def poll() -> None:
+        while polling:
+            for lead in [lead for lead, wanted in list(polling.items()) if wanted]:
+                lead.poll()
+            time.sleep(0.01)
+
+    first.start()
+    thread = threading.Thread(target=poll, daemon=True)
+    thread.start()
+    try:
+        until(lambda: first.leading, what="the first leads")
+        second.start()
+        until(lambda: first.leading or second.leading)
+        assert not (first.leading and second.leading)
+        leader, other = (first, second) if first.leading else (second, first)
+        term = other.term
+        polling[leader] = False
+        until(lambda: not leader.leading, what="a lead that is not proven runs out")
+        leader.stop()
+        until(lambda: other.leading, what="the other takes over")
+        assert other.term > term
+    finally:
+        polling.clear()
+        thread.join(10)
+        first.stop()
+        second.stop()
+
+
+# ---- one job, step by step ----
+
+
+@dataclass
+class Desk:
+    """What a job runs with, in memory."""
+
+    saved: list[Job] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
+    already: set[str] = field(default_factory=set)
+    wishes: set[str] = field(default_factory=set)
+    leading: bool = True
+    term: int = 1
+    state: State = State.ENABLED
+    faults: dict[str, list[Exception]] = field(default_factory=dict)
+    faulty: Callable[[Replays, str], None] | None = None
+
+    # the jobs
+    def save(self, job: Job) -> Job:
+        """Keep a state."""
+        self.saved.append(replace(job, version=job.version + 1))
+        return self.saved[-1]
+
+    def to_be_cancelled(self, job_id: str) -> bool:
+        """Tell a wish."""
+        return job_id in self.wishes
+
+    # the registry
+    def get(self, webhook_id: str) -> Any:
+        """Return a webhook."""
+        return None if webhook_id == "gone" else _Webhook(self.state)
+
+    # the source
+    def steps(self, position: str) -> Iterator[Step]:
+        """Yield ten letters of one webhook."""
+        for number in range(int(position or 0), 10):
+            yield Step(str(number + 1), Candidate(key=f"k{number}", webhook_id="wh", send=self.faulty or self._send(f"k{number}")))
+
+    def _send(self, key: str) -> Callable[[Replays, str], None]:
+        def send(_replays: Replays, _job_id: str) -> None:
+            if self.faults.get(key):
+                fault = self.faults[key].pop()
+                if isinstance(fault, BrokerUnavailable):
+                    self.already.add(key)  # it arrived all the same
+                    self.sent.append(key)
+                raise fault
+            self.sent.append(key)
+
+        return send
+
+    def run(self, job: Job) -> Job:
+        """Run the job to its end, or its interruption, and return its last state."""
+        parts = RunnerParts(
+            jobs=self, lead=self, registry=self, clock=SystemClock(), source=lambda _: self, made=lambda _: set(self.already),  # type: ignore[arg-type]
+            replays=lambda: None,  # type: ignore[arg-type,return-value]
+        )  # fmt: skip
+        JobRun(parts, job, threading.Event()).run()
+        return self.saved[-1]
+
+
+@dataclass
+class _Webhook:
+    state: State
+    store_id: str = "shop"
+
+
+JOB = Job(id="job_1", store_id="shop", kind=JobKind.DEAD_LETTERS, created_at_us=1, total=10, rate=1_000, most=100)
+
+
+@pytest.mark.unit
+def test_a_job_runs_to_its_end() -> None:
+    """Everything once, and the last state says so."""
+    desk = Desk()
+    end = desk.run(JOB)
+    assert desk.sent == [f"k{number}" for number in range(10)]
+    assert (end.state, end.done, end.position) == (JobState.DONE, 10, "10")
+    assert desk.saved[0].state is JobState.RUNNING
+
+
+@pytest.mark.unit
+def test_a_job_goes_on_from_its_progress_and_from_what_kafka_has() -> None:
+    """What was kept as done is not looked at, and what Kafka has beyond it is counted but not made again."""
+    desk = Desk(already={"k3", "k4"})
+    end = desk.run(replace(JOB, state=JobState.RUNNING, position="3", done=3))
+    assert desk.sent == ["k5", "k6", "k7", "k8", "k9"]
+    assert (end.state, end.done) == (JobState.DONE, 10)
+
+
+@pytest.mark.unit
+def test_a_record_that_was_not_confirmed_is_looked_for_before_it_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka did not answer, and had the record: the job waits, reads what is there, and goes on behind it."""
+    monkeypatch.setattr("hookline.console.jobs_runner._AGAIN_S", 0.01)
+    desk = Desk(faults={"k2": [BrokerUnavailable("gone")]})
+    end = desk.run(JOB)
+    assert desk.sent == [f"k{number}" for number in range(10)]
+    assert (end.state, end.done) == (JobState.DONE, 10)
+
+
+@pytest.mark.unit
+def test_one_that_cannot_be_made_again_does_not_stop_the_others() -> None:
+    """It is counted as failed, and why is told."""
+    desk = Desk(faults={"k2": [NotFound("The payload is no longer on Kafka")]})
+    end = desk.run(JOB)
+    assert (end.state, end.done, end.failed, end.error) == (JobState.DONE, 9, 1, "The payload is no longer on Kafka")
+
+
+@pytest.mark.unit
+def test_a_job_that_breaks_ends_failed() -> None:
+    """An error that nobody foresaw ends this job and says its kind, no more."""
+    desk = Desk(faults={"k2": [ZeroDivisionError("secret")]})
+    end = desk.run(JOB)
+    assert (end.state, end.done, end.error) == (JobState.FAILED, 2, "ZeroDivisionError")
+
+
+@pytest.mark.unit
+def test_a_disabled_webhook_is_skipped_and_a_maximum_kept() -> None:
+    """Skipped ones do not count against the maximum; the job ends when it is reached."""
+    assert Desk(state=State.DISABLED).run(JOB).skipped == 10
+    desk = Desk()
+    assert (desk.run(replace(JOB, most=4)).done, len(desk.sent)) == (4, 4)
+
+
+@pytest.mark.unit
+def test_a_job_whose_lead_went_to_another_console_stops_at_once() -> None:
+    """It makes nothing again and keeps no progress: whoever leads now decides."""
+    desk = Desk()
+    sent: list[str] = []
+
+    def lost(_replays: Replays, _job_id: str) -> None:
+        sent.append("first")
+        desk.leading, desk.term = False, 2
+
+    desk.faulty = lost
+    end = desk.run(JOB)
+    assert sent == ["first"]
+    assert (end.state, end.done) == (JobState.RUNNING, 0)
+
+
+@pytest.mark.unit
+def test_a_wish_to_cancel_is_heard_while_the_pace_is_kept() -> None:
+    """A slow job does not wait for its next turn to end."""
+    desk = Desk()
+    thread = threading.Thread(target=lambda: desk.run(replace(JOB, rate=0.1)), daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not desk.sent and time.monotonic() < deadline:
+        time.sleep(0.01)
+    desk.wishes.add("job_1")
+    thread.join(8)
+    assert not thread.is_alive()
+    assert (desk.saved[-1].state, desk.saved[-1].done) == (JobState.CANCELLED, 1)
