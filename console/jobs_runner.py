@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -20,7 +21,9 @@ from hookline.webhooks.model import State
 from hookline.webhooks.registry import WebhookRegistry
 
 _log = logger("jobs")
-AT_ONCE: Final = 4
+AT_ONCE: Final = 32
+PER_STORE: Final = 2
+"""Of each store so many run at once, and the others wait for them: slow jobs of one store delay no other's."""
 KEPT_US: Final = 31 * 86_400_000_000
 _SAVE_S: Final = 1.0
 _SLICE_S: Final = 0.1
@@ -54,6 +57,7 @@ class JobRunner:
         self._stopping = threading.Event()
         self._running: dict[str, threading.Thread] = {}
         self._tidied_at = -_TIDY_S
+        self._term = 0
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
 
     def start(self) -> None:
@@ -78,21 +82,27 @@ class JobRunner:
             except HooklineError as error:
                 _log.warning("jobs.waits", error=error.message)
                 self._stopping.wait(_AGAIN_S)
+            except Exception as error:  # noqa: BLE001  # the main loop of all jobs
+                _log.error("jobs.failed", error=f"{type(error).__name__}: {error}", exc_info=error)
+                self._stopping.wait(_AGAIN_S)
         for thread in list(self._running.values()):
             while thread.is_alive():
                 lead.poll()  # they keep their progress under the lead that they ran under
         lead.stop()
 
     def _begin(self) -> None:
+        if self._parts.lead.term != self._term:
+            self._parts.jobs.catch_up()  # whoever led before has kept its progress
+            self._term = self._parts.lead.term
         self._running = {job_id: thread for job_id, thread in self._running.items() if thread.is_alive()}
-        for job in self._parts.jobs.all():
-            if len(self._running) >= AT_ONCE:
-                return
-            if not job.finished and job.id not in self._running:
+        jobs = [job for job in self._parts.jobs.all() if not job.finished]
+        busy = Counter(job.store_id for job in jobs if job.id in self._running)
+        for job in jobs:
+            if job.id not in self._running and busy[job.store_id] < PER_STORE and len(self._running) < AT_ONCE:
+                busy[job.store_id] += 1
                 run = JobRun(self._parts, job, self._stopping)
-                thread = threading.Thread(target=run.run, name=f"job {job.id}", daemon=True)
-                self._running[job.id] = thread
-                thread.start()
+                self._running[job.id] = threading.Thread(target=run.run, name=f"job {job.id}", daemon=True)
+                self._running[job.id].start()
 
     def _tidy(self) -> None:
         """Drop what finished long ago."""
