@@ -80,6 +80,11 @@ def _wanted(webhook: Webhook, facts: Facts, matched: Matched) -> bool:
     except FilterError as error:
         matched.skip.append(Skip(webhook, ErrorKind.FILTER, error.message))
         return False
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  # the evaluator is foreign, and a panic in its Rust is no `Exception`
+        matched.skip.append(Skip(webhook, ErrorKind.FILTER, f"The filter failed on this event: {type(error).__name__}"))
+        return False
     if not wanted:
         metrics.UNMATCHED.inc()
     return wanted

@@ -87,7 +87,9 @@ class Reception:
                 take(unit)
             else:
                 self._poison(unit, WireError("This record was in hand three times when the process died"))
-        except Exception as error:  # noqa: BLE001  # the main loop of records
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  # the main loop of records; a panic in Rust is no `Exception`
             self._parts.faults.caught("reception", error)
         finally:
             marker.clear()
@@ -112,6 +114,7 @@ class Reception:
         settlement, value = self._parts.settlement, _value(unit)
         trace = traceparent(headers_of(unit.record.message).get("traceparent", b"").decode("ascii", "replace"))
         body = payload.body(event) if matched.call else b""
+        self._parts.marker.clear()  # what follows is not the record's own doing
 
         def delivery(webhook_id: str) -> Delivery:
             waiting = first(
@@ -142,7 +145,9 @@ class Reception:
         event = self._decoded(unit, self._due)
         if event is not None:
             unit.left = 1
-            self._parts.sending.submit(self._again(unit, waiting, payload.body(event)))
+            delivery = self._again(unit, waiting, payload.body(event))
+            self._parts.marker.clear()
+            self._parts.sending.submit(delivery)
 
     def _again(self, unit: Unit, waiting: Waiting, body: bytes) -> Delivery:
         at_ms = unit.record.message.timestamp()[1]

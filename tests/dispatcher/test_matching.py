@@ -90,3 +90,28 @@ def test_a_disabled_webhooks_filter_is_asked_too() -> None:
     since = {"state": State.DISABLED, "state_since_us": PUBLISHED_US + 1}
     found = matched(since | {"filter": "store_id == 'another'"}, since | {"filter": "store_id == 'shop'"})
     assert (ids(found.dead), found.call, found.skip) == (["wh_2"], [], [])
+
+
+def test_a_filter_that_panics_strikes_its_own_webhook_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even what is no ordinary exception counts as a filter that failed; a wish to stop does not."""
+
+    class PanicException(BaseException):
+        """As PyO3's."""
+
+    class Panics:
+        """A filter."""
+
+        def __init__(self, error: BaseException) -> None:
+            self._error = error
+
+        def matches(self, _context: object) -> bool:
+            """Panic."""
+            raise self._error
+
+    monkeypatch.setattr("hookline.dispatcher.matching.compile_filter", lambda _text: Panics(PanicException()))
+    found = matched({}, {"filter": "type == 'order.created'"})
+    assert ids(found.call) == ["wh_1"]
+    assert [(skip.kind, "PanicException" in skip.detail) for skip in found.skip] == [(ErrorKind.FILTER, True)]
+    monkeypatch.setattr("hookline.dispatcher.matching.compile_filter", lambda _text: Panics(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        matched({"filter": "type == 'order.created'"})
