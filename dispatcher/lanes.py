@@ -24,10 +24,13 @@ class LaneConfig:
 
     concurrency: int = setting("HOOKLINE_LANE_CONCURRENCY", "8", "calls under way at once to one webhook", integer(1, 10_000))
     queue: int = setting(
-        "HOOKLINE_LANE_QUEUE", "500", "deliveries that may wait for one webhook before they are parked", integer(0, 100_000)
+        "HOOKLINE_LANE_QUEUE", "500", "deliveries that may wait for one webhook before more of them are put aside", integer(0, 100_000)
     )
     wait_s: float = setting(
-        "HOOKLINE_LANE_WAIT_S", "5", "seconds a delivery may be expected to wait in its lane before it is parked", number(0.05, 3_600)
+        "HOOKLINE_LANE_WAIT_S",
+        "5",
+        "seconds a delivery may be expected to wait behind a slow receiver before it is parked",
+        number(0.05, 3_600),
     )
     rate: float = setting("HOOKLINE_LANE_RATE", "0", "calls a second to one webhook; 0: as fast as it answers", number(0, 1_000_000))
     window_s: float = setting("HOOKLINE_BREAKER_WINDOW_S", "120", "seconds over which the breaker counts", number(1, 86_400))
