@@ -96,12 +96,14 @@ class Deliveries:
         A page may be shorter than that with more to come: it looks through so many rows and no more.
         """
         found: Rows = []
+        most = max(2 * limit, _LEAST_BATCH)
         for _ in range(_ROUNDS):
-            found += self.batch(min(max(2 * limit, _LEAST_BATCH), _MOST_BATCH))
+            found += self.batch(min(most, _MOST_BATCH))
             if len(found) > limit:
                 return found[:limit], place_of(found[limit - 1])
             if self.ended:
                 return found, None
+            most *= 4  # most rows are of deliveries that went on since: look at more at once
         return found, self.place
 
     def batch(self, most: int) -> Rows:

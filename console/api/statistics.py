@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
 from hookline.analytics.queries import Statistics, summed
-from hookline.analytics.warehouse import Parameters
 from hookline.console.api.deliveries_filter import MOST_DAYS, Instant, us_of
 from hookline.console.api.webhooks import own
 from hookline.console.http.models import Model, Query, Time, time_of
@@ -21,6 +20,7 @@ _HOUR_US: Final = 3_600_000_000
 _STEPS_US: Final = {"hour": _HOUR_US, "day": 24 * _HOUR_US}
 _PER_DAY: Final = {"hour": 24, "day": 1}
 _NO_ANSWER: Final = "none"
+_WHOLE_US: Final = 0
 _COUNTS: Final = (
     "attempts", "deliveries", "delivered", "first_delivered", "dead", "retrying", "skipped", "made_again", "again_delivered", "again_dead",
 )  # fmt: skip
@@ -117,9 +117,7 @@ def _answer(call: Call, webhook_id: str) -> Answer:
     starts = starts_of(until_us, asked.days, asked.points)
     step_us = _STEPS_US[asked.points]
     span: dict[str, str | int] = {"store_id": call.store_id, "webhook_id": webhook_id, "since_us": starts[0], "until_us": until_us}
-    ask: Callable[[str, Parameters], list[dict[str, Any]]] = call.parts.queries.run
-    total = summed(ask("statistics", span)[0])
-    rows = {row["at_s"] * 1_000_000: row for row in ask("statistics_points", {**span, "step_s": step_us // 1_000_000})}
+    rows = {row["at_s"] * 1_000_000: row for row in call.parts.queries.run("statistics_points", {**span, "step_s": step_us // 1_000_000})}
     points = [Point(at=time_of(at_us), **_sums(summed(rows.get(at_us, _NOTHING)))) for at_us in starts]
     last_us = min(starts[-1] + step_us, -(-until_us // _HOUR_US) * _HOUR_US)
     value = StatisticsAnswer(
@@ -127,7 +125,7 @@ def _answer(call: Call, webhook_id: str) -> Answer:
         webhook_id=webhook_id or None,
         begins_at=time_of(starts[0]),
         ends_at=time_of(last_us),
-        total=Sums(**_sums(total)),
+        total=Sums(**_sums(summed(rows.get(_WHOLE_US, _NOTHING)))),
         points=points,
     )
     return Answer(value=value)
