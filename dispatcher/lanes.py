@@ -123,7 +123,7 @@ class Lane:
         """Decide about a delivery that comes new."""
         now = self._clock.monotonic()
         if self._open_until:
-            return self._probe(now)
+            return self._probe()
         if self.queue or self._full(now, pressed=pressed):
             return Verdict.QUEUE if len(self.queue) < self._room(now, pressed=pressed) else self._turned_away(now)
         if pressed and self._slow(now):
@@ -134,7 +134,7 @@ class Lane:
         """Decide about the delivery at the head of the queue: QUEUE means it stays there."""
         now = self._clock.monotonic()
         if self._open_until:
-            return self._probe(now)
+            return self._probe()
         return Verdict.QUEUE if self._full(now, pressed=pressed) else self._take(now)
 
     def _turned_away(self, now: float) -> Verdict:
@@ -218,9 +218,9 @@ class Lane:
 
     # ---- breaker ----
 
-    def _probe(self, now: float) -> Verdict:
+    def _probe(self) -> Verdict:
         """Let one call through once the breaker has been open long enough."""
-        if self._probing or now < self._open_until:
+        if self.shut:
             return Verdict.PARK
         self._probing = True
         self._taken += 1
@@ -245,6 +245,11 @@ class Lane:
     def opened(self) -> bool:
         """Whether the breaker is open or half open."""
         return self._open_until > 0
+
+    @property
+    def shut(self) -> bool:
+        """Whether the breaker would let nothing through now, not even a probe."""
+        return self._open_until > 0 and (self._probing or self._clock.monotonic() < self._open_until)
 
     @property
     def state(self) -> str:

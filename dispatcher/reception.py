@@ -142,6 +142,8 @@ class Reception:
         if remaining_s > 0:
             self._parts.settlement.wait_on(self._again(unit, waiting, b""), remaining_s)
             return
+        if self._parts.sending.turned_away(self._again(unit, waiting, b"")):
+            return
         event = self._decoded(unit, self._due)
         if event is not None:
             unit.left = 1

@@ -116,6 +116,17 @@ class Sending:
         else:
             self._enter(_Call(delivery, lane, kind, probe=verdict is Verdict.PROBE))
 
+    def turned_away(self, delivery: Delivery) -> bool:
+        """Settle a delivery that could not be called now anyway, and tell whether it was: its event need not be decoded."""
+        if delivery.waiting.trigger is Trigger.TEST:
+            return False
+        webhook = self._wanted(delivery)
+        if webhook is not None and not self._parts.lanes.lane(webhook.id).shut:
+            return False
+        if webhook is not None:
+            self._park(delivery, webhook)
+        return True
+
     def tick(self) -> None:
         """Look after the lanes in which deliveries wait; call it a few times a second.
 

@@ -293,6 +293,41 @@ async def test_a_due_retry_is_sent_as_what_it_was(desk: Desk) -> None:
     assert desk.settled() == 1
 
 
+@pytest.mark.parametrize("why", ["paused", "deleted", "dead"])
+async def test_what_could_not_be_called_is_not_even_decoded(desk: Desk, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    """Deliveries that go round for a paused webhook or a dead receiver cost next to nothing."""
+    if why == "paused":
+        desk.rig.directory.add(webhook(state=State.PAUSED))
+    elif why == "deleted":
+        desk.rig.directory.by_id.clear()
+    else:
+        lane = desk.rig.lanes.lane("wh_1")
+        for _ in range(5):
+            lane.admit()
+            lane.began()
+            lane.done(False, 0.1)
+    decoded: list[bytes] = []
+    monkeypatch.setattr(desk.codec, "decode", decoded.append)
+    await desk.due(order_bytes(), waiting(attempt=2, parked=2).to_headers())
+    assert (decoded, desk.rig.transport.sent) == ([], [])
+    assert len(desk.ledger.of("retry.30m")) == (why != "deleted")
+    assert desk.settled() == 1
+
+
+async def test_a_probe_is_decoded_and_sent(desk: Desk) -> None:
+    """When the breaker's time is over the next retry is the probe."""
+    lane = desk.rig.lanes.lane("wh_1")
+    for _ in range(5):
+        lane.admit()
+        lane.began()
+        lane.done(False, 0.1)
+    desk.rig.clock.move(200)
+    for _ in range(2):
+        await desk.due(order_bytes(), waiting(attempt=2).to_headers())
+    assert len(desk.rig.transport.sent) == 1
+    assert len(desk.ledger.of("retry.1m")) == 1
+
+
 async def test_a_retry_whose_own_time_has_not_come_waits_on(desk: Desk) -> None:
     """The tier is over, the delivery's own time is not: no call, no attempt, another tier."""
     await desk.due(order_bytes(), waiting(attempt=3, not_before_us=2**60).to_headers())
