@@ -114,6 +114,7 @@ class Dispatcher:
 
     async def run(self, stop: Stop) -> None:
         """Dispatch until the stop, then drain; raise `HooklineError` when a part cannot start."""
+        _log.info("dispatcher.starting", brokers=self._settings.kafka.bootstrap_servers)
         await asyncio.to_thread(kafka.wait_for_broker, self._settings.kafka, stop.is_set)
         if stop.is_set():
             return
