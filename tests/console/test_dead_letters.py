@@ -11,10 +11,11 @@ import pytest
 
 from hookline.console.letters import Letter, LetterQuery, Replayed, Shelf, letter_of, place_in
 from hookline.console.places import Coordinates
-from hookline.dispatcher.letters import Reason
+from hookline.dispatcher.letters import DeadLetter, Reason
 from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
+from hookline.schemas.records import Source
 from hookline.schemas.topics import Topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.process]
@@ -123,7 +124,10 @@ def test_poison_is_the_operators(shop: Shop, stack: Stack, until: Until) -> None
     """A record that cannot be read belongs to no store: only the operator sees it, as raw bytes with the reason."""
     config = load(KafkaConfig, stack.environ)
     raw = b"\1no wire format " + os.urandom(4)
-    kafka.produce_sync(kafka.producer(config), Topics(config.topic_prefix).events("products"), key=b"k", value=raw)
+    topics = Topics(config.topic_prefix)
+    source = Source(topic=topics.events("products"), partition=0, offset=1, timestamp_ms=1)
+    headers = DeadLetter.of(Reason.POISON, "too short", source).to_headers()  # as a dispatcher leaves it
+    kafka.produce_sync(kafka.producer(config), topics.dead_letters("products"), key=b"k", value=raw, headers=headers)
     query = "/dead-letters?reason=poison&category=products"
     until(lambda: stack.operator.get(query).json["data"], what="the poison")
     found = stack.operator.get(f"/dead-letters/{stack.operator.get(query).json['data'][0]['id']}").json
