@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -12,7 +12,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from hookline.console.api.deliveries_filter import LogQuery
 from hookline.console.api.deliveries_log import Deliveries, Log, Place
 from hookline.console.jobs import Job
-from hookline.console.letters import JOB, LETTER, LetterQuery, letter_of, place_in
+from hookline.console.letters import JOB, LETTER, letter_of, place_in
+from hookline.console.letters_shelf import LetterQuery
 from hookline.console.places import Coordinates, Places
 from hookline.console.resends import waiting_of
 from hookline.dispatcher.letters import DeadLetter, Reason
@@ -75,7 +76,7 @@ class LetterSource:
 
     def _partition(self, share: Coordinates, first: int) -> Iterator[Step]:
         for message in _messages(self._config, share, first):
-            position = str(replace(share, offset=(message.offset() or 0) + 1))
+            position = str(share._replace(offset=(message.offset() or 0) + 1))
             yield Step(position, _letter(message, self._query, self._left_out))
 
 

@@ -5,27 +5,23 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from hookline.console.http.problems import Code, Refused
+from hookline.console.letters_shelf import Letter, Replayed, Shelf
 from hookline.console.places import Coordinates
-from hookline.dispatcher.letters import DeadLetter, Reason
+from hookline.dispatcher.letters import DeadLetter
 from hookline.kernel import kafka
 from hookline.kernel.errors import BrokerError, BrokerUnavailable, WireError
 from hookline.kernel.log import logger
-from hookline.schemas.records import delivery_id
 from hookline.schemas.topics import Topics
 
 _log = logger("letters")
 KEPT: Final = 250_000
 """So many of the newest are known, 400 bytes each; all of them stay on their topics until retention takes them."""
-_MARKS: Final = 2 * KEPT
 LETTER: Final = "hookline-dead-letter"
 JOB: Final = "hookline-job-id"
 _BATCH: Final = 1_000
@@ -35,68 +31,6 @@ _SWEEP_S: Final = 60.0
 _COME_BACK_S: Final = 2
 Share: TypeAlias = tuple[str, int]
 """A topic and one of its partitions."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """What is known of a dead letter; ids are empty for poison, which never was a delivery."""
-
-    place: Coordinates
-    at_us: int
-    reason: Reason
-    error: str
-    original: Coordinates
-    store_id: str = ""
-    webhook_id: str = ""
-    event_id: str = ""
-    event_type: str = ""
-    attempts: int = 0
-    last_status: int = 0
-
-    @property
-    def category(self) -> str:
-        """The last part of its topic's name."""
-        return self.place.topic.rpartition(".")[2]
-
-    @property
-    def delivery_id(self) -> str:
-        """The id of its delivery, empty for poison."""
-        return delivery_id(self.store_id, self.event_id, self.webhook_id) if self.webhook_id else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """When a letter was last replayed, and by which job."""
-
-    at_us: int
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LetterQuery:
-    """Which letters; empty texts and None mean any, times are microseconds, both ends included; no store means all of them."""
-
-    store_id: str = ""
-    webhook_id: str = ""
-    category: str = ""
-    reason: str = ""
-    event_type: str = ""
-    event_id: str = ""
-    since_us: int = 0
-    until_us: int = 2**62
-    replayed: bool | None = None
-
-    def takes(self, letter: Letter) -> bool:
-        """Tell whether a letter is one of them, but for whether it was replayed."""
-        return (
-            self.since_us <= letter.at_us <= self.until_us
-            and self.store_id in {"", letter.store_id}
-            and self.webhook_id in {"", letter.webhook_id}
-            and self.reason in {"", letter.reason}
-            and self.event_type in {"", letter.event_type}
-            and self.event_id in {"", letter.event_id}
-            and self.category in {"", letter.category}
-        )
 
 
 class Letters:
@@ -194,7 +128,7 @@ class Letters:
         if not marks:
             raise BrokerError("The dead-letter topics do not exist", remedy="Create the topics with `hookline topics create`.")
         for (topic, partition), (low, high) in marks.items():
-            most = _MARKS if topic == self._topics.replays else self._shelf.kept
+            most = self._shelf.kept * (2 if topic == self._topics.replays else 1)
             first = self._positions.get((topic, partition), max(low, high - most))
             self._positions[topic, partition] = max(first, low)
             self._shelf.forget(topic, partition, low)
@@ -221,71 +155,6 @@ class Letters:
 
     def _names(self) -> list[str]:
         return [*self._topics.all_dead_letters(), self._topics.replays]
-
-
-class Shelf:
-    """Letters in memory, `kept` of them at most: one thread adds, any may read."""
-
-    def __init__(self, kept: int) -> None:
-        self.kept = kept
-        self._by_place: dict[Coordinates, Letter] = {}
-        self._by_store: dict[str, dict[Coordinates, Letter]] = {}
-        self._in_order: dict[Share, deque[Coordinates]] = {}
-        self._marks: dict[Coordinates, Replayed] = {}
-        self._dropped_us = 0
-
-    @property
-    def complete_since_us(self) -> int:
-        """The time of the newest letter that there was no room for; 0: all that lie on Kafka are known."""
-        return self._dropped_us
-
-    def add(self, letter: Letter) -> None:
-        """Put a letter onto the shelf; the oldest of all may fall off."""
-        if letter.place in self._by_place:
-            return
-        self._by_place[letter.place] = letter
-        self._by_store.setdefault(letter.store_id, {})[letter.place] = letter
-        self._in_order.setdefault((letter.place.topic, letter.place.partition), deque()).append(letter.place)
-        if len(self._by_place) > self.kept:
-            oldest = min((order for order in self._in_order.values() if order), key=lambda order: self._by_place[order[0]].at_us)
-            self._dropped_us = max(self._dropped_us, self._by_place[oldest[0]].at_us)
-            self._drop(oldest.popleft())
-
-    def mark(self, place: Coordinates, replayed: Replayed) -> None:
-        """Note that a letter was replayed; the letter itself may come later."""
-        self._marks.pop(place, None)
-        self._marks[place] = replayed
-        if len(self._marks) > _MARKS:
-            del self._marks[next(iter(self._marks))]
-
-    def forget(self, topic: str, partition: int, before: int) -> None:
-        """Drop the letters of a partition that retention has taken: those below an offset."""
-        order = self._in_order.get((topic, partition), deque())
-        while order and order[0].offset < before:
-            self._drop(order.popleft())
-
-    def get(self, place: Coordinates) -> Letter | None:
-        """Return a letter."""
-        return self._by_place.get(place)
-
-    def replayed(self, place: Coordinates) -> Replayed | None:
-        """Return when the letter at a place was last replayed, None when it never was."""
-        return self._marks.get(place)
-
-    def find(self, wanted: LetterQuery) -> Iterator[Letter]:
-        """Yield the letters that fit, in no order."""
-        known = self._by_store.get(wanted.store_id, {}) if wanted.store_id else self._by_place
-        for letter in list(known.values()):
-            if wanted.takes(letter) and wanted.replayed in {None, letter.place in self._marks}:
-                yield letter
-
-    def _drop(self, place: Coordinates) -> None:
-        letter = self._by_place.pop(place)
-        mine = self._by_store[letter.store_id]
-        del mine[place]
-        if not mine:
-            del self._by_store[letter.store_id]
-        self._marks.pop(place, None)
 
 
 def letter_of(message: Message) -> Letter | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from confluent_kafka import Message
 
@@ -13,9 +13,8 @@ from hookline.schemas.events import Event
 from hookline.schemas.wire import Codec
 
 
-@dataclass(frozen=True, slots=True)
-class Coordinates:
-    """Where a record lies."""
+class Coordinates(NamedTuple):
+    """Where a record lies. A tuple, since many are kept and compared."""
 
     topic: str
     partition: int

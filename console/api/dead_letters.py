@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import heapq
 from collections import Counter
-from collections.abc import Callable
+from itertools import islice
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -15,7 +15,8 @@ from hookline.console.http.models import EventTypeName, Model, Page, PageQuery, 
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code
 from hookline.console.http.routes import ALL_STORES, Answer, Call, Route, StoreUse
-from hookline.console.letters import Letter, LetterQuery, letter_of, place_in
+from hookline.console.letters import letter_of, place_in
+from hookline.console.letters_shelf import Letter, LetterQuery
 from hookline.dispatcher.letters import Reason
 from hookline.kernel.errors import InputError, NotFound, WireError
 from hookline.schemas import payload
@@ -89,11 +90,10 @@ class DeadLetterCount(Model):
 def list_letters(call: Call) -> Answer:
     """Answer a page of letters, the newest first."""
     asked, after = call.asked(LetterPageQuery), call.position()
-    shelf, before = call.parts.letters.shelf, tuple(after) if after else (_EVER_US,)
-    found = (letter for letter in shelf.find(letter_query(call.store_id, asked)) if _position(letter) < before)
-    letters = heapq.nlargest(asked.limit + 1, found, key=_position)
+    before = (after[0], after[1], after[2], after[3]) if after else None
+    letters = list(islice(call.parts.letters.shelf.find(letter_query(call.store_id, asked), before), asked.limit + 1))
     page = letters[: asked.limit]
-    cursor = call.cursor(_position(page[-1])) if len(letters) > asked.limit else None
+    cursor = call.cursor(page[-1].position) if len(letters) > asked.limit else None
     return Answer(value=Page[DeadLetterView](data=[DeadLetterView(**shown(call, letter)) for letter in page], next_cursor=cursor))
 
 
@@ -101,16 +101,15 @@ def count_letters(call: Call) -> Answer:
     """Answer how many letters there are."""
     shelf = call.parts.letters.shelf
     letters = list(shelf.find(letter_query(call.store_id, call.asked(LetterFilter))))
-    times = [letter.at_us for letter in letters]
     value = DeadLetterCount(
         total=len(letters),
-        waiting=sum(shelf.replayed(letter.place) is None for letter in letters),
-        by_category=counted(letters, lambda letter: letter.category),
-        by_reason=counted(letters, lambda letter: str(letter.reason)),
-        by_event_type=counted(letters, lambda letter: letter.event_type),
-        by_webhook=counted(letters, lambda letter: letter.webhook_id, MOST_WEBHOOKS),
-        oldest_at=time_of(min(times, default=0)),
-        newest_at=time_of(max(times, default=0)),
+        waiting=len(letters) - shelf.count_replayed(letters),
+        by_category={topic.rpartition(".")[2]: count for topic, count in _counted(letters, "place.topic").items()},
+        by_reason=_counted(letters, "reason"),
+        by_event_type=_counted(letters, "event_type"),
+        by_webhook=_counted(letters, "webhook_id", MOST_WEBHOOKS),
+        oldest_at=time_of(letters[-1].at_us) if letters else None,
+        newest_at=time_of(letters[0].at_us) if letters else None,
         complete_since=time_of(shelf.complete_since_us),
     )
     return Answer(value=value)
@@ -149,11 +148,6 @@ def letter_query(store_id: str, words: LetterFilter) -> LetterQuery:
     )
 
 
-def counted(letters: list[Letter], name: Callable[[Letter], str], most: int | None = None) -> dict[str, int]:
-    """Return how many letters there are by a name, those without one left out, the most frequent first."""
-    return dict(Counter(filter(None, map(name, letters))).most_common(most))
-
-
 def shown(call: Call, letter: Letter) -> dict[str, Any]:
     """Return what a letter shows."""
     replayed = call.parts.letters.shelf.replayed(letter.place)
@@ -173,8 +167,10 @@ def shown(call: Call, letter: Letter) -> dict[str, Any]:
     }
 
 
-def _position(letter: Letter) -> tuple[str | int, ...]:
-    return letter.at_us, letter.place.topic, letter.place.partition, letter.place.offset
+def _counted(letters: list[Letter], name: str, most: int | None = None) -> dict[str, int]:
+    """Return how many letters there are by a field, those without it left out, the most frequent first."""
+    found = Counter(map(attrgetter(name), letters)).most_common(most)
+    return {str(value): count for value, count in found if value}
 
 
 def _body(call: Call, raw: bytes) -> tuple[str | None, str]:

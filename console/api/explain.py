@@ -16,7 +16,7 @@ from hookline.console.http.models import Model, Query, Time, time_of
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code
 from hookline.console.http.routes import Answer, Call, Route
-from hookline.console.letters import Letter, LetterQuery
+from hookline.console.letters_shelf import Letter, LetterQuery
 from hookline.kernel.clock import to_us
 from hookline.kernel.errors import NotFound
 from hookline.schemas import payload

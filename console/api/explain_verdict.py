@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from hookline.analytics.warehouse import Rows
 from hookline.console.api.explain_fields import Named, named_fields
-from hookline.console.letters import Letter, Replayed
+from hookline.console.letters_shelf import Letter, Replayed
 from hookline.kernel.clock import from_us, rfc3339
 from hookline.kernel.errors import FilterError
 from hookline.schemas.records import ErrorKind, Outcome

@@ -8,8 +8,11 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hookline.console.letters import Letter, LetterQuery, Replayed, Shelf, letter_of, place_in
+from hookline.console.letters import letter_of, place_in
+from hookline.console.letters_shelf import Letter, LetterQuery, Replayed, Shelf
 from hookline.console.places import Coordinates
 from hookline.dispatcher.letters import DeadLetter, Reason
 from hookline.kernel import kafka
@@ -191,9 +194,31 @@ def test_what_retention_took_is_forgotten() -> None:
     for number in range(4):
         shelf.add(letter(number, store=f"s{number % 2}", partition=number % 2))
     shelf.forget("h.dead-letters.orders", 0, 100)
-    assert [one.at_us for one in shelf.find(LetterQuery())] == [1, 3]
+    assert [one.at_us for one in shelf.find(LetterQuery())] == [3, 1]
     assert list(shelf.find(LetterQuery(store_id="s0"))) == []
     assert shelf.complete_since_us == 0
+
+
+@pytest.mark.unit
+@given(
+    numbers=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 2)), max_size=80, unique=True),
+    kept=st.integers(1, 90), since=st.integers(0, 60), before=st.integers(0, 60), looks=st.sets(st.integers(0, 80), max_size=5),
+)  # fmt: skip
+def test_letters_are_found_in_the_order_of_their_times(
+    numbers: list[tuple[int, int]], kept: int, since: int, before: int, looks: set[int]
+) -> None:
+    """Whatever order they came in, however often somebody looked, and whatever fell off the shelf: each once, the newest first."""
+    shelf = Shelf(kept)
+    for count, (number, partition) in enumerate(numbers):
+        shelf.add(letter(number, partition=partition, store=f"s{number % 3}"))
+        if count in looks:
+            list(shelf.find(LetterQuery()))
+    found = [one.position for one in shelf.find(LetterQuery())]
+    assert found == sorted(found, reverse=True)
+    assert len(found) == len(set(found)) == min(kept, len(numbers))
+    limit = (before, "h.dead-letters.orders", 1, before)
+    some = [one.position for one in shelf.find(LetterQuery(store_id="s1", since_us=since), limit)]
+    assert some == [place for place in found if since <= place[0] and place[0] % 3 == 1 and place < limit]
 
 
 @pytest.mark.unit

@@ -12,7 +12,7 @@ from hookline.console.api.explain import VerdictName
 from hookline.console.api.explain_fields import MOST_FIELDS, named_fields
 from hookline.console.api.explain_verdict import CLOCK_SLACK_US, Facts, Verdict, judge
 from hookline.console.event_search import EventSearch
-from hookline.console.letters import Letter, Replayed
+from hookline.console.letters_shelf import Letter, Replayed
 from hookline.console.places import Coordinates
 from hookline.dispatcher import matching
 from hookline.dispatcher.letters import Reason
