@@ -74,10 +74,9 @@ class Soundings:
             try:
                 self._sound(client)
                 self._silent, self._answered_at = "", time.monotonic()
-            except KafkaException as error:
-                self._silent = error.args[0].str()
             except Exception as error:  # noqa: BLE001  # this thread's main loop: it must go on asking
-                self._silent = f"{type(error).__name__}: {error}"
+                self._silent = error.args[0].str() if isinstance(error, KafkaException) else f"{type(error).__name__}: {error}"
+                client = kafka.admin(self._config)  # the old one may go on asking yesterday's leaders for minutes
             if not self._silent and self._catch_up(_ANSWER_S):
                 self.whole()
             self._stopping.wait(max(0.1, _EVERY_S - (time.monotonic() - began)))

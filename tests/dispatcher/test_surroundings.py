@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import REGISTRY
 
 from hookline.dispatcher import pulse as pulse_module
@@ -224,6 +225,27 @@ def test_a_broker_that_is_silent_is_told_and_forgiven(monkeypatch: pytest.Monkey
     soundings.stop()
 
 
+def test_old_knowledge_of_leaders_is_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a leader has changed, an admin client may be refused for as long as it remembers the old one: a new one is asked."""
+    monkeypatch.setattr(soundings_module, "_EVERY_S", 0.01)
+    made: list[int] = []
+
+    def admin(_config: object) -> int:
+        made.append(len(made))
+        return made[-1]
+
+    def sound(_self: object, client: int) -> None:
+        if client == 0:
+            raise KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH))
+
+    monkeypatch.setattr("hookline.kernel.kafka.admin", admin)
+    monkeypatch.setattr(Soundings, "_sound", sound)
+    soundings = Soundings(KAFKA, [], lambda _seconds: True)
+    soundings.start()
+    until(lambda: len(made) == 2 and not soundings.broker())
+    soundings.stop()
+
+
 def test_depth_and_due_time_of_a_tier() -> None:
     """Depth counts from the lowest unsettled record to the end; the due time is the oldest waiting record's."""
     intake = PaperIntake(delay_s=60)
@@ -302,7 +324,6 @@ def test_former_tiers_are_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_broker_is_told_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking for tiers without a broker is a `HooklineError`."""
-    from confluent_kafka import KafkaError, KafkaException
 
     def fail(timeout: float) -> None:
         raise KafkaException(KafkaError(KafkaError._TRANSPORT, f"after {timeout}"))

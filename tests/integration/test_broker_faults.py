@@ -36,6 +36,15 @@ def committed(pipeline: Pipeline, topic: str, partitions: int) -> dict[int, int]
         consumer.close()
 
 
+def ready_again(pipeline: Pipeline, process: Any, timeout_s: float = 60.0) -> None:
+    """Wait until a dispatcher is ready; fail with what it complains of when it is not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not pipeline.ready(process):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not ready in {timeout_s:g} s: {pipeline.page(process, '/readyz')}, Kafka at {pipeline.config.bootstrap_servers}")
+        time.sleep(0.1)
+
+
 def test_a_broker_that_stops_and_is_killed(own_broker: EmbeddedBroker, own_pipeline: Pipeline, until: Until) -> None:
     """While the broker is away `/readyz` says so and the process lives; when it is back, work goes on, and nothing is lost."""
     pipeline = own_pipeline
@@ -51,12 +60,12 @@ def test_a_broker_that_stops_and_is_killed(own_broker: EmbeddedBroker, own_pipel
             assert found["broker"].startswith(f"Kafka at {own_broker.bootstrap_servers} has not answered for")
             assert pipeline.page(dispatcher, "/healthz")[0] == 200
             own_broker.start()
-            until(lambda: pipeline.ready(dispatcher), timeout_s=60, what="ready again")
+            ready_again(pipeline, dispatcher)
             before = len(load.events)
             until(lambda least=before: len(load.events) > least, what="publishing again")
     until(lambda: not pipeline.account("hook", webhook, load.events).lost, timeout_s=60, what="every confirmed event delivered")
     account = pipeline.account("hook", webhook, load.events)
-    assert account.delivered == len(load.events) > 50
+    assert account.delivered == len(load.events) >= 30
     assert account.duplicates <= len(load.events) // 2
     assert dispatcher.poll() is None
     until(lambda: pipeline.metric(dispatcher, "hookline_dispatcher_pending_records") == 0, what="nothing pending")
