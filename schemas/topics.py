@@ -128,6 +128,11 @@ class Topics:
         return f"{self.prefix}.jobs"
 
     @property
+    def users(self) -> str:
+        """Compacted: the people who may sign in to the panel, and their sessions."""
+        return f"{self.prefix}.users"
+
+    @property
     def audit(self) -> str:
         """Who changed what."""
         return f"{self.prefix}.audit"
@@ -141,6 +146,7 @@ def specs(topics: Topics, config: TopicsConfig) -> list[TopicSpec]:
     stamped = {**logged, "message.timestamp.type": "LogAppendTime"}
     compacted = {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000", "delete.retention.ms": str(7 * DAY_MS)}
     large = {"max.message.bytes": str(2 * 1024 * 1024)}
+    states = (topics.webhooks, topics.api_keys, topics.jobs, topics.users, SCHEMAS)
     return [
         *(TopicSpec(name=n, partitions=config.event_partitions, config={**stamped, **large}) for n in topics.all_events()),
         *(TopicSpec(name=topics.retry(t), partitions=config.retry_partitions, config={**stamped, **large}) for t in config.retry_tiers),
@@ -148,7 +154,7 @@ def specs(topics: Topics, config: TopicsConfig) -> list[TopicSpec]:
         *(TopicSpec(name=n, partitions=config.retry_partitions, config={**stamped, **large}) for n in topics.all_dead_letters()),
         TopicSpec(name=topics.attempts, partitions=config.attempt_partitions, config=logged),
         TopicSpec(name=topics.attempts_rejected, partitions=1, config=logged),
-        *(TopicSpec(name=n, partitions=1, config=compacted) for n in (topics.webhooks, topics.api_keys, topics.jobs, SCHEMAS)),
+        *(TopicSpec(name=n, partitions=1, config=compacted) for n in states),
         TopicSpec(name=topics.audit, partitions=1, config={"cleanup.policy": "delete", "retention.ms": "-1"}),
     ]
 

@@ -94,9 +94,9 @@ class Api:
             digest = hashlib.sha256(request.query_string.encode() + b"\0" + call.raw).digest()
             kept, again = await self._idempotency.once(place, digest, lambda: self._kept(route, call))
             return _response(kept, {"Idempotency-Replayed": "true"} if again else {})
-        answer = await self._work(route, call)
+        answer = await perform(call)
         if answer.stream is not None:
-            return await _streamed(request, route, answer)
+            return await streamed(request, route, answer)
         if route.version and answer.version is not None and request.method in {hdrs.METH_GET, hdrs.METH_HEAD}:
             known = versions(request.headers.get(hdrs.IF_NONE_MATCH), hdrs.IF_NONE_MATCH, weak=True)
             if known.knows(answer.version):
@@ -104,40 +104,44 @@ class Api:
         return _response(_rendered(route, answer), {})
 
     async def _kept(self, route: Route, call: Call) -> Kept:
-        return _rendered(route, await self._work(route, call))
+        return _rendered(route, await perform(call))
 
-    async def _work(self, route: Route, call: Call) -> Answer:
-        """Run the handler where its route says."""
-        if route.work is not Work.LOOP:
-            return await self._parts.pools[route.work].run(lambda: self._done(route, call))
-        found = route.handler(call)
-        return await found if inspect.isawaitable(found) else found
 
-    def _done(self, route: Route, call: Call) -> Answer:
-        """Run a handler in a thread, and put the change it made onto the audit before anybody hears of it."""
-        answer = route.handler(call)
-        if inspect.isawaitable(answer):
-            raise TypeError(f"{route.name} is a coroutine: its work is {Work.LOOP}")
-        if route.action:
-            self._parts.audit.write(self._entry(route, call, answer))
-        return answer
+async def perform(call: Call) -> Answer:
+    """Run a call's handler where its route says, and return its answer; the change that it made is on the audit by then."""
+    route = call.route
+    if route.work is not Work.LOOP:
+        return await call.parts.pools[route.work].run(lambda: _done(call))
+    found = route.handler(call)
+    return await found if inspect.isawaitable(found) else found
 
-    def _entry(self, route: Route, call: Call, answer: Answer) -> Entry:
-        change = answer.change
-        if change is None:
-            raise TypeError(f"{route.name} changed something and does not say what")
-        return Entry(
-            id=new_id("aud"),
-            at_us=to_us(self._parts.clock.now()),
-            store_id=call.store_id,
-            actor=call.caller.actor,
-            action=route.action,
-            target=change.target,
-            before=digest_of(change.before),
-            after=digest_of(change.after),
-            address=call.address,
-            request_id=call.request_id,
-        )
+
+def _done(call: Call) -> Answer:
+    """Run a handler in a thread, and put the change it made onto the audit before anybody hears of it."""
+    answer = call.route.handler(call)
+    if inspect.isawaitable(answer):
+        raise TypeError(f"{call.route.name} is a coroutine: its work is {Work.LOOP}")
+    if call.route.action:
+        call.parts.audit.write(_entry(call, answer))
+    return answer
+
+
+def _entry(call: Call, answer: Answer) -> Entry:
+    change = answer.change
+    if change is None:
+        raise TypeError(f"{call.route.name} changed something and does not say what")
+    return Entry(
+        id=new_id("aud"),
+        at_us=to_us(call.parts.clock.now()),
+        store_id=call.store_id,
+        actor=call.caller.actor,
+        action=call.route.action,
+        target=change.target,
+        before=digest_of(change.before),
+        after=digest_of(change.after),
+        address=call.address,
+        request_id=call.request_id,
+    )
 
 
 def accept(header: str, *content_types: str) -> None:
@@ -176,7 +180,8 @@ def _response(kept: Kept, more: dict[str, str]) -> web.Response:
     return web.Response(status=kept.status, headers=headers, body=kept.body or None)
 
 
-async def _streamed(request: web.Request, route: Route, answer: Answer) -> web.StreamResponse:
+async def streamed(request: web.Request, route: Route, answer: Answer) -> web.StreamResponse:
+    """Send an answer that comes piece by piece; one that fails half way is cut off, which its missing end tells."""
     response = web.StreamResponse(status=answer.status or route.status, headers=dict(answer.headers))
     response.content_type = answer.content_type
     await response.prepare(request)

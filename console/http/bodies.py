@@ -29,7 +29,23 @@ async def read(request: web.Request, most: int, within_s: float) -> bytes:
         return b""
     if not is_json(headers.get(hdrs.CONTENT_TYPE, "")):
         raise Refused(Code.CONTENT_TYPE_UNSUPPORTED, "The body must be application/json in UTF-8", field=hdrs.CONTENT_TYPE)
-    return await _arriving(request, most, within_s)
+    return await whole(request, most, within_s)
+
+
+async def whole(request: web.Request, most: int, within_s: float) -> bytes:
+    """Return the bytes of a body of any type; raise `Refused` for one that is too large, slow or broken."""
+    found = bytearray()
+    try:
+        async with asyncio.timeout(within_s):
+            while not request.content.at_eof():
+                found += await request.content.readany()
+                if len(found) > most:
+                    raise _too_large(most)
+    except TimeoutError:
+        raise Refused(Code.BODY_TIMEOUT, f"The body did not arrive in {within_s:g} s", headers={"Connection": "close"}) from None
+    except web.RequestPayloadError as error:
+        raise Refused(Code.MALFORMED_REQUEST, "The body's chunks are broken, or its length is wrong") from error
+    return bytes(found)
 
 
 def is_json(kind: str) -> bool:
@@ -100,21 +116,6 @@ def path_of(places: Sequence[str | int]) -> str:
 
 def _fields_of(model: type[BaseModel], places: Sequence[str | int]) -> str:
     return f"Fields: {', '.join(names_of(model))}." if len(places) == 1 else "Leave it out."
-
-
-async def _arriving(request: web.Request, most: int, within_s: float) -> bytes:
-    found = bytearray()
-    try:
-        async with asyncio.timeout(within_s):
-            while not request.content.at_eof():
-                found += await request.content.readany()
-                if len(found) > most:
-                    raise _too_large(most)
-    except TimeoutError:
-        raise Refused(Code.BODY_TIMEOUT, f"The body did not arrive in {within_s:g} s", headers={"Connection": "close"}) from None
-    except web.RequestPayloadError as error:
-        raise Refused(Code.MALFORMED_REQUEST, "The body's chunks are broken, or its length is wrong") from error
-    return bytes(found)
 
 
 def _too_large(most: int) -> Refused:

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from hookline.console import metrics
 from hookline.console.config import ConsoleConfig
 from hookline.console.http.problems import Code, Refused
 
 T = TypeVar("T")
+_SIGNING_IN: Final = 32
 
 
 class Work(StrEnum):
@@ -26,6 +27,8 @@ class Work(StrEnum):
     """In a thread that may ask ClickHouse or read from Kafka."""
     TRIALS = "trials"
     """In a thread that may wait for a receiver's answer."""
+    PASSWORDS = "passwords"
+    """In the one thread that checks passwords, which takes a core and 64 MiB for a moment."""
 
 
 class Pool:
@@ -69,6 +72,7 @@ class Pools:
             Work.CHANGES: Pool(Work.CHANGES, 1, config.waiting),
             Work.QUERIES: Pool(Work.QUERIES, config.query_threads, config.waiting),
             Work.TRIALS: Pool(Work.TRIALS, config.trial_threads, config.trial_threads * 4),
+            Work.PASSWORDS: Pool(Work.PASSWORDS, 1, _SIGNING_IN),
         }
 
     def __getitem__(self, kind: Work) -> Pool:
