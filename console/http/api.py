@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from typing import Final
 
@@ -78,7 +78,7 @@ class Api:
             route=route,
             caller=caller,
             store_id=store_of(route, caller, query.store, headers.get(STORE_HEADER)),
-            ids=_ids(request),
+            ids=checked_ids(request.match_info),
             query=query,
             body=bodies.body_of(route.body, raw),
             raw=raw,
@@ -155,12 +155,12 @@ def accept(header: str, *content_types: str) -> None:
     raise Refused(Code.NOT_ACCEPTABLE, f"The answer would be {kinds}", field=hdrs.ACCEPT, remedy=f"Accept {kinds}.")
 
 
-def _ids(request: web.Request) -> dict[str, str]:
-    """Return the ids of the path; one that cannot be an id is of nothing."""
-    for name, text in request.match_info.items():
+def checked_ids(found: Mapping[str, str]) -> dict[str, str]:
+    """Return the ids of a path; raise `NotFound` for one that cannot be an id: it is of nothing."""
+    for name, text in found.items():
         if not _ID.match(text):
             raise NotFound("There is nothing under this id", field=name)
-    return dict(request.match_info)
+    return dict(found)
 
 
 def _rendered(route: Route, answer: Answer) -> Kept:

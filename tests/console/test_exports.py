@@ -193,7 +193,7 @@ async def _serving(pieces: Sequence[bytes], error: Exception | None) -> tuple[in
             raise error
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        return await api._streamed(request, exports.ROUTES[0], Answer(stream=stream(), content_type="text/csv"))
+        return await api.streamed(request, exports.ROUTES[0], Answer(stream=stream(), content_type="text/csv"))
 
     app = root()
     app.router.add_get("/file", handler)

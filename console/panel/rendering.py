@@ -1,0 +1,121 @@
+"""Templates: everything is escaped, nothing undefined passes, no template can reach more than it is given."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import orjson
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from hookline.console.panel import wording
+
+_HERE: Final = Path(__file__).parent
+STATIC: Final = "/static"
+_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates' environment."""
+    found = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    found.filters |= {
+        "moment": wording.moment,
+        "number": wording.number,
+        "compact": wording.compact,
+        "percent": wording.percent,
+        "ms": wording.milliseconds,
+        "duration": wording.duration,
+        "plural": wording.plural,
+        "status": wording.status_text,
+        "tone": wording.tone,
+        "pretty": pretty,
+    }
+    found.globals |= {"asset": asset, "words": wording, "url": address}
+    return found
+
+
+def rendered(template: str, context: dict[str, Any]) -> bytes:
+    """Return a page."""
+    return environment().get_template(template).render(context).encode()
+
+
+@cache
+def assets() -> dict[str, tuple[bytes, str]]:
+    """Return what is served beside the pages: name with the digest of its bytes → bytes and type."""
+    found = {}
+    for path in sorted((_HERE / "static").iterdir()):
+        if path.suffix in _TYPES:
+            data = path.read_bytes()
+            digest = hashlib.sha256(data).hexdigest()[:12]
+            found[f"{path.stem}.{digest}{path.suffix}"] = (data, _TYPES[path.suffix])
+    return found
+
+
+@cache
+def asset(name: str) -> str:
+    """Return the address of an asset; raise `KeyError` for an unknown one."""
+    stem, suffix = name.rsplit(".", 1)
+    for full in assets():
+        if full.startswith(f"{stem}.") and full.endswith(f".{suffix}"):
+            return f"{STATIC}/{full}"
+    raise KeyError(name)
+
+
+def address(*parts: str, **query: object) -> str:
+    """Return a path of some parts, each made fit for one, and a query string of what is neither None nor empty."""
+    path = "/" + "/".join(quote(part, safe="") for part in parts)
+    given = {name.removesuffix("_"): str(value) for name, value in query.items() if value is not None and value != ""}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def pretty(text: str) -> str:
+    """Return JSON indented for reading, any other text as it is. Numbers keep the digits that they have on the wire."""
+    try:
+        orjson.loads(text)
+    except ValueError:
+        return text
+    return _indented(text)
+
+
+def _indented(text: str) -> str:
+    """Indent valid JSON by its brackets and commas alone, so that no value is read and written anew."""
+    found: list[str] = []
+    depth, quoted, escaped = 0, False, False
+    for at, char in enumerate(text):
+        if quoted:
+            found.append(char)
+            quoted = escaped or char != '"'
+            escaped = char == "\\" and not escaped
+        elif char in "{[":
+            depth += 1
+            found.append(char if _closes_at_once(text, at) else f"{char}\n{'  ' * depth}")
+        elif char in "}]":
+            depth -= 1
+            found.append(char if _opened_just_now(text, at) else f"\n{'  ' * depth}{char}")
+        elif char == ",":
+            found.append(f",\n{'  ' * depth}")
+        elif char == ":":
+            found.append(": ")
+        elif not char.isspace():
+            quoted = char == '"'
+            found.append(char)
+    return "".join(found)
+
+
+def _closes_at_once(text: str, at: int) -> bool:
+    return text[at + 1 :].lstrip()[:1] in {"}", "]"}
+
+
+def _opened_just_now(text: str, at: int) -> bool:
+    return text[:at].rstrip()[-1:] in {"{", "["}

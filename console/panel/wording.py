@@ -1,0 +1,192 @@
+"""How values are said to people: numbers, times, durations, and the closed lists of the API in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+
+from hookline.kernel.clock import from_us
+
+DASH: Final = "\N{EN DASH}"
+_MINUTE: Final = 60
+_HOUR: Final = 3_600
+_DAY: Final = 86_400
+_MANY: Final = 10_000
+_MILLION: Final = 1_000_000
+_UNITS: Final = ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"))
+
+OUTCOMES: Final[Mapping[str, str]] = {
+    "delivered": "Delivered",
+    "retrying": "Waiting for retry",
+    "dead": "Given up",
+    "skipped": "Not called",
+}
+STATES: Final[Mapping[str, str]] = {"enabled": "Enabled", "paused": "Paused", "disabled": "Disabled", "deleted": "Deleted"}
+TRIGGERS: Final[Mapping[str, str]] = {"event": "Event", "resend": "Resend", "replay": "Replay", "test": "Test call"}
+CATEGORIES: Final[Mapping[str, str]] = {"orders": "Orders", "products": "Products", "checkout": "Checkout", "customers": "Customers"}
+ERRORS: Final[Mapping[str, str]] = {
+    "http_status": "HTTP error status",
+    "timeout": "No answer in time",
+    "connect_error": "No connection",
+    "connection_reset": "Connection closed",
+    "dns_error": "Host name not found",
+    "tls_error": "TLS failed",
+    "protocol_error": "Answer is not HTTP",
+    "blocked_address": "Address not allowed",
+    "internal_error": "Fault of Hookline's",
+    "disabled": "Webhook disabled",
+    "paused": "Webhook paused",
+    "filter_error": "Filter failed",
+    "cancelled": "Cancelled",
+    "gone": "Receiver said 410 Gone",
+    "poison": "Record cannot be read",
+    "expired": "Held for too long",
+}
+REASONS: Final[Mapping[str, str]] = {
+    "exhausted": "Every attempt failed",
+    "gone": "The receiver said 410 Gone",
+    "disabled": "The webhook was disabled",
+    "expired": "Held for too long",
+    "poison": "The record cannot be read",
+}
+JOB_STATES: Final[Mapping[str, str]] = {
+    "queued": "Waiting to start",
+    "running": "Running",
+    "cancelling": "Stopping",
+    "cancelled": "Cancelled",
+    "done": "Finished",
+    "failed": "Failed",
+    "preview": "Preview",
+}
+VERDICTS: Final[Mapping[str, str]] = {
+    "delivered": "Delivered",
+    "waiting_for_retry": "Waiting for retry",
+    "waiting": "On its way",
+    "dead": "Given up",
+    "paused": "Held: webhook paused",
+    "disabled": "Webhook disabled",
+    "cancelled": "Cancelled",
+    "filter_error": "Filter failed",
+    "filter_no_match": "Filter said no",
+    "not_its_type": "Not its event type",
+    "created_later": "Webhook made later",
+    "unknown_event": "Event not found",
+}
+SCOPES: Final[Mapping[str, str]] = {
+    "events:write": "Publish events",
+    "hooks:read": "See webhooks",
+    "hooks:write": "Create and change webhooks, send tests",
+    "results:read": "See the log, statistics and dead letters",
+    "dlq:replay": "Resend and replay",
+    "admin": "Everything in the store, keys and audit too",
+}
+ROLES: Final[Mapping[str, str]] = {
+    "operator": "Operator: every store",
+    "admin": "Admin: everything in one store",
+    "viewer": "Viewer: looks, changes nothing",
+}
+SCHEDULES: Final[Mapping[str, str]] = {"default": "8 attempts in 27.6 hours", "long": "16 attempts in 75 hours"}
+TONES: Final[Mapping[str, str]] = {
+    "delivered": "good", "enabled": "good", "done": "good", "live": "good",
+    "retrying": "warn", "waiting_for_retry": "warn", "waiting": "warn", "queued": "warn", "cancelling": "warn", "filter_error": "warn",
+    "dead": "bad", "failed": "bad",
+    "paused": "held", "running": "held",
+}  # fmt: skip
+"""The colour family of a word; those that are missing are neutral."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time, ready to be shown: for machines, in short, and exactly."""
+
+    iso: str
+    text: str
+    exact: str
+
+
+def moment(value: str | int | None) -> Moment | None:
+    """Return a time of the API (RFC 3339, or microseconds since the epoch) as it is shown; None for none."""
+    if not value:
+        return None
+    at = from_us(value) if isinstance(value, int) else datetime.fromisoformat(value).astimezone(UTC)
+    iso = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Moment(iso, f"{at.day} {at:%b %Y, %H:%M:%S} UTC", f"{at:%Y-%m-%d %H:%M:%S.%f} UTC")
+
+
+def number(value: float | None) -> str:
+    """Return a count with thin spaces between thousands: 1 204 311."""
+    return DASH if value is None else f"{value:,.0f}".replace(",", "\u202f")
+
+
+def compact(value: int) -> str:
+    """Return a count for a tile: 9 874, 12.4k, 3.1M."""
+    if value >= _MILLION:
+        return f"{value / _MILLION:.1f}M"
+    return f"{value / 1_000:.1f}k" if value >= _MANY else number(value)
+
+
+def percent(value: float | None) -> str:
+    """Return a share from 0 to 1: 99.95 %, and 100 % only for all."""
+    if value is None:
+        return DASH
+    shown = f"{value * 100:.2f}" if value > 0.99 else f"{value * 100:.1f}"  # noqa: PLR2004  # where the second digit says something
+    if float(shown) >= 100 and value < 1:  # noqa: PLR2004  # per cent
+        shown = "99.99"
+    return f"{shown.removesuffix('.00').removesuffix('.0')}\u202f%"
+
+
+def milliseconds(value: float | None) -> str:
+    """Return a time of milliseconds: 0.8 ms, 34 ms, 1.25 s."""
+    if value is None:
+        return DASH
+    if value >= 1_000:  # noqa: PLR2004  # a second
+        return f"{value / 1_000:.2f}\u202fs"
+    return f"{value:.0f}\u202fms" if value >= 10 else f"{value:.1f}\u202fms"  # noqa: PLR2004  # two digits say enough
+
+
+def duration(seconds: float) -> str:
+    """Return a span in its two largest units: 3 d 4 h, 12 min, 8 s."""
+    left = max(0, round(seconds))
+    parts = []
+    for size, unit in _UNITS:
+        if left >= size or parts:
+            parts.append((left // size, unit))
+            left %= size
+    shown = [f"{count}\u202f{unit}" for count, unit in parts[:2] if count]
+    return " ".join(shown) or f"{left}\u202fs"
+
+
+def ago(us: int, now_us: int) -> str:
+    """Return how long ago a time is, or how far ahead."""
+    seconds = (now_us - us) / 1_000_000
+    if abs(seconds) < 1:
+        return "just now"
+    return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """Return `1 delivery`, `2 deliveries`: a count and its noun."""
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def status_text(status: int | None) -> str:
+    """Return `404 Not Found`, the number alone for a status without a name, `no answer` for none."""
+    if not status:
+        return "no answer"
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def tone(word: str) -> str:
+    """Return the colour family of a word of ours."""
+    return TONES.get(word, "plain")
+
+
+def weekday(us: int) -> str:
+    """Return `Tuesday 14:02 UTC`, with the date when it is more than six days ago is for the caller to add."""
+    return f"{from_us(us):%A %H:%M} UTC"
