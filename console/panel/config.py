@@ -46,6 +46,4 @@ class PanelConfig:
     @property
     def limits(self) -> SessionLimits:
         """The same in seconds, for sessions."""
-        return SessionLimits(
-            idle_s=self.idle_min * _MINUTE_S, life_s=self.session_h * _HOUR_S, confirm_s=self.confirm_min * _MINUTE_S
-        )
+        return SessionLimits(idle_s=self.idle_min * _MINUTE_S, life_s=self.session_h * _HOUR_S, confirm_s=self.confirm_min * _MINUTE_S)
