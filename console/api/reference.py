@@ -1,4 +1,4 @@
-"""`/openapi.json` and `/docs`: the API about itself, for programs and for people."""
+"""`/openapi.json`, `/asyncapi.json` and `/docs`: the API and the webhooks about themselves, for programs and for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 
 import orjson
 
-from hookline.console.http import reference
+from hookline.console.http import asyncapi, reference
 from hookline.console.http.models import Query
 from hookline.console.http.openapi import document
 from hookline.console.http.routes import PUBLIC, Answer, Handler, Route, StoreUse
@@ -24,11 +24,16 @@ def routes(resources: tuple[Route, ...]) -> tuple[Route, ...]:
         return orjson.dumps(document((*resources, *own)))
 
     @cache
+    def calls() -> bytes:
+        return orjson.dumps(asyncapi.document())
+
+    @cache
     def html() -> bytes:
         return reference.page((*resources, *own))
 
     own = (
         _document("reference.openapi", "/openapi.json", "The OpenAPI document", "application/json", openapi),
+        _document("reference.asyncapi", "/asyncapi.json", "The AsyncAPI document of the webhooks", "application/json", calls),
         _document("reference.html", "/docs", "The reference for people", "text/html", html),
         _document("reference.style", "/docs.css", "The style sheet of the reference", "text/css", reference.style),
     )

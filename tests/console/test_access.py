@@ -110,6 +110,7 @@ CASES: dict[str, Case] = {
     "audit.list": Case(),
     "stores.list": Case(),
     "reference.openapi": Case(),
+    "reference.asyncapi": Case(),
     "reference.html": Case(headers={"Accept": "text/html"}),
     "reference.style": Case(headers={"Accept": "text/css"}),
 }
