@@ -45,6 +45,7 @@ _BY_STATUS: Final = {
     404: Code.NOT_FOUND,
     405: Code.METHOD_NOT_ALLOWED,
     413: Code.BODY_TOO_LARGE,
+    417: Code.MALFORMED_REQUEST,
 }
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ROUTE: Final = web.RequestKey("route", str)
@@ -102,6 +103,14 @@ class Connection(web.RequestHandler):
         response.headers.update({**SECURITY, hdrs.SERVER: _SERVER})
         response.force_close()
         return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; what aiohttp refuses before `guarded`, an expectation at an address of nobody, becomes a problem."""
+        if isinstance(resp, web.HTTPException):
+            resp = respond(trouble(of_http(resp)))
+        return await super().finish_response(request, resp, start_time)
 
 
 def _unparsed(status: int, error: BaseException | None) -> HooklineError:
@@ -170,6 +179,8 @@ def of_http(error: web.HTTPException) -> HooklineError:
         return Refused(code, "There is nothing at this address", remedy="The reference at /api/v1/docs names all addresses.")
     if code is None:
         return HooklineError(f"aiohttp answered {error.status}")
+    if code is Code.MALFORMED_REQUEST:
+        return unexpected()
     allow = error.headers.get(hdrs.ALLOW)
     return Refused(code, MEANINGS[code].title, headers={hdrs.ALLOW: allow} if allow else {})
 
@@ -183,10 +194,15 @@ def respond(told: Trouble) -> web.Response:
 async def expecting(request: web.Request) -> web.StreamResponse | None:
     """Let a client that waits for leave send its body; refuse one that expects anything else. aiohttp calls this before `guarded`."""
     if request.headers.get(hdrs.EXPECT, "").strip().lower() != "100-continue":
-        return respond(trouble(Refused(Code.MALFORMED_REQUEST, "Expect may be 100-continue only", field=hdrs.EXPECT)))
+        return respond(trouble(unexpected()))
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # the answer itself has not begun
     return None
+
+
+def unexpected() -> Refused:
+    """Return the refusal of an expectation."""
+    return Refused(Code.MALFORMED_REQUEST, "Expect may be 100-continue only", field=hdrs.EXPECT)
 
 
 async def secured(request: web.Request, response: web.StreamResponse) -> None:

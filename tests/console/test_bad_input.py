@@ -191,7 +191,10 @@ HTTP = [
     ),
     Bad("If-Match no ETag", 422, "invalid", "PATCH", "/webhooks/wh_a", b'{"name": "a"}', {"If-Match": "three"}, "If-Match"),
     Bad("nothing to change", 422, "invalid", "PATCH", "/webhooks/wh_a", b"{}", {"If-Match": "*"}),
-    Bad("unknown expectation", 400, "malformed_request", raw=b"{}", headers={"Expect": "the unexpected"}),
+    Bad("unknown expectation", 400, "malformed_request", raw=b"{}", headers={"Expect": "the unexpected"}, field="Expect"),
+    Bad("unknown expectation, nowhere", 400, "malformed_request", path="/no", raw=b"{}", headers={"Expect": "more"}, field="Expect"),
+    Bad("unknown expectation, method", 400, "malformed_request", "PUT", raw=b"{}", headers={"Expect": "more"}, field="Expect"),
+    get("unknown expectation, of a GET", 400, "malformed_request", "/nowhere", headers={"Expect": "more"}, field="Expect"),
 ]
 KEYS = [
     Bad("no scopes", 422, "invalid", path="/api-keys", raw=b'{"scopes": []}', field="scopes"),
