@@ -1,6 +1,6 @@
 # Hookline. `make help` lists what there is; everything runs in .venv, which `make setup` fills from requirements.lock.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-quick lint types fmt bench lock clean distclean
+.PHONY: help setup demo up test test-quick fuzz lint types fmt bench lock clean distclean
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -30,6 +30,9 @@ test: $(READY) ## Run all tests (real Kafka, real ClickHouse engine)
 
 test-quick: $(READY) ## Run the tests that need no service
 	@$(PY) -m pytest -m unit $(ARGS)
+
+fuzz: $(READY) ## Try hostile input for long: URLs, Avro, headers, JSON, filters, signatures, cursors (FACTOR=50 times the tests' share)
+	@HOOKLINE_FUZZ=$(or $(FACTOR),50) $(PY) -m pytest tests/fuzz --timeout 3600 $(ARGS)
 
 lint: $(READY) ## Check style: ruff, all rules
 	@.venv/bin/ruff check .
