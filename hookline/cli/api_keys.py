@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, say, show_fields, show_table
 from hookline.kernel.clock import SystemClock, from_us, rfc3339
 from hookline.kernel.config import environment, load
 from hookline.kernel.errors import InputError
-from hookline.kernel.kafka import KafkaConfig
 
 if TYPE_CHECKING:
     from hookline.producers.api_keys import ApiKey, ApiKeyWriter
@@ -68,7 +68,7 @@ def open_writer() -> Iterator[ApiKeyWriter]:
     from hookline.schemas.wire import Codec
 
     environ = environment()
-    config, secret, registry = load(KafkaConfig, environ), load(ApiKeyConfig, environ), open_registry(environ)
+    config, secret, registry = reached(environ), load(ApiKeyConfig, environ), open_registry(environ)
     registry.start()
     codec, clock = Codec(registry), SystemClock()
     keys = ApiKeys(config, codec, secret, clock)

@@ -12,11 +12,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, say, show_fields, show_table
 from hookline.dispatcher.letters import Reason
 from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter, Pace, Replays, replay_all
 from hookline.kernel.clock import from_us, rfc3339
-from hookline.kernel.config import environment, load
+from hookline.kernel.config import environment
 from hookline.kernel.errors import InputError, WireError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.schemas import catalogue, payload
@@ -46,7 +47,7 @@ class _Stack:
 
 
 def _stack() -> _Stack:
-    kafka = load(KafkaConfig, environment())
+    kafka = reached(environment())
     return _Stack(kafka, Topics(kafka.topic_prefix))
 
 

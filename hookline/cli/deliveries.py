@@ -11,10 +11,10 @@ import typer
 from hookline.analytics.gateway import open_queries
 from hookline.analytics.queries import delivery
 from hookline.cli import log
+from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, say, show_fields
-from hookline.kernel.config import environment, load
+from hookline.kernel.config import environment
 from hookline.kernel.errors import Conflict, InputError, NotFound
-from hookline.kernel.kafka import KafkaConfig
 from hookline.schemas.records import Source, Waiting
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _stack() -> Iterator[tuple[WebhookRegistry, Replays]]:
     from hookline.webhooks.registry import WebhookRegistry
 
     environ = environment()
-    kafka, schemas = load(KafkaConfig, environ), open_registry(environ)
+    kafka, schemas = reached(environ), open_registry(environ)
     topics, codec = Topics(kafka.topic_prefix), Codec(schemas)
     registry = WebhookRegistry(kafka, topics, codec)
     try:

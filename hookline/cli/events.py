@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, console, say, show_fields, show_json, show_table
 from hookline.kernel.clock import SystemClock, rfc3339
 from hookline.kernel.config import environment
@@ -79,7 +80,9 @@ def publish(
     from hookline.producers.publisher import Publisher
 
     event = _event(event_type, store, data, event_id, occurred_at)
-    with Publisher.connect(environ=environment()) as publisher:
+    environ = environment()
+    reached(environ)
+    with Publisher.connect(environ=environ) as publisher:
         place = publisher.publish(event)
     row = {"id": event.id, "type": event.type, "store_id": event.store_id, "occurred_at": rfc3339(event.occurred_at)}
     show_fields({**row, "topic": place.topic, "partition": place.partition, "offset": place.offset}, as_json=as_json)

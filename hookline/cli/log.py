@@ -13,6 +13,7 @@ import typer
 
 from hookline.analytics.gateway import open_queries
 from hookline.analytics.queries import Audit, LogFilter, Queries, audit, delivery, log_page
+from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, console, show_fields, show_json, show_table
 from hookline.cli.stats import milliseconds
 from hookline.kernel.clock import from_us, rfc3339, to_us
@@ -88,6 +89,7 @@ def show(
     finally:
         queries.close()
     try:
+        reached(environ)
         payload, missing = payload_of(environ, attempts[-1]), ""
     except HooklineError as error:
         payload, missing = b"", str(error)

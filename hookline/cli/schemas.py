@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, say, show_json, show_table
 from hookline.kernel.config import environment
 from hookline.kernel.errors import Incompatible, SchemaError
@@ -93,9 +94,11 @@ def _state(registry: SchemaRegistry, subject: str) -> dict[str, Any]:
 
 @contextmanager
 def _registry() -> Iterator[SchemaRegistry]:
-    from hookline.schemas.registry import open_registry
+    from hookline.schemas.registry import EmbeddedRegistry, open_registry
 
     registry = open_registry(environment())
+    if isinstance(registry, EmbeddedRegistry):
+        reached(environment())
     registry.start()
     try:
         yield registry

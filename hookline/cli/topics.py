@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, show_table
 from hookline.kernel import kafka
 from hookline.kernel.config import environment, load
@@ -16,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Kafka topics: create those that ar
 def create_topics(as_json: AsJson = False) -> None:
     """Create the topics that are missing with their settings; those that exist stay as they are."""
     environ = environment()
-    config, settings = load(kafka.KafkaConfig, environ), load(TopicsConfig, environ)
+    config, settings = reached(environ), load(TopicsConfig, environ)
     wanted = specs(Topics(config.topic_prefix), settings)
     made = set(create(config, wanted, settings.replication_factor))
     rows = [{"topic": s.name, "partitions": s.partitions, "state": "created" if s.name in made else "was there"} for s in wanted]
@@ -27,7 +28,7 @@ def create_topics(as_json: AsJson = False) -> None:
 def list_topics(as_json: AsJson = False) -> None:
     """List the topics, their partitions as they are and as they should be."""
     environ = environment()
-    config = load(kafka.KafkaConfig, environ)
+    config = reached(environ)
     client = kafka.admin(config)
     wanted = specs(Topics(config.topic_prefix), load(TopicsConfig, environ))
     rows = [{"topic": s.name, "partitions": kafka.partitions_of(client, s.name), "wanted": s.partitions} for s in wanted]

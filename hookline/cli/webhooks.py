@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import orjson
 import typer
 
+from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, say, show_fields, show_table
 from hookline.kernel.clock import SystemClock, from_us, rfc3339
 from hookline.kernel.config import environment, load
@@ -240,7 +241,7 @@ def _reader() -> Iterator[_Stack]:
     from hookline.webhooks.registry import WebhookRegistry
 
     environ = environment()
-    kafka, schemas = load(KafkaConfig, environ), open_registry(environ)
+    kafka, schemas = reached(environ), open_registry(environ)
     topics, codec = Topics(kafka.topic_prefix), Codec(schemas)
     registry = WebhookRegistry(kafka, topics, codec)
     try:
