@@ -9,7 +9,8 @@ import pytest
 import uvloop
 
 pytest.register_assert_rewrite(
-    *(f"tests.dispatcher.{name}" for name in ("suite", "hostile", "transport_conformance", "connections_conformance", "guard_conformance"))
+    *(f"tests.dispatcher.{name}" for name in ("suite", "hostile", "transport_conformance", "connections_conformance")),
+    *(f"tests.dispatcher.{name}" for name in ("guard_conformance", "spellings_conformance")),
 )
 
 
