@@ -19,7 +19,7 @@ from hookline.dispatcher.letters import Reason
 from hookline.dispatcher.matching import Directory
 from hookline.dispatcher.outcome import Dead, Delivered, Disable, Policy, Retry, asked_to_wait, settle
 from hookline.dispatcher.settlement import Sent, Settlement
-from hookline.dispatcher.signatures import Signatures, shown
+from hookline.dispatcher.signatures import Signatures, shown, without_echoes
 from hookline.dispatcher.transport.contract import Failure, Reply, Request, Result, Transport
 from hookline.kernel.clock import Clock
 from hookline.kernel.errors import HooklineError
@@ -307,7 +307,8 @@ class Sending:
             return
 
         def done(result: Result) -> None:
-            sent = Sent(result=result, at_us=sent_at_us, url=webhook.url, request_headers=shown(headers, webhook))
+            told = without_echoes(result, headers, webhook) if webhook.headers else result
+            sent = Sent(result=told, at_us=sent_at_us, url=webhook.url, request_headers=shown(headers, webhook))
             self._finished(call, webhook, sent)
 
         metrics.QUEUE_WAIT_S.observe(max(0.0, sent_at_us / 1e6 - delivery.ready_at))

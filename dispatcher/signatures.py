@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hookline import __version__
 from hookline.dispatcher.delivery import Delivery
 from hookline.dispatcher.signing import Signer
+from hookline.dispatcher.transport.contract import MAX_BODY, Reply, Result
 from hookline.kernel.clock import Clock, to_us
 from hookline.webhooks.model import Webhook
 from hookline.webhooks.secrets import Vault, open_headers, signing_keys
@@ -15,6 +16,7 @@ from hookline.webhooks.secrets import Vault, open_headers, signing_keys
 USER_AGENT: Final = f"Hookline/{__version__}"
 _FIXED: Final = (("content-type", "application/json"), ("user-agent", USER_AGENT))
 _MASK: Final = "********"
+_LEAST_MASKED: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +74,30 @@ def shown(headers: tuple[tuple[str, str], ...], webhook: Webhook) -> str:
     own = {header.name for header in webhook.headers}
     lines = (f"{name}: {_MASK if name in own else value}" for name, value in headers if name != "webhook-signature")
     return "\n".join(lines)
+
+
+def without_echoes(result: Result, headers: tuple[tuple[str, str], ...], webhook: Webhook) -> Result:
+    """Return what came of a call without the values of the store's own headers, which some receivers repeat in their answers.
+
+    A value of several words (`Bearer abc`) is masked word by word too. Words of less than 6 characters are no passwords,
+    and a value that was changed on the way (encoded, cut) is not recognised.
+    """
+    own = {header.name for header in webhook.headers}
+    values = {value for name, value in headers if name in own}
+    hidden = sorted({*values, *(word for value in values for word in value.split())}, key=len, reverse=True)
+    hidden = [text for text in hidden if len(text) >= _LEAST_MASKED]
+    if not hidden:
+        return result
+    if not isinstance(result, Reply):
+        return replace(result, detail=_masked(result.detail, hidden))
+    body = result.body
+    for text in hidden:
+        body = body.replace(text.encode("latin-1"), _MASK.encode())
+        body = body.replace(text.encode(), _MASK.encode())
+    return replace(result, headers=_masked(result.headers, hidden), body=body[:MAX_BODY])
+
+
+def _masked(shown_text: str, hidden: list[str]) -> str:
+    for text in hidden:
+        shown_text = shown_text.replace(text, _MASK)
+    return shown_text

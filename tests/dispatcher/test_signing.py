@@ -11,10 +11,12 @@ import svix.webhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.dispatcher.signatures import Signatures, shown
+from hookline.dispatcher.signatures import Signatures, shown, without_echoes
 from hookline.dispatcher.signing import Signer
+from hookline.dispatcher.transport.contract import MAX_BODY, Failure, Reply
 from hookline.kernel.clock import SystemClock, to_us
 from hookline.kernel.errors import ConfigError
+from hookline.schemas.records import ErrorKind
 from hookline.webhooks.model import SealedSecret
 from hookline.webhooks.secrets import MasterKey, Vault, aad_of, parse_secret, seal_headers
 from tests.dispatcher.fakes import KEY, VAULT, FakeClock, delivery, webhook
@@ -139,3 +141,21 @@ def test_what_the_log_shows() -> None:
     assert "v1," not in text
     assert "x-token: ********" in text
     assert "webhook-id: msg_1" in text
+
+
+def test_a_receiver_that_repeats_our_headers_does_not_bring_them_into_the_log() -> None:
+    """The store's own values are masked in head, body and failure, whole and word by word; the rest of an answer is as it came."""
+    one = webhook(headers=seal_headers([("authorization", "Bearer topsecret"), ("x-n", "12345")], VAULT, "shop", "wh_1"))
+    headers = Signatures(VAULT, FakeClock()).headers(one, delivery())
+    reply = Reply(500, "x-echo: Bearer topsecret", b'{"token":"topsecret","n":"12345"}' + b"topsecret" * 2_000, 1.0, "topsecret")
+    found = without_echoes(reply, headers, one)
+    assert isinstance(found, Reply)
+    assert found.headers == "x-echo: ********"
+    assert found.body.startswith(b'{"token":"********","n":"12345"}')
+    assert b"topsecret" not in found.body
+    assert len(found.body) <= MAX_BODY
+    assert (found.status, found.retry_after) == (500, "topsecret")
+    failure = without_echoes(Failure(ErrorKind.PROTOCOL, "bad line: topsecret", 1.0), headers, one)
+    assert failure == Failure(ErrorKind.PROTOCOL, "bad line: ********", 1.0)
+    plain = webhook()
+    assert without_echoes(reply, Signatures(VAULT, FakeClock()).headers(plain, delivery()), plain) is reply
