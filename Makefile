@@ -1,6 +1,6 @@
 # Hookline. `make help` lists what there is; everything runs in .venv, which `make setup` fills from requirements.lock.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-quick fuzz lint types fmt bench lock clean distclean
+.PHONY: help setup demo up test test-quick fuzz lint types fmt bench chaos lock clean distclean
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -47,6 +47,9 @@ fmt: $(READY) ## Format, and mend what can be mended
 
 bench: $(READY) ## Measure: latency, CPU per delivery, memory, sink, statistics (about 5 minutes)
 	@$(PY) -m benchmarks $(ARGS)
+
+chaos: $(READY) ## Break everything on purpose and count: FAULT=…, SEED=…, ROUNDS=…; all faults take half an hour
+	@$(PY) -m tests.chaos $(ARGS)
 
 lock: $(READY) ## Compile requirements.lock anew from pyproject.toml
 	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

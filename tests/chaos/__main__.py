@@ -1,0 +1,78 @@
+"""`make chaos`: every fault against real processes. `FAULT=NAME[,NAME]` plays some, `SEED=N` repeats a run, `ROUNDS=N` repeats faults.
+
+`HOOKLINE_TRANSPORT=native` runs it with the other transport. The report is written to `REPORT` (`.chaos` by default).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from tests.chaos import report
+from tests.chaos.faults.catalogue import BY_NAME, FAULTS
+from tests.chaos.runner import Line, Runner
+from tests.chaos.world import world
+
+_SHOWN: Final = 40
+_out: Final = Console(highlight=False, markup=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Play what was asked for; return 1 when anything was violated."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--fault", default=os.environ.get("FAULT", ""), help="names, separated by commas; empty: all")
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or time.time_ns() % 1_000_000))
+    parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS") or 1), help="of each fault")
+    parser.add_argument("--report", type=Path, default=Path(os.environ.get("REPORT") or ".chaos"), help="folder of the report")
+    parser.add_argument("--list", action="store_true", help="list the faults")
+    asked = parser.parse_args()
+    if asked.list:
+        _out.print("\n".join(f"{fault.name:24} {fault.what}" for fault in FAULTS))
+        return 0
+    names = [name for name in asked.fault.split(",") if name] or [fault.name for fault in FAULTS]
+    unknown = [name for name in names if name not in BY_NAME]
+    if unknown:
+        _out.print(f"there is no fault {unknown[0]}; there are: {', '.join(BY_NAME)}")
+        return 2
+    return _run(names, asked.seed, asked.rounds, asked.report)
+
+
+def _run(names: list[str], seed: int, rounds: int, folder: Path) -> int:
+    _out.print(f"seed {seed}; faults: {', '.join(names)}")
+    lines: list[Line] = []
+    with world(seed, _say) as found:
+        runner = Runner(found, seed, _say)
+        for number in range(rounds):
+            for name in names:
+                lines.append(line := runner.play(BY_NAME[name](), number))
+                _show(line)
+                report.write(folder, lines, seed, os.environ.get("HOOKLINE_TRANSPORT", "aiohttp"))
+    _out.print((folder / "report.md").read_text())
+    return 1 if any(line.violations for line in lines) else 0
+
+
+def _say(text: str) -> None:
+    _out.print(f"    {text}")
+
+
+def _show(line: Line) -> None:
+    most = "-" if line.bound is None else line.bound
+    _out.print(
+        f"{line.fault} #{line.round}: {line.seconds:.0f} s, {line.kills} kills, {line.events} events, {line.calls} calls, "
+        f"{line.lost} lost, {line.duplicates} duplicates (≤ {most}), {line.attempts} attempts = {line.rows} rows, "
+        f"recovery {line.recovery_s:.1f} s, {line.rss_mb:.0f} MB, {len(line.violations)} violations",
+    )
+    for violation in line.violations:
+        _out.print(f"  VIOLATION {violation.invariant}: {violation.text}")
+        for text in violation.story[:_SHOWN]:
+            _out.print(f"      {text}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Who is called: receivers as processes, their webhooks, how they behave and what is demanded for each."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from hookline.kernel.clock import SystemClock
+from hookline.kernel.config import load
+from hookline.kernel.kafka import KafkaConfig
+from hookline.local.kafka_broker import free_port
+from hookline.local.supervisor import ChildSpec
+from hookline.schemas.topics import Topics
+from hookline.schemas.wire import Codec
+from hookline.webhooks.registry import WebhookRegistry
+from hookline.webhooks.secrets import SecretsConfig, Vault
+from hookline.webhooks.store import NewWebhook, Webhooks
+from hookline.webhooks.urls import UrlPolicy
+from tests.chaos.history import Call, History, Role
+from tests.chaos.ledgers import Journal
+from tests.chaos.load import LIBRARY_STORE, STORE, TYPES
+
+ONE: Final = "receiver-1"
+TWO: Final = "receiver-2"
+_PROBE_S: Final = 0.2
+
+
+class Cast:
+    """All webhooks and receivers of a run. One thread."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str], codec: Codec, history: History) -> None:
+        config = load(KafkaConfig, environ)
+        topics = Topics(config.topic_prefix)
+        self._folder = folder
+        self._environ = dict(environ)
+        self._history = history
+        self._registry = WebhookRegistry(config, topics, codec)
+        self._registry.start()
+        vault, policy = Vault.from_config(load(SecretsConfig, environ)), load(UrlPolicy, environ)
+        self._webhooks = Webhooks(config, topics, self._registry, vault, codec, policy, SystemClock())
+        self._settings: dict[str, dict[str, Any]] = {}
+        self._journals: list[Journal] = []
+        for name in (ONE, TWO):
+            journal = folder / f"{name}.journal"
+            self._settings[name] = {"port": free_port(), "trap": free_port(), "journal": str(journal), "roles": {}}
+            self._journals.append(Journal(journal))
+            self._write(name)
+
+    def stop(self) -> None:
+        """Stop following the webhooks."""
+        self._registry.stop()
+
+    def engage_regulars(self) -> None:
+        """Create the webhooks that get every event of the load: all of it must arrive, at the flaky and the slow too."""
+        self.engage(Role(name="steady", store_id=STORE, types=TYPES, receiver=ONE))
+        self.engage(Role(name="other", store_id=LIBRARY_STORE, types=TYPES, receiver=TWO))
+        self.engage(Role(name="flaky", store_id=STORE, types=("product.changed",), receiver=TWO), "flaky")
+        self.engage(Role(name="slow", store_id=LIBRARY_STORE, types=("order.created",), receiver=ONE), "slow")
+
+    def engage(self, role: Role, manner: str = "ok", *, url: str = "", timeout_s: float = 10.0) -> Role:
+        """Create a role's webhook and tell its receiver; with a `url` of its own nobody is told."""
+        where = url or f"http://127.0.0.1:{self._settings[role.receiver]['port']}/{role.name}"
+        wanted = NewWebhook(store_id=role.store_id, name=role.name, url=where, event_types=role.types, timeout_s=timeout_s)
+        webhook, secret = self._webhooks.create(wanted)
+        role.webhook_id = webhook.id
+        if not url:
+            self._settings[role.receiver]["roles"][role.name] = {"manner": manner, "secret": secret}
+            self._write(role.receiver)
+        self._history.roles[webhook.id] = role
+        return role
+
+    def behave(self, role: Role, manner: str) -> None:
+        """Have a role behave otherwise from now on."""
+        self._settings[role.receiver]["roles"][role.name]["manner"] = manner
+        self._write(role.receiver)
+
+    def dismiss(self, role: Role) -> None:
+        """Delete a role's webhook: nothing more is owed to it."""
+        role.closed = True
+        self._webhooks.delete(role.webhook_id)
+
+    def poll(self) -> list[Call]:
+        """Return the calls that came since the last time."""
+        return [call for journal in self._journals for call in journal.poll()]
+
+    def specs(self) -> list[ChildSpec]:
+        """Return the receivers' processes."""
+        return [
+            ChildSpec(
+                name=name,
+                command=(sys.executable, "-m", "tests.chaos.receivers", str(self._folder / f"{name}.json")),
+                environ=self._environ,
+                log=self._folder / f"{name}.log",
+                ready=partial(_listens, int(found["port"])),
+                stop_s=2.0,
+            )
+            for name, found in self._settings.items()
+        ]
+
+    def _write(self, name: str) -> None:
+        """Replace a receiver's settings in one step, for its eyes only."""
+        path = self._folder / f"{name}.json"
+        made = path.with_suffix(".new")
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(self._settings[name], file)
+        made.replace(path)
+
+
+def _listens(port: int) -> str:
+    with socket.socket() as client:
+        client.settimeout(_PROBE_S)
+        return "" if client.connect_ex(("127.0.0.1", port)) == 0 else "it does not listen yet"

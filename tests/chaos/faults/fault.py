@@ -1,0 +1,34 @@
+"""What a fault is."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from tests.chaos.world import World
+
+
+class Fault(ABC):
+    """One way to do harm: `inject` under load, `heal`, and then everything must recover; one object per round.
+
+    `deaths`: how many deaths of processes it brings about that nobody kills. `bounded` False: duplicates are counted,
+    not judged. `may_lag`: a partition may stay unread. `check` returns what is wrong beside the invariants.
+    """
+
+    name: ClassVar[str]
+    what: ClassVar[str]
+    deaths: int = 0
+    bounded: bool = True
+    may_lag: bool = False
+
+    @abstractmethod
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Do it, and let it be for as long as it is to last."""
+
+    def heal(self, world: World) -> None:  # noqa: B027  # most faults heal within `inject`
+        """Undo it."""
+
+    def check(self, world: World) -> list[str]:  # noqa: ARG002  # for those who have something to say
+        """Return what is wrong, once everything has settled."""
+        return []

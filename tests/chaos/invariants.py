@@ -1,0 +1,290 @@
+"""What must hold after every fault: pure functions over a history, each violation told with the story of its event.
+
+The numbers I1 to I9 are those of the promise: see docs/chaos.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.chaos.history import Call, Copy, History, Incident, Kind, Role, Tried
+
+SLACK_S: Final = 0.7
+"""Beside the commit interval: a poll of 50 ms, a round trip to the broker, a busy machine."""
+NAMED: Final = 5
+RECOVERY_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken promise: which, of what, and the story of the event where there is one."""
+
+    invariant: str
+    text: str
+    story: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Chapter:
+    """One fault from its injection to the moment when everything had settled; all times are wall seconds.
+
+    `calls_from`, `attempts_from`: how much of the history was there before. `committed` and `rows` are read at the end.
+    """
+
+    fault: str
+    round: int = 0
+    commit_s: float = 0.5
+    began_at: float = 0.0
+    healed_at: float = 0.0
+    calls_from: int = 0
+    attempts_from: int = 0
+    incidents_from: int = 0
+    deaths_expected: int = 0
+    deaths_from: int = 0
+    unsettled: list[str] = field(default_factory=list)
+    """Delivery ids that had not come to an end when patience was over."""
+    committed: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    rows: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    doubled: Sequence[tuple[int, int]] = ()
+    sums_right: bool = True
+    unready: Sequence[str] = ()
+    """What processes complain of after the fault."""
+    free_of_bound: bool = False
+    """Duplicates are counted and not held against a bound: the fault takes the process between a call and its record at every one."""
+
+
+Check = Callable[[History, Chapter], list[Violation]]
+
+
+def published(history: History, _chapter: Chapter) -> list[Violation]:
+    """I1a: every event whose publisher was told yes is on Kafka."""
+    lost = [p for p in history.publishes.values() if p.confirmed_at and not history.copies_of[p.event_id]]
+    return [_told(history, "published", p.event_id, f"event {p.event_id} was confirmed to {p.door} and is not on Kafka") for p in lost]
+
+
+def delivered(history: History, chapter: Chapter) -> list[Violation]:
+    """I1b: every event on Kafka has come, for every webhook that asked for it, to an end that its role allows."""
+    found: list[Violation] = []
+    for delivery in chapter.unsettled:
+        event_id, role = owner(history, delivery)
+        how = f"dead letter ({history.letters[delivery].reason})" if delivery in history.letters else "no end"
+        found.append(_told(history, "delivered", event_id, f"{delivery} of event {event_id} for {role.name} has {how}"))
+    return found
+
+
+def committed(history: History, chapter: Chapter) -> list[Violation]:
+    """I2: what lies below a committed offset has a durable fate for every webhook."""
+    found: list[Violation] = []
+    for copy in history.copies:
+        topic, partition, offset = copy.place
+        if offset < chapter.committed.get((topic, partition), 0):
+            found += _undurable(history, copy)
+    return found
+
+
+def duplicates(history: History, chapter: Chapter) -> list[Violation]:
+    """I3: no more deliveries are repeated than were in flight, or settled within a commit interval, at the disturbances."""
+    again = repeated(history, chapter)
+    most = bound(history, chapter)
+    if chapter.free_of_bound or sum(again.values()) <= most:
+        return []
+    text = f"{sum(again.values())} duplicates where at most {most} are explained; first {min(again)}"
+    return [_told(history, "duplicates", history.calls_of[min(again)][0].event_id, text)]
+
+
+def rows_are_attempts(history: History, chapter: Chapter) -> list[Violation]:
+    """I4: ClickHouse has every attempt of the topic once, nothing else, and its sums are of these rows."""
+    wanted = {(t.partition, t.offset): t.attempt_id for t in history.attempts if (t.partition, t.offset) not in history.rejected}
+    wrong = [f"the attempt at {place} is {len(chapter.doubled)} times too often in ClickHouse" for place in chapter.doubled]
+    wrong += [f"attempt {wanted[place]} at {place} is not in ClickHouse" for place in sorted(wanted.keys() - chapter.rows.keys())]
+    wrong += [f"ClickHouse has a row of {place} that is no attempt" for place in sorted(chapter.rows.keys() - wanted.keys())]
+    wrong += [
+        f"ClickHouse has {chapter.rows[place]} at {place}, the topic {wanted[place]}"
+        for place in wanted.keys() & chapter.rows.keys()
+        if chapter.rows[place] != wanted[place]
+    ]
+    wrong += [f"the record at {place} is no attempt and was not put aside" for place in sorted(history.unreadable - history.rejected)]
+    wrong += [] if chapter.sums_right else ["the hourly sums are not those of the rows"]
+    return [Violation("rows", text) for text in wrong]
+
+
+def calls_are_attempts(history: History, _chapter: Chapter) -> list[Violation]:
+    """I4b: every call has its attempt record or died with its dispatcher; every answer recorded was given by a receiver."""
+    received = Counter((call.delivery_id, call.attempt) for call in history.calls if call.role != "trap")
+    recorded = Counter((t.delivery_id, t.attempt) for t in history.attempts if t.attempt)
+    answered = Counter((t.delivery_id, t.attempt) for t in history.attempts if t.attempt and t.status)
+    ends = [i for i in history.incidents if i.what is Kind.KILL and i.name.startswith("dispatcher")]
+    ends += [Incident(at, Kind.KILL, name, 0) for at, name, _ in history.deaths if name.startswith("dispatcher")]
+    wrong = [(key, "is recorded with an answer, but no receiver got it") for key in answered - received]
+    wrong += [(key, "was received, but is not recorded") for key in received - recorded if not _excused(history, key, ends)]
+    return [
+        _told(history, "calls", owner(history, delivery)[0], f"attempt {number} of {delivery} {what}") for (delivery, number), what in wrong
+    ]
+
+
+def wanted_only(history: History, _chapter: Chapter) -> list[Violation]:
+    """I5: nobody is called for what it did not ask for, every signature is right, and nobody steps into the trap."""
+    wrong = []
+    for call in history.calls:
+        if call.role == "trap":
+            wrong.append(Violation("wanted", "somebody connected to an address that only a redirect names"))
+        elif not call.good:
+            wrong.append(_told(history, "wanted", call.event_id, f"a call of {call.delivery_id} to {call.role} had a wrong signature"))
+        elif call.event_id not in history.publishes:
+            wrong.append(
+                _told(history, "wanted", call.event_id, f"{call.role} was called for event {call.event_id}, which nobody published")
+            )
+    return wrong
+
+
+def zombies(history: History, chapter: Chapter) -> list[Violation]:
+    """I6: a dispatcher that stood still longer than its session repeats nothing, once it wakes, of what others took over."""
+    woken = [i for i in history.incidents[chapter.incidents_from :] if i.what is Kind.THAW and i.name.startswith("dispatcher")]
+    found = []
+    for tried in history.attempts[chapter.attempts_from :]:
+        wake = next((i for i in woken if i.pid == tried.process and 0 <= tried.at - i.at < 5), None)
+        if wake is not None and (other := _earlier(history, tried)) is not None:
+            event_id, role = owner(history, tried.delivery_id)
+            text = f"{wake.name} woke and called {role.name} again for {event_id}, which {other.process} had called"
+            found.append(_told(history, "zombie", event_id, text))
+    return found
+
+
+def recovered(history: History, chapter: Chapter) -> list[Violation]:
+    """I7: within a minute of the fault's end everything published before it has arrived, and nobody complains."""
+    seconds = recovery_s(history, chapter)
+    late = [Violation("recovery", f"it took {seconds:.0f} s, longer than {RECOVERY_S:.0f} s")] if seconds > RECOVERY_S else []
+    return late + [Violation("recovery", f"not ready afterwards: {text}") for text in chapter.unready]
+
+
+def alive(history: History, chapter: Chapter) -> list[Violation]:
+    """I8: no process dies that was not killed."""
+    deaths = history.deaths[chapter.deaths_from :]
+    if len(deaths) <= chapter.deaths_expected:
+        return []
+    return [Violation("alive", f"{name} {how}") for _, name, how in deaths[chapter.deaths_expected :]]
+
+
+INVARIANTS: Final[tuple[Check, ...]] = (
+    published, delivered, committed, duplicates, rows_are_attempts, calls_are_attempts, wanted_only, zombies, recovered, alive,
+)  # fmt: skip
+
+
+def check(history: History, chapter: Chapter) -> list[Violation]:
+    """Return every violation, a few of each kind with the rest counted."""
+    found: list[Violation] = []
+    for one in INVARIANTS:
+        wrong = one(history, chapter)
+        found += wrong[:NAMED]
+        if len(wrong) > NAMED:
+            found.append(Violation(wrong[0].invariant, f"and {len(wrong) - NAMED} more"))
+    return found
+
+
+# ---- figures ----
+
+
+def repeated(history: History, chapter: Chapter) -> dict[str, int]:
+    """Return delivery id → surplus of those that got a call in this chapter, above what they had before it."""
+    touched = {call.delivery_id for call in history.calls[chapter.calls_from :]}
+    found = {delivery: history.surplus(delivery) - _surplus_before(history, chapter, delivery) for delivery in touched}
+    return {delivery: count for delivery, count in found.items() if count > 0}
+
+
+def bound(history: History, chapter: Chapter) -> int:
+    """Return how many deliveries may be repeated: at each disturbance those in flight, and those of a commit interval before it."""
+    times = sorted(call.at for call in history.calls)
+    explained: set[int] = set()
+    flying = 0
+    for incident in history.incidents[chapter.incidents_from :]:
+        if incident.what is Kind.START:
+            continue
+        first = _oldest_in_flight(history, incident.at)
+        since, until = first - chapter.commit_s - SLACK_S, max(incident.until, incident.at)
+        explained |= {number for number, at in enumerate(times) if since <= at <= until}
+        flying += _in_flight(history, incident.at)
+    return len(explained) + flying
+
+
+def recovery_s(history: History, chapter: Chapter) -> float:
+    """Return the seconds from the fault's end until all that was published before it had arrived; 0 when it had already."""
+    latest = chapter.healed_at
+    for publish in history.publishes.values():
+        if not publish.confirmed_at or not chapter.began_at - 5 <= publish.at <= chapter.healed_at:
+            continue
+        for delivery, role in history.owed(publish.event_id, publish.store_id, publish.type).items():
+            if not (role.may_wait or role.may_die):
+                latest = max(latest, next((call.at for call in history.calls_of[delivery] if 200 <= call.status < 300), 0.0))
+    return latest - chapter.healed_at
+
+
+def owner(history: History, delivery: str) -> tuple[str, Role]:
+    """Return the event and the role of a delivery, as far as anything tells."""
+    calls, tried = history.calls_of.get(delivery), history.tried_of.get(delivery)
+    if calls and not tried:
+        role = next((r for r in history.roles.values() if r.name == calls[0].role), _NOBODY)
+        return calls[0].event_id, role
+    for publish in history.publishes.values():
+        asked = history.owed(publish.event_id, publish.store_id, publish.type)
+        if delivery in asked:
+            return publish.event_id, asked[delivery]
+    return (calls[0].event_id if calls else ""), _NOBODY
+
+
+_NOBODY: Final = Role(name="a webhook that is gone", store_id="", types=())
+
+
+def _told(history: History, invariant: str, event_id: str, text: str) -> Violation:
+    return Violation(invariant, text, tuple(history.story(event_id)) if event_id else ())
+
+
+def _undurable(history: History, copy: Copy) -> Iterable[Violation]:
+    if not copy.event_id:
+        if copy.place not in history.poison:
+            yield Violation("committed", f"the unreadable record at {copy.place} is below the committed offset and no dead letter")
+        return
+    for delivery, role in history.owed(copy.event_id, copy.store_id, copy.type).items():
+        if not history.durable(delivery):
+            text = f"{copy.place} is below the committed offset, and {delivery} for {role.name} has no fate on Kafka"
+            yield _told(history, "committed", copy.event_id, text)
+
+
+def _excused(history: History, key: tuple[str, int], ends: Sequence[Incident]) -> bool:
+    """Tell whether the dispatcher of a call may have died before the call was recorded."""
+    calls = [call for call in history.calls_of[key[0]] if call.attempt == key[1]]
+    times_s = {role.name: role.call_s for role in history.roles.values()}
+    return any(-SLACK_S < end.at - call.at < times_s.get(call.role, 0.0) + SLACK_S for call in calls for end in ends)
+
+
+def _earlier(history: History, tried: Tried) -> Tried | None:
+    """Return the attempt of another process that makes this one a repetition, None when its event is on Kafka as often."""
+    same = [t for t in history.tried_of[tried.delivery_id] if t.attempt == tried.attempt and t is not tried]
+    other = next((t for t in same if t.process != tried.process and t.at < tried.at), None)
+    copies = max(1, history.copies_of[_event_of(history.calls_of[tried.delivery_id])])
+    return other if len(same) >= copies else None
+
+
+def _event_of(calls: Sequence[Call]) -> str:
+    return calls[0].event_id if calls else ""
+
+
+def _surplus_before(history: History, chapter: Chapter, delivery: str) -> int:
+    calls = [call for call in history.calls_of[delivery] if call.at < chapter.began_at]
+    if len(calls) <= 1:
+        return 0
+    copies = max(1, history.copies_of[calls[0].event_id])
+    numbers: dict[int, int] = defaultdict(int)
+    for call in calls:
+        numbers[call.attempt] += 1
+    return max(0, sum(1 for call in calls if 200 <= call.status < 300) - copies, max(numbers.values()) - copies)
+
+
+def _in_flight(history: History, at: float) -> int:
+    return sum(1 for t in history.attempts if t.attempt and t.at <= at <= t.end)
+
+
+def _oldest_in_flight(history: History, at: float) -> float:
+    return min((t.at for t in history.attempts if t.attempt and t.at <= at <= t.end), default=at)

@@ -1,0 +1,105 @@
+"""One receiver's process: `python -m tests.chaos.receivers SETTINGS`.
+
+The settings file says, per role, how to behave and which secret to verify with; it is read again whenever it changes, so
+that manners change in a run and outlive a kill. Every call is one line of the journal, written before the answer. A second
+port is a trap: nobody must ever connect to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from standardwebhooks.webhooks import Webhook as Verifier
+
+from hookline.kernel.lifecycle import raise_file_limit
+from tests.chaos.manners import MANNERS, Asked
+from tests.dispatcher.hostile import Peer
+
+_BACKLOG: Final = 4_096
+
+
+class Receiver:
+    """Answers as its settings say; one event loop."""
+
+    def __init__(self, settings: Path) -> None:
+        self._path = settings
+        self._read_at = 0
+        self._settings: dict[str, Any] = {}
+        self._verifiers: dict[str, Verifier] = {}
+        self._number = 0
+        self._journal = os.open(self.settings()["journal"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings as the file has them now."""
+        changed = self._path.stat().st_mtime_ns
+        if changed != self._read_at:
+            self._settings = json.loads(self._path.read_text())
+            self._read_at = changed
+        return self._settings
+
+    async def serve(self) -> None:
+        """Listen until the process is ended."""
+        found = self.settings()
+        await asyncio.start_server(self._trapped, "127.0.0.1", found["trap"])
+        server = await asyncio.start_server(self._handle, "127.0.0.1", found["port"], backlog=_BACKLOG)
+        await server.serve_forever()
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer(reader, writer, 0, [])
+        try:
+            while (request := await peer.request()) and await self._answer(peer, request):
+                peer.seen.clear()
+        except (ConnectionError, asyncio.LimitOverrunError, ValueError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, peer: Peer, request: bytes) -> bool:
+        """Answer one request; return whether the connection is kept."""
+        head, _, body = request.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        role = lines[0].split(" ")[1].strip("/")
+        headers = {name.lower(): text.strip() for name, _, text in (line.partition(":") for line in lines[1:])}
+        found = self.settings()
+        mine = found["roles"].get(role, {"manner": "ok", "secret": ""})
+        self._number += 1
+        asked = Asked(int(headers.get("hookline-attempt", "0")), self._number, f"http://127.0.0.1:{found['trap']}/")
+        manner = MANNERS[mine["manner"]]
+        self._note(role, headers, asked.attempt, manner.status(asked), body, mine["secret"])
+        await manner.act(peer, asked)
+        return manner.keeps
+
+    def _note(self, role: str, headers: dict[str, str], attempt: int, status: int, body: bytes, secret: str) -> None:
+        line = [headers.get("webhook-id", ""), _event_id(body), role, attempt, time.time(), status, self._good(secret, body, headers)]
+        os.write(self._journal, json.dumps(line).encode() + b"\n")
+
+    def _good(self, secret: str, body: bytes, headers: dict[str, str]) -> bool:
+        try:
+            if secret not in self._verifiers:
+                self._verifiers[secret] = Verifier(secret)
+            self._verifiers[secret].verify(body, headers)
+        except Exception:  # noqa: BLE001  # whatever it dislikes, the call was not good
+            return False
+        return True
+
+    async def _trapped(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        os.write(self._journal, json.dumps(["trap", "", "trap", 0, time.time(), 0, False]).encode() + b"\n")
+        writer.close()
+
+
+def _event_id(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["id"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+if __name__ == "__main__":
+    raise_file_limit()
+    asyncio.run(Receiver(Path(sys.argv[1])).serve())

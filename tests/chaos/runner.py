@@ -1,0 +1,189 @@
+"""Playing faults in a world: inject, heal, wait until everything has settled, read every side, check."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import psutil
+
+from hookline.kernel.errors import HooklineError
+from tests.chaos.faults.fault import Fault
+from tests.chaos.history import Kind, Role
+from tests.chaos.invariants import Chapter, Violation, bound, check, recovery_s, repeated
+from tests.chaos.world import COMMIT_S, SPARE, World
+
+_BEFORE_S: Final = 0.7
+_AFTER_S: Final = 1.0
+_SETTLE_S: Final = 100.0
+_READ_EVERY_S: Final = 0.3
+
+
+@dataclass(slots=True, kw_only=True)
+class Line:
+    """What a round gave: the row of the report."""
+
+    fault: str
+    what: str
+    round: int
+    seconds: float = 0.0
+    kills: int = 0
+    events: int = 0
+    calls: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    bound: int | None = None
+    attempts: int = 0
+    rows: int = 0
+    recovery_s: float = 0.0
+    rss_mb: float = 0.0
+    violations: list[Violation] = field(default_factory=list)
+
+
+class Runner:
+    """Plays one fault after the other in an open world. `seed` decides everything that is random."""
+
+    def __init__(self, world: World, seed: int, tell: Callable[[str], None] = lambda _: None) -> None:
+        self._world = world
+        self._seed = seed
+        self._tell = tell
+
+    def play(self, fault: Fault, number: int = 0) -> Line:
+        """Play one round of a fault and return what it gave; a violation is in the line, not raised."""
+        world, history = self._world, self._world.history
+        world.look()
+        chapter = self._begin(fault, number)
+        copies_from, deaths = len(history.copies), fault.deaths
+        world.load.on()
+        world.sleep(_BEFORE_S)
+        fault.inject(world, random.Random(f"{self._seed}:{fault.name}:{number}"))
+        fault.heal(world)
+        chapter.healed_at = time.time()
+        world.sleep(_AFTER_S)
+        world.load.off()
+        chapter.deaths_expected = deaths
+        self._settle(chapter, copies_from, fault)
+        own = [Violation(fault.name, text) for text in fault.check(world)]
+        return self._line(fault, number, chapter, own)
+
+    def _begin(self, fault: Fault, number: int) -> Chapter:
+        history = self._world.history
+        return Chapter(
+            fault=fault.name,
+            round=number,
+            commit_s=COMMIT_S,
+            began_at=time.time(),
+            calls_from=len(history.calls),
+            attempts_from=len(history.attempts),
+            incidents_from=len(history.incidents),
+            deaths_from=len(history.deaths),
+            free_of_bound=not fault.bounded,
+        )
+
+    # ---- settling ----
+
+    def _settle(self, chapter: Chapter, copies_from: int, fault: Fault) -> None:
+        """Wait until everything has come to its end, and note what has not."""
+        world, deadline = self._world, time.monotonic() + _SETTLE_S
+        world.wait(lambda: world.load.idle, 60)
+        world.wait(lambda: not self._complaints(), deadline - time.monotonic())
+        chapter.unready = self._complaints()
+        world.reader.catch_up(60)
+        owed = self._owed(copies_from)
+        last = _Every(_READ_EVERY_S)
+        world.wait(lambda: last.due() and self._done(owed), max(1.0, deadline - time.monotonic()))
+        chapter.unsettled = [delivery for delivery, role in owed.items() if not world.history.settled(delivery, role)]
+        world.wait(lambda: last.due() and self._written(), 60)
+        world.wait(lambda: fault.may_lag or (last.due() and not self._lag(chapter)), 20)
+        self._read(chapter)
+        if not fault.may_lag and (lag := self._lag(chapter)):
+            chapter.unready = [*chapter.unready, f"{lag} records are not committed"]
+
+    def _complaints(self) -> list[str]:
+        world = self._world
+        return [f"{name}: {why}" for name in world.names if name != SPARE and (why := world.ready(name))]
+
+    def _owed(self, copies_from: int) -> dict[str, Role]:
+        found: dict[str, Role] = {}
+        for copy in self._world.history.copies[copies_from:]:
+            found |= self._world.history.owed(copy.event_id, copy.store_id, copy.type)
+        return found
+
+    def _done(self, owed: dict[str, Role]) -> bool:
+        self._world.look()
+        for delivery in [one for one, role in owed.items() if self._world.history.settled(one, role)]:
+            del owed[delivery]
+        return not owed
+
+    def _written(self) -> bool:
+        world = self._world
+        try:
+            world.reader.catch_up()
+            wanted = {(t.partition, t.offset) for t in world.history.attempts} - world.history.rejected
+            return world.rows.count() == len(wanted) and world.sums_right()
+        except (OSError, HooklineError):
+            return False
+
+    def _lag(self, chapter: Chapter) -> int:
+        ends: dict[tuple[str, int], int] = {}
+        for copy in self._world.history.copies:
+            topic, partition, offset = copy.place
+            ends[topic, partition] = offset + 1
+        chapter.committed = self._world.reader.committed()
+        return sum(max(0, end - chapter.committed.get(key, 0)) for key, end in ends.items())
+
+    def _read(self, chapter: Chapter) -> None:
+        """Read every side for the last time; the committed offsets first, so that what lies below them must be there."""
+        world = self._world
+        chapter.committed = world.reader.committed()
+        world.look()
+        world.reader.catch_up()
+        world.rows.read()
+        chapter.rows, chapter.doubled = dict(world.rows.found), list(world.rows.doubled)
+        chapter.sums_right = world.sums_right()
+
+    # ---- the result ----
+
+    def _line(self, fault: Fault, number: int, chapter: Chapter, own: list[Violation]) -> Line:
+        history = self._world.history
+        violations = check(history, chapter) + own
+        kills = sum(1 for i in history.incidents[chapter.incidents_from :] if i.what is Kind.KILL)
+        return Line(
+            fault=fault.name,
+            what=fault.what,
+            round=number,
+            seconds=time.time() - chapter.began_at,
+            kills=kills + len(history.deaths) - chapter.deaths_from,
+            events=sum(1 for p in history.publishes.values() if p.confirmed_at and p.at >= chapter.began_at),
+            calls=len(history.calls) - chapter.calls_from,
+            lost=len(chapter.unsettled),
+            duplicates=sum(repeated(history, chapter).values()),
+            bound=bound(history, chapter) if fault.bounded else None,
+            attempts=len(history.attempts) - len(history.rejected - history.unreadable),
+            rows=len(chapter.rows),
+            recovery_s=recovery_s(history, chapter),
+            rss_mb=max((_rss_mb(self._world, name) for name in self._world.dispatchers), default=0.0),
+            violations=violations,
+        )
+
+
+class _Every:
+    """Tells when something is due again."""
+
+    def __init__(self, pause_s: float) -> None:
+        self._pause_s = pause_s
+        self._at = 0.0
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now - self._at < self._pause_s:
+            return False
+        self._at = now
+        return True
+
+
+def _rss_mb(world: World, name: str) -> float:
+    return float(psutil.Process(world.pid(name)).memory_info().rss) / 1e6
