@@ -28,6 +28,8 @@ from hookline.console.jobs import Jobs
 from hookline.console.jobs_wiring import job_runner
 from hookline.console.letters import Letters
 from hookline.console.log_access import LogAccess
+from hookline.console.panel.config import PanelConfig
+from hookline.console.panel.wiring import PanelParts
 from hookline.console.parts import Parts
 from hookline.console.places import Places
 from hookline.console.resends import Resends
@@ -66,6 +68,7 @@ class Settings:
     """Everything that the console reads from the environment."""
 
     console: ConsoleConfig
+    panel: PanelConfig
     kafka: KafkaConfig
     keys: ApiKeyConfig
     secrets: SecretsConfig
@@ -80,6 +83,7 @@ class Settings:
         """Return the settings; raise `ConfigError`."""
         return cls(
             console=load(ConsoleConfig, environ),
+            panel=load(PanelConfig, environ),
             kafka=load(KafkaConfig, environ),
             keys=load(ApiKeyConfig, environ),
             secrets=load(SecretsConfig, environ),
@@ -104,6 +108,7 @@ class Console:
         self._publisher = AsyncPublisher(Publisher(settings.kafka, self._schemas, publishing))
         self._parts = self._wired()
         self._runner = job_runner(self._parts)
+        self._panel = PanelParts(self._parts, ROUTES, settings.panel, settings.keys.pepper)
         self._uses = KeyUses(settings.kafka, self._parts.codec, self._parts.keys)
         self._sink = SinkThread(environ, self._health, self._parts.queries) if settings.embedded else None
 
@@ -157,16 +162,18 @@ class Console:
 
     async def _serve(self, stop: Stop, metrics_port: int) -> None:
         await asyncio.to_thread(kafka.wait_for_broker, self._settings.kafka, stop.is_set)
-        for part in (self._schemas, self._parts.registry, self._parts.keys, self._parts.audit, self._parts.jobs, self._uses):
+        for part in (self._schemas, self._parts.registry, self._parts.keys, self._parts.audit, self._parts.jobs, self._uses, self._panel):
             await asyncio.to_thread(part.start)
         self._parts.letters.start()
         self._runner.start()
         await self._publisher.start()
         app = root()
         app.add_subapp(PREFIX, Api(self._parts, ROUTES).application())
+        self._panel.mount(app)
         server = Server(app, self._settings.console.host, self._settings.console.port, self._settings.console.drain_s)
         await server.start()
         _log.info("console.listening", host=self._settings.console.host, port=server.port, metrics_port=metrics_port)
+        self._panel.announce(server.port)
         try:
             await self._until_stop(stop)
         finally:
@@ -198,6 +205,7 @@ class Console:
             self._sink.stop()
         for part in (
             self._parts.letters,
+            self._panel,
             self._uses,
             self._parts.jobs,
             self._parts.audit,

@@ -30,7 +30,11 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A page: `show` answers GET, `act` answers POST. `section` is the entry of the menu that it belongs to."""
+    """A page: `show` answers GET, `act` answers POST. `section` is the entry of the menu that it belongs to.
+
+    `grave` acts ask for the password again when it was typed long ago; `back` is where to go on after that when `show` is None, with the
+    path's ids in braces. Neither `show` nor `act` runs for whom `access` shuts out.
+    """
 
     name: str
     path: str
@@ -38,3 +42,5 @@ class Page:
     section: str = ""
     show: Handler | None = None
     act: Handler | None = None
+    grave: bool = False
+    back: str = "/"

@@ -12,6 +12,7 @@ import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hookline.console.panel import wording
+from hookline.console.panel.menu import menu
 
 _HERE: Final = Path(__file__).parent
 STATIC: Final = "/static"
@@ -41,7 +42,7 @@ def environment() -> Environment:
         "tone": wording.tone,
         "pretty": pretty,
     }
-    found.globals |= {"asset": asset, "words": wording, "url": address}
+    found.globals |= {"asset": asset, "words": wording, "menu": menu, "url": address}
     return found
 
 

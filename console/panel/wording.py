@@ -52,6 +52,15 @@ REASONS: Final[Mapping[str, str]] = {
     "expired": "Held for too long",
     "poison": "The record cannot be read",
 }
+HEALTH: Final[Mapping[str, str]] = {
+    "ok": "Well",
+    "quiet": "Nothing yet",
+    "slow": "Slow",
+    "shaky": "Some failures",
+    "failing": "Failing",
+    "paused": "Paused",
+    "disabled": "Disabled",
+}
 JOB_STATES: Final[Mapping[str, str]] = {
     "queued": "Waiting to start",
     "running": "Running",
@@ -89,10 +98,19 @@ ROLES: Final[Mapping[str, str]] = {
     "viewer": "Viewer: looks, changes nothing",
 }
 SCHEDULES: Final[Mapping[str, str]] = {"default": "8 attempts in 27.6 hours", "long": "16 attempts in 75 hours"}
+DONE: Final[Mapping[str, str]] = {
+    "signed-out": "You are signed out.",
+    "password-set": "The new password is set. All other sessions have ended.",
+    "confirmed": "Thank you. Please do it once more now.",
+    "renamed": "The name is changed.",
+    "session-ended": "That session has ended.",
+}
+"""What was just done, said on top of the page that follows."""
 TONES: Final[Mapping[str, str]] = {
-    "delivered": "good", "enabled": "good", "done": "good", "live": "good",
-    "retrying": "warn", "waiting_for_retry": "warn", "waiting": "warn", "queued": "warn", "cancelling": "warn", "filter_error": "warn",
-    "dead": "bad", "failed": "bad",
+    "delivered": "good", "ok": "good", "enabled": "good", "done": "good", "live": "good",
+    "retrying": "warn", "shaky": "warn", "slow": "warn", "waiting_for_retry": "warn",
+    "waiting": "warn", "queued": "warn", "cancelling": "warn", "filter_error": "warn",
+    "dead": "bad", "failed": "bad", "failing": "bad", "disabled": "bad",
     "paused": "held", "running": "held",
 }  # fmt: skip
 """The colour family of a word; those that are missing are neutral."""
@@ -150,7 +168,7 @@ def milliseconds(value: float | None) -> str:
 def duration(seconds: float) -> str:
     """Return a span in its two largest units: 3 d 4 h, 12 min, 8 s."""
     left = max(0, round(seconds))
-    parts = []
+    parts: list[tuple[int, str]] = []
     for size, unit in _UNITS:
         if left >= size or parts:
             parts.append((left // size, unit))

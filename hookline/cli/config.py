@@ -27,6 +27,7 @@ COMPONENTS: Final = (
     ("ClickHouse", "hookline.analytics.config:WarehouseConfig"),
     ("Log and statistics", "hookline.analytics.config:QueryConfig"),
     ("Console", "hookline.console.config:ConsoleConfig"),
+    ("Panel", "hookline.console.panel.config:PanelConfig"),
     ("Metrics and health", "hookline.kernel.metrics:MetricsConfig"),
 )
 """The components in the order of the data's way, and the dataclasses that hold their settings."""

@@ -1,0 +1,95 @@
+"""How the webhooks of a store are doing, each in one line: their sums, what waits for them, and a word for the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hookline.analytics.queries import percentiles, rate
+from hookline.analytics.warehouse import Parameters
+from hookline.console.parts import Parts
+from hookline.webhooks.model import State, Webhook
+
+_DAY_US: Final = 86_400_000_000
+_LONGEST_WAIT_US: Final = 5 * _DAY_US
+"""Longer than any schedule of retries."""
+_FAILING: Final = 0.9
+_SHAKY: Final = 0.99
+_SLOW_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Deliveries that wait for their next attempt; `oldest_us` is when the event of the oldest happened, 0 when none waits."""
+
+    count: int = 0
+    oldest_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """A webhook and how it does. `word` is one of ok, shaky, failing, slow, quiet, paused, disabled; rates are None when nothing ended."""
+
+    webhook: Webhook
+    deliveries: int = 0
+    delivered: int = 0
+    dead: int = 0
+    failed_calls: int = 0
+    success_rate: float | None = None
+    p95_ms: float | None = None
+    waiting: Waiting = Waiting()
+
+    @property
+    def word(self) -> str:
+        """The whole of it."""
+        if self.webhook.state is not State.ENABLED:
+            return str(self.webhook.state)
+        if not self.deliveries and not self.failed_calls:
+            return "quiet"
+        if self.success_rate is not None and self.success_rate < _FAILING:
+            return "failing"
+        if self.failed_calls > self.delivered:
+            return "failing"
+        if (self.success_rate is not None and self.success_rate < _SHAKY) or self.waiting.count:
+            return "shaky"
+        return "slow" if self.p95_ms is not None and self.p95_ms > _SLOW_S * 1_000 else "ok"
+
+
+def waiting_of(parts: Parts, store_id: str, now_us: int, webhook_id: str = "") -> dict[str, Waiting]:
+    """Return what waits, by webhook; asks ClickHouse."""
+    rows = parts.queries.run("waiting", {"store_id": store_id, "webhook_id": webhook_id, "since_us": now_us - _LONGEST_WAIT_US})
+    return {row["webhook_id"]: Waiting(row["waiting"], row["oldest_us"]) for row in rows}
+
+
+def all_waiting(found: Mapping[str, Waiting]) -> Waiting:
+    """Return the sum over webhooks."""
+    some = [one for one in found.values() if one.count]
+    if not some:
+        return Waiting()
+    return Waiting(sum(one.count for one in some), min(one.oldest_us for one in some))
+
+
+def health_of(parts: Parts, store_id: str, now_us: int, days: int = 1) -> list[Health]:
+    """Return the health of each webhook of a store over the last days, in the order of their making; asks ClickHouse twice."""
+    span: Parameters = {"store_id": store_id, "since_us": now_us - days * _DAY_US, "until_us": now_us}
+    rows = {row["webhook_id"]: row for row in parts.queries.run("statistics_by_webhook", span)}
+    waiting = waiting_of(parts, store_id, now_us)
+    webhooks = sorted(parts.registry.of_store(store_id), key=lambda webhook: (webhook.created_at_us, webhook.id))
+    return [_health(webhook, rows.get(webhook.id), waiting.get(webhook.id, Waiting())) for webhook in webhooks]
+
+
+def _health(webhook: Webhook, row: Mapping[str, Any] | None, waiting: Waiting) -> Health:
+    if row is None:
+        return Health(webhook=webhook, waiting=waiting)
+    found = percentiles(row["response_time_s"])
+    return Health(
+        webhook=webhook,
+        deliveries=row["deliveries"],
+        delivered=row["delivered"],
+        dead=row["dead"],
+        failed_calls=row["retrying"] + row["dead"],
+        success_rate=rate(row["delivered"], row["delivered"] + row["dead"]),
+        p95_ms=found[1] * 1_000 if found is not None else None,
+        waiting=waiting,
+    )

@@ -1,0 +1,1 @@
+"""The pages by subject: each module has its handlers and its rows of the table."""
