@@ -23,7 +23,7 @@ SIZES: Final = {"desktop": (1280, 900), "phone": (390, 844)}
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Yield a headless Chromium; skip, and say so, where there is none. Not for the session: its event loop would be in the way of others."""
+    """Yield a headless Chromium; skip, and say so, where there is none. Not for the session: its event loop would hinder other tests."""
     if _CHROMIUM is None:
         pytest.skip("no Chromium here: the panel's browser tests need one (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
