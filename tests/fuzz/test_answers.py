@@ -56,7 +56,7 @@ TEXTS = st.one_of(
 @given(TEXTS)
 def test_a_wait_is_between_nothing_and_a_day(text: str) -> None:
     """Whatever stands in the header: a number in [0, 24 h], soon, and nothing raised."""
-    with cpu_within(0.1):
+    with cpu_within(0.5):
         found = retry_after(text, NOW)
     assert math.isfinite(found)
     assert 0 <= found <= LONGEST_S

@@ -38,7 +38,7 @@ POSITIONS = st.lists(st.text(max_size=20) | st.integers(-(2**63), 2**63 - 1), ma
 
 def refuses(text: str, bound: dict[str, Any]) -> None:
     """Open it, expecting the one refusal, soon."""
-    with cpu_within(0.1), pytest.raises(Refused) as refused:
+    with cpu_within(0.5), pytest.raises(Refused) as refused:
         CURSORS.open(text, bound)
     assert refused.value.problem is Code.CURSOR_INVALID
 

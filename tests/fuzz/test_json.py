@@ -101,7 +101,7 @@ def strictly(body: bytes) -> Any:
     return json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_none)
 
 
-def read(body: bytes, most_s: float = 0.25) -> tuple[bool, Any]:
+def read(body: bytes, most_s: float = 0.5) -> tuple[bool, Any]:
     """Return whether a body is taken, and as what; the one refusal has a code of the closed list, status 400."""
     problem = None
     with cpu_within(most_s):

@@ -58,7 +58,7 @@ def urls(draw: st.DrawFn) -> str:
 
 def accepted(text: str, policy: UrlPolicy) -> str:
     """Return the stored form, an empty text when it is refused; nothing else may happen, and it may not take long."""
-    with cpu_within(0.25):
+    with cpu_within(0.5):
         try:
             return check_url(text, policy)
         except UrlNotAllowed as error:
