@@ -99,6 +99,15 @@ class Vault:
         except (InvalidTag, ValueError) as error:
             raise ConfigError(f"A webhook's secret does not open with the key {name!r}", remedy=_BACK) from error
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of the configured keys, the one that seals first."""
+        return tuple(self._ciphers)
+
+    def key_of(self, blob: bytes) -> str:
+        """Return the id of the key that a blob is sealed with, configured or not."""
+        return _key_id(blob)[0]
+
     def is_current(self, blob: bytes) -> bool:
         """Tell whether a blob is sealed with the first key, so that the others could go."""
         return _key_id(blob)[0] == self._first
@@ -118,6 +127,11 @@ def aad_of(store_id: str, webhook_id: str, created_at_us: int) -> bytes:
 def seal_secret(key: bytes, vault: Vault, store_id: str, webhook_id: str, now_us: int) -> SealedSecret:
     """Return the key bytes of a secret, encrypted, as the current one from now on."""
     return SealedSecret(vault.seal(key, aad_of(store_id, webhook_id, now_us)), now_us)
+
+
+def sealed_blobs(webhook: Webhook) -> tuple[bytes, ...]:
+    """Return all that is encrypted of a webhook."""
+    return (*(secret.blob for secret in webhook.secrets), *(header.blob for header in webhook.headers))
 
 
 def resealed(webhook: Webhook, vault: Vault) -> Webhook:

@@ -19,7 +19,7 @@ from hookline.webhooks.headers import check_headers
 from hookline.webhooks.log import WebhookLog, stale
 from hookline.webhooks.model import SealedSecret, State, Webhook
 from hookline.webhooks.registry import WebhookRegistry
-from hookline.webhooks.secrets import Vault, new_secret, parse_secret, resealed, seal_headers, seal_secret, show_secret
+from hookline.webhooks.secrets import Vault, new_secret, parse_secret, resealed, seal_headers, seal_secret, sealed_blobs, show_secret
 from hookline.webhooks.urls import UrlPolicy, check_url
 
 MOST_PER_TYPE: Final = 10
@@ -165,7 +165,7 @@ class Webhooks:
         """
         self._log.catch_up()
         old = self._known(webhook_id)
-        if all(self._vault.is_current(blob) for blob in (*(s.blob for s in old.secrets), *(h.blob for h in old.headers))):
+        if all(map(self._vault.is_current, sealed_blobs(old))):
             return False
         self._change(webhook_id, lambda webhook: resealed(webhook, self._vault), None)
         return True

@@ -13,7 +13,7 @@ from hookline.cli.output import fail
 from hookline.kernel.errors import HooklineError
 from hookline.kernel.log import configure
 
-GROUPS: Final = ("schemas", "topics", "api_keys", "events", "webhooks", "deliveries", "dead_letters", "log", "migrate")
+GROUPS: Final = ("schemas", "topics", "api_keys", "events", "webhooks", "secrets", "deliveries", "dead_letters", "log", "migrate")
 COMMANDS: Final = ("config", "up", "ingest", "dispatch", "sink", "console", "demo_store", "demo", "stats")
 
 

@@ -71,7 +71,7 @@ def create(
     wanted = given(url=url, types=types, name=name, filter_text=filter_text, headers=headers, timeout_s=timeout_s, schedule=schedule)
     wanted.setdefault("event_types", ())
     _check(wanted, secret)
-    with _writer() as webhooks:
+    with open_writer() as webhooks:
         made, plain = webhooks.create(NewWebhook(store_id=store, secret=secret, **wanted))
     show_fields({**row(made), "secret": plain}, as_json=as_json)
     if not as_json:
@@ -84,7 +84,7 @@ def list_webhooks(
     as_json: AsJson = False,
 ) -> None:
     """List webhooks."""
-    with _reader() as stack:
+    with open_reader() as stack:
         found = stack.registry.of_store(store) if store else stack.registry.all()
     rows = [row(webhook) for webhook in sorted(found, key=lambda w: (w.store_id, w.created_at_us, w.id))]
     show_table(
@@ -95,7 +95,7 @@ def list_webhooks(
 @app.command()
 def show(webhook_id: Id, as_json: AsJson = False) -> None:
     """Show one webhook; never its secret, nor the values of its headers."""
-    with _reader() as stack:
+    with open_reader() as stack:
         show_fields(row(stack.known(webhook_id)), as_json=as_json)
 
 
@@ -117,28 +117,28 @@ def update(
     if not changes:
         raise InputError("Nothing to change", remedy="Give at least one option; see hookline webhooks update --help.")
     _check(changes)
-    with _writer() as webhooks:
+    with open_writer() as webhooks:
         show_fields(row(webhooks.update(webhook_id, changes, version)), as_json=as_json)
 
 
 @app.command()
 def pause(webhook_id: Id, as_json: AsJson = False) -> None:
     """Hold its deliveries until it is resumed."""
-    with _writer() as webhooks:
+    with open_writer() as webhooks:
         show_fields(row(webhooks.pause(webhook_id)), as_json=as_json)
 
 
 @app.command()
 def resume(webhook_id: Id, as_json: AsJson = False) -> None:
     """Deliver what a pause held, and what comes."""
-    with _writer() as webhooks:
+    with open_writer() as webhooks:
         show_fields(row(webhooks.resume(webhook_id)), as_json=as_json)
 
 
 @app.command()
 def enable(webhook_id: Id, as_json: AsJson = False) -> None:
     """Take events again after it was disabled, by you or by a 410."""
-    with _writer() as webhooks:
+    with open_writer() as webhooks:
         show_fields(row(webhooks.enable(webhook_id)), as_json=as_json)
 
 
@@ -149,7 +149,7 @@ def disable(
     as_json: AsJson = False,
 ) -> None:
     """Take no events until it is enabled; what waits becomes dead letters."""
-    with _writer() as webhooks:
+    with open_writer() as webhooks:
         show_fields(row(webhooks.disable(webhook_id, reason)), as_json=as_json)
 
 
@@ -163,7 +163,7 @@ def rotate_secret(
     as_json: AsJson = False,
 ) -> None:
     """Replace the secret and show the new one, this once; the old one signs too for 24 hours."""
-    with _writer() as webhooks:
+    with open_writer() as webhooks:
         plain = webhooks.rotate_secret(webhook_id, secret, overlap_h * 3_600)
         changed = webhooks.get(webhook_id)
     until_us = max((s.expires_at_us for s in changed.secrets), default=0)
@@ -174,18 +174,10 @@ def rotate_secret(
             say("Until the time above, calls carry a signature of each.")
 
 
-@app.command("reseal")
-def reseal(as_json: AsJson = False) -> None:
-    """Encrypt all secrets with the first of HOOKLINE_SECRET_KEYS; then the older keys can go."""
-    with _writer() as webhooks, _reader() as stack:
-        done = [webhooks.reseal(found.id) for found in stack.registry.all()]
-    show_fields({"webhooks": len(done), "resealed": sum(done)}, as_json=as_json)
-
-
 @app.command()
 def delete(webhook_id: Id, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: AsJson = False) -> None:
     """Delete it for good; what still waits for it is cancelled."""
-    with _writer() as webhooks:
+    with open_writer() as webhooks:
         found = webhooks.get(webhook_id)
         if not yes:
             typer.confirm(f"Delete {found.id} ({found.url})?", abort=True, err=True)
@@ -204,7 +196,7 @@ def send_test(
     """Make one signed call and show what the receiver answered; status 1 if it failed."""
     from hookline.dispatcher.trials import Trials
 
-    with _reader() as stack:
+    with open_reader() as stack:
         webhook = stack.known(webhook_id)
         event = _event(event_type or webhook.event_types[0], webhook.store_id, data)
         attempt = Trials(stack.kafka, stack.topics, stack.codec).send(webhook, event, wait_s)
@@ -234,7 +226,8 @@ class _Stack:
 
 
 @contextmanager
-def _reader() -> Iterator[_Stack]:
+def open_reader() -> Iterator[_Stack]:
+    """Yield the webhooks as they are; raise `BrokerError`."""
     from hookline.schemas.registry import open_registry
     from hookline.schemas.topics import Topics
     from hookline.schemas.wire import Codec
@@ -254,14 +247,15 @@ def _reader() -> Iterator[_Stack]:
 
 
 @contextmanager
-def _writer() -> Iterator[Webhooks]:
+def open_writer() -> Iterator[Webhooks]:
+    """Yield what changes webhooks; raise `BrokerError`, or `ConfigError` without HOOKLINE_SECRET_KEYS."""
     from hookline.webhooks.secrets import SecretsConfig, Vault
     from hookline.webhooks.store import Webhooks
     from hookline.webhooks.urls import UrlPolicy
 
     environ = environment()
     vault, policy = Vault.from_config(load(SecretsConfig, environ)), load(UrlPolicy, environ)
-    with _reader() as stack:
+    with open_reader() as stack:
         yield Webhooks(stack.kafka, stack.topics, stack.registry, vault, stack.codec, policy, SystemClock())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import subprocess
 import sys
@@ -203,17 +202,6 @@ def test_keys_are_needed_for_writing_alone(hookline: Callable[..., Any], monkeyp
     wrong = hookline("webhooks", "create", "--url", URL + "2", "--type", "order.created")
     assert "HOOKLINE_SECRET_KEYS" in wrong.err
     assert "topsecret" not in wrong.err
-
-
-def test_an_old_key_can_go_after_resealing(hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`reseal` moves every secret under the first key; a second run finds nothing to do."""
-    made(hookline)
-    old = os.environ["HOOKLINE_SECRET_KEYS"]
-    new = "new:" + base64.b64encode(os.urandom(32)).decode()
-    monkeypatch.setenv("HOOKLINE_SECRET_KEYS", f"{new},{old}")
-    assert hookline("webhooks", "reseal", "--json").json == {"webhooks": 1, "resealed": 1}
-    monkeypatch.setenv("HOOKLINE_SECRET_KEYS", new)
-    assert hookline("webhooks", "reseal", "--json").json == {"webhooks": 1, "resealed": 0}
 
 
 def test_a_broker_that_is_away_is_named(hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
