@@ -97,6 +97,13 @@ ROLES: Final[Mapping[str, str]] = {
     "admin": "Admin: everything in one store",
     "viewer": "Viewer: looks, changes nothing",
 }
+ROLE_NAMES: Final[Mapping[str, str]] = {"operator": "Operator", "admin": "Admin", "viewer": "Viewer"}
+USER_STATES: Final[Mapping[str, str]] = {
+    "enabled": "May sign in",
+    "invited": "Has a link",
+    "no-password": "Needs a new link",
+    "disabled": "Disabled",
+}
 SCHEDULES: Final[Mapping[str, str]] = {"default": "8 attempts in 27.6 hours", "long": "16 attempts in 75 hours"}
 DONE: Final[Mapping[str, str]] = {
     "signed-out": "You are signed out.",
@@ -104,6 +111,14 @@ DONE: Final[Mapping[str, str]] = {
     "confirmed": "Thank you. Please do it once more now.",
     "renamed": "The name is changed.",
     "session-ended": "That session has ended.",
+    "sessions-ended": "All your other sessions have ended.",
+    "user-disabled": "They are signed out everywhere and cannot sign in any more.",
+    "user-enabled": "They may sign in again.",
+    "webhook-paused": "The webhook is paused: what comes is held until you resume it.",
+    "webhook-resumed": "The webhook is resumed: what was held is delivered within minutes.",
+    "webhook-enabled": "The webhook is enabled: it gets events again.",
+    "webhook-disabled": "The webhook is disabled: it gets no events.",
+    "webhook-deleted": "The webhook is deleted.",
 }
 """What was just done, said on top of the page that follows."""
 TONES: Final[Mapping[str, str]] = {
@@ -111,7 +126,7 @@ TONES: Final[Mapping[str, str]] = {
     "retrying": "warn", "shaky": "warn", "slow": "warn", "waiting_for_retry": "warn",
     "waiting": "warn", "queued": "warn", "cancelling": "warn", "filter_error": "warn",
     "dead": "bad", "failed": "bad", "failing": "bad", "disabled": "bad",
-    "paused": "held", "running": "held",
+    "paused": "held", "running": "held", "invited": "held", "no-password": "warn",
 }  # fmt: skip
 """The colour family of a word; those that are missing are neutral."""
 
