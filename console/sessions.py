@@ -118,6 +118,10 @@ class Sessions:
         """Return somebody's sessions that are not too old, the oldest first."""
         return [session for session in self._log.sessions() if session.user_id == user_id and self._alive(session)]
 
+    def open_of(self, user: User) -> list[Session]:
+        """Return those of somebody's sessions that still let them in, unless they lie unused, the oldest first."""
+        return [session for session in self.of_user(user.id) if self._good(session, user)]
+
     def issued(self, cookie: str) -> bool:
         """Tell whether a cookie is one of ours, whatever became of its session."""
         return self._opened(cookie) is not None

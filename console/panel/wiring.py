@@ -10,7 +10,8 @@ from hookline.console.http.routes import Route
 from hookline.console.panel.application import Panel
 from hookline.console.panel.config import PanelConfig
 from hookline.console.panel.cookies import Cookies
-from hookline.console.panel.services import WELCOME, Services, first_run_token
+from hookline.console.panel.first_run import link
+from hookline.console.panel.services import Services, first_run_token
 from hookline.console.panel.table import PAGES
 from hookline.console.parts import Parts
 from hookline.console.sessions import Sessions
@@ -60,4 +61,4 @@ class PanelParts:
         if self._users.users():
             _log.info("panel.listening", url=base)
         else:
-            _log.warning("panel.first_run", url=f"{base}/{WELCOME}/{self._services.first_run}", remedy="Open it once to make the operator.")
+            _log.warning("panel.first_run", url=link(base, self._services.first_run), remedy="Open it once to make the operator.")
