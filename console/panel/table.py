@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from hookline.console.panel.page import Page
-from hookline.console.panel.pages import overview, signing_in, stores
+from hookline.console.panel.pages import account, overview, signing_in, stores, users
 
 PAGES: Final[tuple[Page, ...]] = (
     *signing_in.PAGES,
+    *account.PAGES,
     *stores.PAGES,
+    *users.PAGES,
     *overview.PAGES,
 )
