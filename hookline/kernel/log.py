@@ -6,7 +6,8 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final, TypeAlias
+from contextlib import suppress
+from typing import Any, Final, TextIO, TypeAlias
 
 import structlog
 
@@ -25,6 +26,24 @@ def redact(_logger: object, _method: str, event: Event) -> Event:
     return event
 
 
+class _Output:
+    """Standard error as far as it takes what is written: a full disk or a reader that has gone costs lines, and nothing else."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Write, or lose it."""
+        with suppress(OSError, ValueError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or try again with the next line."""
+        with suppress(OSError, ValueError):
+            self._file.flush()
+
+
 def configure(level: str = "INFO", *, process: str = "") -> None:
     """Send structlog and the standard logging module to standard error as JSON lines; call once at start."""
     shared: list[structlog.typing.Processor] = [
@@ -35,13 +54,14 @@ def configure(level: str = "INFO", *, process: str = "") -> None:
         structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
         redact,
     ]
+    output: Any = _Output(sys.stderr)
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=output),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +43,21 @@ def test_a_line_is_one_json_object_even_with_line_breaks_in_it() -> None:
     assert [line["event"] for line in lines] == ["x", "[redacted]", "boom"]
     assert lines[0]["text"] == "1\n2\x1b[31m"
     assert lines[2]["exception"][0]["exc_type"] == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize("where", ["full", "closed", "gone"])
+def test_a_log_that_cannot_be_written_costs_lines_and_nothing_else(where: str) -> None:
+    """Standard error on a full disk, closed, or a pipe whose reader has gone: whoever logs goes on."""
+    program = (
+        "from hookline.kernel.log import configure, logger; import logging, os, sys\n"
+        "if sys.argv[1] == 'closed': os.close(2)\n"
+        "configure('INFO')\n"
+        "for _ in range(3000): logger('a').info('x', text='y' * 50); logging.getLogger('foreign').warning('z')\n"
+        "print('went on')\n"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    with Path("/dev/full").open("wb") as full, os.fdopen(writing, "wb", buffering=0) as gone:
+        error = full if where == "full" else gone
+        done = subprocess.run([sys.executable, "-c", program, where], stdout=subprocess.PIPE, stderr=error, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"went on\n")
