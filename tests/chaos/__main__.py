@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -44,6 +45,7 @@ def main() -> int:
 
 
 def _run(names: list[str], seed: int, rounds: int, folder: Path) -> int:
+    logging.getLogger("librdkafka").propagate = False  # what its clients say of a broker that is away is no news here
     _out.print(f"seed {seed}; faults: {', '.join(names)}")
     lines: list[Line] = []
     with world(seed, _say) as found:

@@ -18,6 +18,7 @@ from hookline.local.kafka_broker import free_port
 from hookline.local.supervisor import ChildSpec
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
+from hookline.webhooks.model import State
 from hookline.webhooks.registry import WebhookRegistry
 from hookline.webhooks.secrets import SecretsConfig, Vault
 from hookline.webhooks.store import NewWebhook, Webhooks
@@ -72,7 +73,7 @@ class Cast:
         if not url:
             self._settings[role.receiver]["roles"][role.name] = {"manner": manner, "secret": secret}
             self._write(role.receiver)
-        self._history.roles[webhook.id] = role
+        self._history.add_role(role)
         return role
 
     def behave(self, role: Role, manner: str) -> None:
@@ -84,6 +85,16 @@ class Cast:
         """Delete a role's webhook: nothing more is owed to it."""
         role.closed = True
         self._webhooks.delete(role.webhook_id)
+
+    def state(self, role: Role) -> State:
+        """Return the state of a role's webhook."""
+        return self._webhooks.get(role.webhook_id).state
+
+    def renew(self) -> None:
+        """Write every webhook that is still there again."""
+        for role in list(self._history.roles.values()):
+            if not role.closed:
+                self._webhooks.update(role.webhook_id, {"name": f"{role.name} again"})
 
     def poll(self) -> list[Call]:
         """Return the calls that came since the last time."""

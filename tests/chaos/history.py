@@ -153,10 +153,13 @@ class History:
     letters: dict[str, Letter] = field(default_factory=dict)
     poison: dict[Place, Letter] = field(default_factory=dict)
     incidents: list[Incident] = field(default_factory=list)
+    buried: set[str] = field(default_factory=set)
+    """Event ids that must end as poison and reach nobody."""
     deaths: list[tuple[float, str, str]] = field(default_factory=list)
     """Deaths that nobody brought about: when, who, how, with the last words."""
     roles: dict[str, Role] = field(default_factory=dict)
-    """Webhook id → role."""
+    """Webhook id → role; use `add_role`."""
+    roles_of: dict[str, list[Role]] = field(default_factory=lambda: defaultdict(list))
     calls_of: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
     tried_of: dict[str, list[Tried]] = field(default_factory=lambda: defaultdict(list))
     copies_of: Counter[str] = field(default_factory=Counter)
@@ -164,6 +167,11 @@ class History:
     """Delivery ids that a receiver took with 2xx."""
 
     # ---- adding ----
+
+    def add_role(self, role: Role) -> None:
+        """Add a webhook that was created."""
+        self.roles[role.webhook_id] = role
+        self.roles_of[role.store_id].append(role)
 
     def add_calls(self, calls: Iterable[Call]) -> None:
         """Add what receivers wrote down."""
@@ -194,9 +202,10 @@ class History:
 
     def owed(self, event_id: str, store_id: str, event_type: str) -> dict[str, Role]:
         """Return delivery id → role of everybody who must get an event."""
-        return {
-            delivery_id(store_id, event_id, webhook_id): role for webhook_id, role in self.roles.items() if role.wants(store_id, event_type)
-        }
+        if event_id in self.buried:
+            return {}
+        wanting = [role for role in self.roles_of.get(store_id, ()) if role.wants(store_id, event_type)]
+        return {delivery_id(store_id, event_id, role.webhook_id): role for role in wanting}
 
     def durable(self, delivery: str) -> bool:
         """Tell whether a delivery's fate is on Kafka: an attempt, a retry or a dead letter."""
@@ -248,7 +257,7 @@ class History:
     def _deliveries(self, event_id: str) -> list[str]:
         publish = self.publishes.get(event_id)
         store = publish.store_id if publish else next((c.store_id for c in self.copies if c.event_id == event_id), "")
-        return [delivery_id(store, event_id, webhook_id) for webhook_id, role in self.roles.items() if role.store_id == store]
+        return [delivery_id(store, event_id, role.webhook_id) for role in self.roles_of.get(store, ())]
 
     @staticmethod
     def _near(incident: Incident, told: list[tuple[float, str]]) -> bool:

@@ -15,6 +15,8 @@ from tests.chaos.history import Call, Copy, History, Incident, Kind, Role, Tried
 SLACK_S: Final = 0.7
 """Beside the commit interval: a poll of 50 ms, a round trip to the broker, a busy machine."""
 NAMED: Final = 5
+_REPEATERS: Final = ("dispatcher", "kafka", "receiver")
+"""Who, when harmed, may make a delivery be repeated."""
 RECOVERY_S: Final = 60.0
 
 
@@ -114,10 +116,10 @@ def rows_are_attempts(history: History, chapter: Chapter) -> list[Violation]:
 def calls_are_attempts(history: History, _chapter: Chapter) -> list[Violation]:
     """I4b: every call has its attempt record or died with its dispatcher; every answer recorded was given by a receiver."""
     received = Counter((call.delivery_id, call.attempt) for call in history.calls if call.role != "trap")
-    recorded = Counter((t.delivery_id, t.attempt) for t in history.attempts if t.attempt)
-    answered = Counter((t.delivery_id, t.attempt) for t in history.attempts if t.attempt and t.status)
+    ours = [t for t in history.attempts if t.attempt and (t.partition, t.offset) not in history.rejected]
+    recorded = Counter((t.delivery_id, t.attempt) for t in ours)
+    answered = Counter((t.delivery_id, t.attempt) for t in ours if t.status)
     ends = [i for i in history.incidents if i.what is Kind.KILL and i.name.startswith("dispatcher")]
-    ends += [Incident(at, Kind.KILL, name, 0) for at, name, _ in history.deaths if name.startswith("dispatcher")]
     wrong = [(key, "is recorded with an answer, but no receiver got it") for key in answered - received]
     wrong += [(key, "was received, but is not recorded") for key in received - recorded if not _excused(history, key, ends)]
     return [
@@ -133,6 +135,8 @@ def wanted_only(history: History, _chapter: Chapter) -> list[Violation]:
             wrong.append(Violation("wanted", "somebody connected to an address that only a redirect names"))
         elif not call.good:
             wrong.append(_told(history, "wanted", call.event_id, f"a call of {call.delivery_id} to {call.role} had a wrong signature"))
+        elif call.event_id in history.buried:
+            wrong.append(_told(history, "wanted", call.event_id, f"{call.role} was called for a record that kills"))
         elif call.event_id not in history.publishes:
             wrong.append(
                 _told(history, "wanted", call.event_id, f"{call.role} was called for event {call.event_id}, which nobody published")
@@ -200,7 +204,7 @@ def bound(history: History, chapter: Chapter) -> int:
     explained: set[int] = set()
     flying = 0
     for incident in history.incidents[chapter.incidents_from :]:
-        if incident.what is Kind.START:
+        if incident.what is Kind.START or not incident.name.startswith(_REPEATERS):
             continue
         first = _oldest_in_flight(history, incident.at)
         since, until = first - chapter.commit_s - SLACK_S, max(incident.until, incident.at)
@@ -242,9 +246,9 @@ def _told(history: History, invariant: str, event_id: str, text: str) -> Violati
 
 
 def _undurable(history: History, copy: Copy) -> Iterable[Violation]:
-    if not copy.event_id:
+    if not copy.event_id or copy.event_id in history.buried:
         if copy.place not in history.poison:
-            yield Violation("committed", f"the unreadable record at {copy.place} is below the committed offset and no dead letter")
+            yield Violation("committed", f"the unreadable record at {copy.place} is below the committed offset and is no dead letter")
         return
     for delivery, role in history.owed(copy.event_id, copy.store_id, copy.type).items():
         if not history.durable(delivery):

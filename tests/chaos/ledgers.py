@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from hookline.dispatcher.letters import DeadLetter
 from hookline.kernel import kafka
-from hookline.kernel.errors import WireError
+from hookline.kernel.errors import BrokerError, WireError
 from hookline.kernel.kafka import KafkaConfig, headers_of
 from hookline.schemas.topics import Topics, TopicsConfig
 from hookline.schemas.wire import Codec
@@ -82,11 +82,11 @@ class TopicsReader:
                 return
 
     def catch_up(self, timeout_s: float = 30.0) -> None:
-        """Take everything that was there when this was called; raise `BrokerUnavailable` or `TimeoutError`."""
+        """Take everything that was there when this was called; raise `BrokerError` or `TimeoutError`."""
         if self._consumer is None:
             return
-        ends = {(p.topic, p.partition): kafka.watermarks(self._consumer, p.topic, p.partition) for p in self._partitions}
         deadline = time.monotonic() + timeout_s
+        ends = {(p.topic, p.partition): self._ends(p, deadline) for p in self._partitions}
         while True:
             self.poll()
             places = self._consumer.position(self._partitions)
@@ -94,6 +94,16 @@ class TopicsReader:
                 return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the topics could not be read to their ends in {timeout_s:g} s")
+
+    def _ends(self, at: TopicPartition, deadline: float) -> tuple[int, int]:
+        """Return a partition's watermarks; a broker that has just come back may need a moment for its leaders."""
+        while self._consumer is not None:
+            try:
+                return kafka.watermarks(self._consumer, at.topic, at.partition)
+            except BrokerError:
+                if time.monotonic() > deadline:
+                    raise
+        return 0, 0
 
     def committed(self, timeout_s: float = _ASK_S) -> dict[tuple[str, int], int]:
         """Return what the group of fresh events has committed, by topic and partition."""

@@ -163,7 +163,7 @@ MANNERS: Final = {
     "endless-body": Manner(_always(200), _endless_body),
     "broken-body": Manner(_always(200), _broken_body),
     "continues": Manner(_always(0), _continues),
-    "redirect": Manner(lambda asked: (301, 302, 303, 307, 308)[asked.number % 5], _redirect),
-    "gone": Manner(_always(410), _gone),
-    "impatient": Manner(_always(429), _impatient),
+    "redirect": Manner(lambda asked: (301, 302, 303, 307, 308)[asked.number % 5], _redirect, keeps=True),
+    "gone": Manner(_always(410), _gone, keeps=True),
+    "impatient": Manner(_always(429), _impatient, keeps=True),
 }

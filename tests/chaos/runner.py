@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import psutil
-
 from hookline.kernel.errors import HooklineError
 from tests.chaos.faults.fault import Fault
 from tests.chaos.history import Kind, Role
@@ -56,7 +54,7 @@ class Runner:
         world, history = self._world, self._world.history
         world.look()
         chapter = self._begin(fault, number)
-        copies_from, deaths = len(history.copies), fault.deaths
+        copies_from = len(history.copies)
         world.load.on()
         world.sleep(_BEFORE_S)
         fault.inject(world, random.Random(f"{self._seed}:{fault.name}:{number}"))
@@ -64,10 +62,12 @@ class Runner:
         chapter.healed_at = time.time()
         world.sleep(_AFTER_S)
         world.load.off()
-        chapter.deaths_expected = deaths
+        chapter.deaths_expected = fault.deaths
         self._settle(chapter, copies_from, fault)
         own = [Violation(fault.name, text) for text in fault.check(world)]
-        return self._line(fault, number, chapter, own)
+        line = self._line(fault, number, chapter, own)
+        fault.after(world)
+        return line
 
     def _begin(self, fault: Fault, number: int) -> Chapter:
         history = self._world.history
@@ -156,7 +156,7 @@ class Runner:
             what=fault.what,
             round=number,
             seconds=time.time() - chapter.began_at,
-            kills=kills + len(history.deaths) - chapter.deaths_from,
+            kills=kills,
             events=sum(1 for p in history.publishes.values() if p.confirmed_at and p.at >= chapter.began_at),
             calls=len(history.calls) - chapter.calls_from,
             lost=len(chapter.unsettled),
@@ -165,7 +165,7 @@ class Runner:
             attempts=len(history.attempts) - len(history.rejected - history.unreadable),
             rows=len(chapter.rows),
             recovery_s=recovery_s(history, chapter),
-            rss_mb=max((_rss_mb(self._world, name) for name in self._world.dispatchers), default=0.0),
+            rss_mb=max((self._world.rss_mb(name) for name in self._world.dispatchers), default=0.0),
             violations=violations,
         )
 
@@ -183,7 +183,3 @@ class _Every:
             return False
         self._at = now
         return True
-
-
-def _rss_mb(world: World, name: str) -> float:
-    return float(psutil.Process(world.pid(name)).memory_info().rss) / 1e6

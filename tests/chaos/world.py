@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from hookline.analytics.client import open_client
 from hookline.analytics.queries import ClickHouseQueries, audit
 from hookline.kernel import kafka
@@ -146,6 +148,7 @@ class World:
 
     def _heard(self, notice: Notice) -> None:
         if notice.what is What.DIED:
+            self.did(Kind.KILL, notice.child)
             self.history.deaths.append((time.time(), notice.child, f"{notice.detail}: {' / '.join(notice.words)}"))
             self._loud(f"{notice.child} {notice.detail}")
 
@@ -216,7 +219,16 @@ class World:
         """Return what a process that runs complains of, empty when it can work."""
         return self.of(name).children[name].spec.ready() if self._pid(name) else f"{name} does not run"
 
+    def rss_mb(self, name: str) -> float:
+        """Return the resident megabytes of a process, 0 when it does not run."""
+        pid = self._pid(name)
+        return float(psutil.Process(pid).memory_info().rss) / 1e6 if pid else 0.0
+
     # ---- waiting and reading ----
+
+    def until_ready_but(self, name: str, words: str) -> None:
+        """Wait until a process can work, but for a complaint that has these words."""
+        self.wait(lambda: not (why := self.ready(name)) or words in why)
 
     def until_ready(self, *names: str) -> None:
         """Wait until these processes can work, or patience is over: then the round tells who cannot."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.chaos.faults import kills
+from tests.chaos.faults import brokers, kills, poison, receivers, stops, warehouses
 from tests.chaos.faults.fault import Fault
 
 FAULTS: Final[tuple[type[Fault], ...]] = (
+    kills.KillEach,
     kills.KillDispatchers,
     kills.KillAllDispatchers,
     kills.KillIngest,
@@ -18,5 +19,40 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     kills.TermEverybody,
     kills.TermEarly,
     kills.RebalanceStorm,
+    stops.FreezeDispatcher,
+    stops.FreezeBriefly,
+    stops.FreezeAllDispatchers,
+    stops.FreezeSink,
+    stops.FreezeDoors,
+    stops.FreezeReceiver,
+    brokers.KillBroker,
+    brokers.StopBroker,
+    brokers.FreezeBroker,
+    brokers.SlowBroker,
+    brokers.BrokerDiskFull,
+    warehouses.KillInInsert,
+    warehouses.KillSinkInInsert,
+    warehouses.ClickHouseAway,
+    warehouses.ClickHouseRefuses,
+    warehouses.ClickHouseMute,
+    warehouses.FreezeClickHouse,
+    warehouses.ClickHouseDiskFull,
+    warehouses.BadAttempts,
+    poison.PoisonRecords,
+    poison.PoisonFlood,
+    poison.DeadlyRecord,
+    poison.CorruptState,
+    poison.OddEvents,
+    receivers.Hanging,
+    receivers.Breaking,
+    receivers.Endless,
+    receivers.Redirecting,
+    receivers.Gone,
+    receivers.Impatient,
+    receivers.DeadWebhooks,
+    receivers.FewFiles,
+    receivers.LogsFull,
 )
+SHORT: Final = ("kill-each", "freeze-dispatcher", "receivers-break")
+"""What every test run plays."""
 BY_NAME: Final = {fault.name: fault for fault in FAULTS}

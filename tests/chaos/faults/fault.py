@@ -32,3 +32,6 @@ class Fault(ABC):
     def check(self, world: World) -> list[str]:  # noqa: ARG002  # for those who have something to say
         """Return what is wrong, once everything has settled."""
         return []
+
+    def after(self, world: World) -> None:  # noqa: B027  # most leave nothing behind
+        """Clear away what it left, once all is checked."""

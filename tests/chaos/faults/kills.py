@@ -34,6 +34,23 @@ class KillOften(Fault):
                 world.until_ready(victim)
 
 
+class KillEach(Fault):
+    """One after the other, while the one before is still on its way back."""
+
+    name = "kill-each"
+    what = "SIGKILL of each process but Kafka once, in random order, overlapping"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Kill and start each."""
+        names = [CLICKHOUSE, "sink", "ingest", "console", *world.dispatchers, *_receivers(world)]
+        numbers.shuffle(names)
+        for name in names:
+            world.sleep(numbers.uniform(0.1, 1.0))
+            world.kill(name)
+            world.sleep(numbers.uniform(0.0, 0.3))
+            world.start(name)
+
+
 class KillDispatchers(KillOften):
     """One of two, again and again, also before it has taken anything up."""
 
@@ -112,7 +129,7 @@ class KillReceivers(KillOften):
 
     def victims(self, world: World) -> list[str]:
         """Return the receivers."""
-        return [name for name in world.neighbours.children if name.startswith("receiver")]
+        return _receivers(world)
 
 
 class KillAnybody(KillOften):
@@ -198,3 +215,7 @@ class RebalanceStorm(Fault):
             else:
                 world.term(SPARE)
             world.sleep(numbers.uniform(0.1, 0.5))
+
+
+def _receivers(world: World) -> list[str]:
+    return [name for name in world.neighbours.children if name.startswith("receiver")]

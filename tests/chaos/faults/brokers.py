@@ -1,0 +1,125 @@
+"""The broker: killed, stopped, away, slow, and with a full disk."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import time
+from typing import Final
+
+from tests.chaos.faults.fault import Fault
+from tests.chaos.history import Kind
+from tests.chaos.world import KAFKA, SESSION_S, World
+
+_BACK_S: Final = 1.0
+
+
+class _Broker(Fault):
+    """Notes how long the broker was away: what was called meanwhile could not be committed."""
+
+    _since: float = 0.0
+
+    def away(self, world: World) -> None:
+        """Note that the broker goes now."""
+        self._incident = world.did(Kind.AWAY, KAFKA)
+
+    def back(self, world: World) -> None:
+        """Wait until it answers again, and until the dispatchers are members again."""
+        world.until_ready(KAFKA)
+        world.until_ready(*world.dispatchers)
+        self._incident.until = time.time() + _BACK_S
+
+
+class KillBroker(_Broker):
+    """What Kafka acknowledged is there when it is back."""
+
+    name = "kill-broker"
+    what = "SIGKILL of Kafka at random points"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Kill it three times."""
+        for _ in range(3):
+            world.sleep(numbers.uniform(0.5, 2.0))
+            self.away(world)
+            world.kill(KAFKA)
+            world.sleep(numbers.uniform(0.0, 2.0))
+            world.start(KAFKA)
+            self.back(world)
+
+
+class StopBroker(_Broker):
+    """A clean stop, long enough for sessions to end and publishers to be told to come back."""
+
+    name = "stop-broker"
+    what = "Kafka stopped for 15 s: publishers get 503 with Retry-After, and nothing that got 202 is lost"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Stop it, wait, start it."""
+        self.away(world)
+        self._before = dict(world.ingest.answers)
+        world.term(KAFKA)
+        world.sleep(15.0 + numbers.uniform(0.0, 1.0))
+        world.start(KAFKA)
+        self.back(world)
+
+    def check(self, world: World) -> list[str]:
+        """Require that ingest said 503 meanwhile, and when to come back."""
+        refused = world.ingest.answers.get(503, 0) - self._before.get(503, 0)
+        silent = world.ingest.without_advice + world.console.without_advice
+        found = [] if refused else [f"ingest never answered 503 while Kafka was away: {world.ingest.answers}"]
+        return found + ([f"{silent} answers 503 had no Retry-After"] if silent else [])
+
+
+class FreezeBroker(_Broker):
+    """Connections stay open and nobody answers, for longer than a session."""
+
+    name = "freeze-broker"
+    what = "SIGSTOP of Kafka for longer than sessions and ingest's patience"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Stop it where it stands."""
+        self.away(world)
+        world.freeze(KAFKA)
+        world.sleep(SESSION_S * 2 + numbers.uniform(0.0, 2.0))
+        world.thaw(KAFKA)
+        self.back(world)
+
+
+class SlowBroker(_Broker):
+    """It runs a quarter of the time, in slices: everything goes on, only slowly."""
+
+    name = "slow-broker"
+    what = "Kafka gets a quarter of the time, in slices of 0.4 s"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Stop and wake it again and again."""
+        self.away(world)
+        pid = world.pid(KAFKA)
+        for _ in range(20):
+            os.kill(pid, signal.SIGSTOP)
+            world.sleep(0.3)
+            os.kill(pid, signal.SIGCONT)
+            world.sleep(numbers.uniform(0.05, 0.15))
+        self.back(world)
+
+
+class BrokerDiskFull(_Broker):
+    """Kafka cannot append, gives its log folder up and ends; with room again it comes back with all that it acknowledged."""
+
+    name = "broker-disk-full"
+    what = "no byte more may be written by Kafka (RLIMIT_FSIZE), which ends it; then there is room again"
+    _FEW: Final = 4_096
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Let it write no file beyond a few KiB until it has ended; start it without that limit."""
+        self.away(world)
+        pid = world.pid(KAFKA)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (self._FEW, resource.RLIM_INFINITY))
+        ended = world.wait(lambda: world.of(KAFKA).pid(KAFKA) != pid, 20)
+        self.deaths = int(ended)
+        if not ended:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        world.sleep(numbers.uniform(0.0, 1.0))
+        self.back(world)

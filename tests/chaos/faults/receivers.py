@@ -1,0 +1,237 @@
+"""Receivers that answer as none should, many that are dead, and processes that are short of files."""
+
+from __future__ import annotations
+
+import random
+import resource
+import time
+from typing import ClassVar, Final
+
+from hookline.local.kafka_broker import free_port
+from hookline.webhooks.model import State
+from tests.chaos.cast import TWO
+from tests.chaos.faults.fault import Fault
+from tests.chaos.history import Role
+from tests.chaos.world import World
+
+_TIMEOUT_S: Final = 5.0
+_TYPES: Final = ("order.created", "cart.item_added")
+_RESET: Final = {(0, "connection_reset")}
+_TAKEN: Final = {(200, "")}
+_LATE: Final = {(0, "timeout")}
+_NO_HTTP: Final = {(0, "protocol_error")}
+_MEANT: Final = {
+    "hang": _LATE,
+    "drip-head": _LATE,
+    "drip-body": _TAKEN,
+    "continues": _LATE | _NO_HTTP,
+    "reset": _RESET,
+    "reset-in-head": _RESET,
+    "reset-in-body": _TAKEN,
+    "garbage": _NO_HTTP,
+    "broken-body": _TAKEN,
+    "endless-head": _NO_HTTP,
+    "endless-body": _TAKEN,
+    "redirect": {(code, "http_status") for code in (301, 302, 303, 307, 308)},
+    "gone": {(410, "http_status"), (410, "gone")},
+    "impatient": {(429, "http_status")} | _NO_HTTP,  # a header of 10 kB is none that we read
+}
+"""Manner → (status, error kind) of the attempts that may come of it."""
+_MOST_MB: Final = 400.0
+
+
+class BadManners(Fault):
+    """Webhooks of stores of their own, each at a receiver with one bad manner; then all behave, and everything arrives."""
+
+    manners: ClassVar[tuple[str, ...]]
+    lasting_s: ClassVar[float] = 8.0
+    events: ClassVar[int] = 12
+    may_die: ClassVar[bool] = False
+    may_wait: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._roles: dict[str, Role] = {}
+        self._mended_at = 0.0
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Create the webhooks, publish for each, let it last."""
+        for manner in self.manners:
+            name = f"{manner}-{numbers.getrandbits(24):06x}"
+            role = Role(name=name, store_id=name, types=_TYPES, receiver=TWO, call_s=_TIMEOUT_S + 1)
+            role.may_die, role.may_wait, role.may_skip = self.may_die, self.may_wait, manner == "gone"
+            self._roles[manner] = world.cast.engage(role, manner, timeout_s=_TIMEOUT_S)
+            world.library.publish(name, _TYPES, self.events, world.history)
+        world.sleep(self.lasting_s)
+
+    def heal(self, world: World) -> None:
+        """Have all behave."""
+        self._mended_at = time.time()
+        for role in self._roles.values():
+            world.cast.behave(role, "ok")
+
+    def check(self, world: World) -> list[str]:
+        """Require that each attempt was recorded for what it was, and that memory stayed bounded."""
+        found = []
+        for manner, role in self._roles.items():
+            mine = [t for t in world.history.attempts if t.webhook_id == role.webhook_id and t.attempt and t.end < self._mended_at]
+            strange = sorted({(t.status, t.kind) for t in mine} - _MEANT[manner])
+            found += [f"{manner} was recorded as {pair}" for pair in strange]
+            found += [] if mine else [f"nobody was called with {manner}"]
+        return found + _heavy(world)
+
+    def after(self, world: World) -> None:
+        """Delete the webhooks."""
+        for role in self._roles.values():
+            world.cast.dismiss(role)
+
+
+class Hanging(BadManners):
+    """Every call ends at its total timeout."""
+
+    name = "receivers-hang"
+    what = "receivers that never answer, drip their head or their body a byte at a time, send 100 Continue for ever"
+    manners = ("hang", "drip-head", "drip-body", "continues")
+
+
+class Breaking(BadManners):
+    """A status that was sent counts, whatever follows; else the attempt failed."""
+
+    name = "receivers-break"
+    what = "receivers that reset before, in and after the head, answer garbage, break off their body"
+    manners = ("reset", "reset-in-head", "reset-in-body", "garbage", "broken-body")
+    lasting_s = 5.0
+
+
+class Endless(BadManners):
+    """Not read to its end: memory stays flat."""
+
+    name = "receivers-endless"
+    what = "receivers with endless heads and endless bodies"
+    manners = ("endless-head", "endless-body")
+    lasting_s = 5.0
+
+
+class Redirecting(BadManners):
+    """Never followed: neither inside nor to a trap on this machine."""
+
+    name = "receivers-redirect"
+    what = "redirects to the metadata address and to a trap: nobody goes there"
+    manners = ("redirect",)
+    lasting_s = 4.0
+
+
+class Gone(BadManners):
+    """The webhook is disabled, and what it did not get is a dead letter or an explained skip."""
+
+    name = "receivers-gone"
+    what = "receivers that answer 410: the webhook is disabled, and hardly called again"
+    manners = ("gone",)
+    lasting_s = 3.0
+    may_die = True
+
+    def check(self, world: World) -> list[str]:
+        """Require that it is disabled."""
+        role = self._roles["gone"]
+        state = world.cast.state(role)
+        return super().check(world) + ([] if state is State.DISABLED else [f"the webhook is {state} after 410"])
+
+
+class Impatient(BadManners):
+    """Sense is obeyed within its bounds, nonsense counts as nothing; nobody crashes."""
+
+    name = "receivers-impatient"
+    what = "429 with Retry-After of 5, nonsense, negative, of 20 and of 10,000 digits, of the year 9999"
+    manners = ("impatient",)
+    lasting_s = 5.0
+    events = 30
+    may_wait = True
+    may_die = True
+
+
+class DeadWebhooks(Fault):
+    """Hundreds of webhooks whose receivers are gone: everything for them ends as dead letters, and nobody else notices."""
+
+    name = "dead-webhooks"
+    what = "300 webhooks of 30 stores dead at once"
+    _STORES: Final = 30
+    _EACH: Final = 10
+
+    def __init__(self) -> None:
+        self._roles: list[Role] = []
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Create them at a port where nobody listens, and publish for all stores."""
+        url, run = f"http://127.0.0.1:{free_port()}/", f"{numbers.getrandbits(24):06x}"
+        for store in range(self._STORES):
+            for number in range(self._EACH):
+                role = Role(name=f"dead-{store}-{number}", store_id=f"dead-{run}-{store}", types=_TYPES[:1], may_die=True, call_s=4.0)
+                self._roles.append(world.cast.engage(role, url=f"{url}{store}/{number}"))
+        for store in range(self._STORES):
+            world.library.publish(f"dead-{run}-{store}", _TYPES[:1], 2, world.history)
+        world.sleep(6.0)
+
+    def check(self, world: World) -> list[str]:
+        """Require that all attempts failed to connect, and that memory stayed bounded."""
+        mine = {role.webhook_id for role in self._roles}
+        kinds = {t.kind for t in world.history.attempts if t.webhook_id in mine}
+        strange = kinds - {"connect_error", "expired"}
+        return [f"attempts at dead webhooks were recorded as {kind!r}" for kind in sorted(strange)] + _heavy(world)
+
+    def after(self, world: World) -> None:
+        """Delete them."""
+        for role in self._roles:
+            world.cast.dismiss(role)
+
+
+class FewFiles(Fault):
+    """Connections cannot be opened: that is our fault, not the receiver's, and is made good once there are files again."""
+
+    name = "few-files"
+    what = "a dispatcher may open no more files (RLIMIT_NOFILE) while receivers reset every connection"
+    _MADE: Final = 20
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Take the files away from one, make new connections necessary."""
+        name = numbers.choice(world.dispatchers)
+        pid = world.pid(name)
+        limit = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        role = Role(
+            name=f"files-{numbers.getrandbits(24):06x}", store_id=f"files-{numbers.getrandbits(24):06x}", types=_TYPES, receiver=TWO
+        )
+        self._role = world.cast.engage(role)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (8, limit[1]))
+        world.library.publish(role.store_id, _TYPES, self._MADE, world.history)
+        world.sleep(numbers.uniform(2.0, 3.0))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+
+    def check(self, world: World) -> list[str]:
+        """Require that failures for want of files are called internal errors."""
+        mine = [t for t in world.history.attempts if t.webhook_id == self._role.webhook_id and t.kind]
+        return [f"an attempt without files was recorded as {t.kind}" for t in mine if t.kind != "internal_error"]
+
+    def after(self, world: World) -> None:
+        """Delete the webhook."""
+        world.cast.dismiss(self._role)
+
+
+class LogsFull(Fault):
+    """Nobody can write a line of log: everything else goes on."""
+
+    name = "logs-full"
+    what = "no log of dispatchers, sink, ingest and console may grow (RLIMIT_FSIZE)"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Set the limit to nothing, make them want to log, lift it."""
+        names = ["sink", "ingest", "console", *world.dispatchers]
+        for name in names:
+            resource.prlimit(world.pid(name), resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        world.freeze(world.dispatchers[0])
+        world.sleep(numbers.uniform(5.5, 7.0))
+        world.thaw(world.dispatchers[0])
+        world.sleep(1.0)
+        for name in names:
+            resource.prlimit(world.pid(name), resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def _heavy(world: World) -> list[str]:
+    return [f"{name} has {mb:.0f} MB, more than {_MOST_MB:.0f}" for name in world.dispatchers if (mb := world.rss_mb(name)) > _MOST_MB]

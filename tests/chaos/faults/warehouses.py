@@ -1,0 +1,164 @@
+"""ClickHouse: killed in the middle of an insert, away for long, refusing, losing answers, with a full disk; and bad attempt records."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import random
+import resource
+import time
+from typing import Final
+
+from hookline.schemas.records import Attempt, Outcome, Trigger
+from tests.chaos.faults.fault import Fault
+from tests.chaos.world import CLICKHOUSE, World
+
+_LONG_S: Final = 25.0
+
+
+class KillInInsert(Fault):
+    """The server dies while an insert is under way, with part of it on the disk."""
+
+    name = "kill-clickhouse-in-insert"
+    what = "SIGKILL of ClickHouse right after an insert began"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Wait for the next insert, kill within milliseconds, start, and again."""
+        for _ in range(6):
+            begun = world.rows.inserts()
+            deadline = time.monotonic() + 5
+            while world.rows.inserts() == begun and time.monotonic() < deadline:
+                time.sleep(0.001)
+            time.sleep(numbers.uniform(0.0, 0.02))
+            world.kill(CLICKHOUSE)
+            world.sleep(numbers.uniform(0.0, 0.5))
+            world.start(CLICKHOUSE)
+            world.until_ready(CLICKHOUSE)
+            world.sleep(numbers.uniform(0.3, 1.0))
+
+
+class KillSinkInInsert(Fault):
+    """The sink dies while its insert is under way: the next one replays the announced batch."""
+
+    name = "kill-sink-in-insert"
+    what = "SIGKILL of the sink right after an insert began"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """As above, the sink."""
+        for _ in range(4):
+            begun = world.rows.inserts()
+            world.wait(lambda: world.rows.inserts() != begun, 5)  # noqa: B023  # waited for within the round
+            time.sleep(numbers.uniform(0.0, 0.02))
+            world.kill("sink")
+            world.start("sink")
+            world.until_ready("sink")
+
+
+class ClickHouseAway(Fault):
+    """The sink waits and says so; deliveries go on as if nothing were."""
+
+    name = "clickhouse-away"
+    what = f"ClickHouse down for {_LONG_S:.0f} s: the sink waits, catches up, deliveries do not notice"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Take it away."""
+        world.kill(CLICKHOUSE)
+        world.sleep(_LONG_S + numbers.uniform(0.0, 2.0))
+        self._complaint = world.ready("sink")
+        world.start(CLICKHOUSE)
+        world.until_ready(CLICKHOUSE)
+
+    def check(self, world: World) -> list[str]:  # noqa: ARG002
+        """Require that the sink complained."""
+        return [] if self._complaint else ["the sink said nothing of a ClickHouse that was away"]
+
+
+class ClickHouseRefuses(Fault):
+    """Out of memory, too many parts, read-only: tried again with the same borders."""
+
+    name = "clickhouse-refuses"
+    what = "inserts refused for a while: memory (241), too many parts (252), read-only (164)"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Refuse with one code after the other."""
+        for code in numbers.sample([241, 252, 164], 3):
+            world.rows.fault(f"refuse:{code}")
+            world.sleep(numbers.uniform(1.5, 3.0))
+            world.rows.fault("ok")
+            world.sleep(numbers.uniform(0.2, 0.8))
+
+
+class ClickHouseMute(Fault):
+    """Inserts are done and their answers lost: the same rows again under the same token, dropped."""
+
+    name = "clickhouse-mute"
+    what = "the answers of inserts are lost, then inserts hang"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Lose answers, then let inserts hang past the client's timeout."""
+        world.rows.fault("mute")
+        world.sleep(numbers.uniform(2.0, 4.0))
+        world.rows.fault("hang")
+        world.sleep(7.0)
+        world.rows.fault("ok")
+
+
+class FreezeClickHouse(Fault):
+    """It stands still in the middle of whatever it does, longer than the sink's session."""
+
+    name = "freeze-clickhouse"
+    what = "SIGSTOP of ClickHouse for longer than the sink's session"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Stop it where it stands."""
+        world.freeze(CLICKHOUSE)
+        world.sleep(8.0 + numbers.uniform(0.0, 2.0))
+        world.thaw(CLICKHOUSE)
+
+
+class ClickHouseDiskFull(Fault):
+    """It cannot write a file beyond a kilobyte: inserts fail half way, and are made whole once there is room."""
+
+    name = "clickhouse-disk-full"
+    what = "no file of ClickHouse may grow beyond 1 KiB (RLIMIT_FSIZE)"
+    _FEW: Final = 1_024
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Set the limit, wait, lift it; start the server if that was its end."""
+        pid = world.pid(CLICKHOUSE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (self._FEW, resource.RLIM_INFINITY))
+        world.sleep(numbers.uniform(4.0, 6.0))
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self.deaths = int(world.of(CLICKHOUSE).pid(CLICKHOUSE) != pid)
+        world.until_ready(CLICKHOUSE)
+
+
+class BadAttempts(Fault):
+    """Records that are no rows are put aside with their reason; the others of their batches are written."""
+
+    name = "bad-attempts"
+    what = "undecodable and impossible attempt records among the good ones"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Put several kinds on the topic."""
+        good = Attempt(
+            attempt_id="att_chaos", delivery_id="msg_chaos", store_id="chaos", webhook_id="wh_chaos", event_id="evt_chaos",
+            event_type="order.created", trigger=Trigger.EVENT, attempt=0, attempted_at_us=time.time_ns() // 1_000, outcome=Outcome.SKIPPED,
+        )  # fmt: skip
+        wrong = [
+            dataclasses.replace(good, attempted_at_us=2**62),
+            dataclasses.replace(good, attempt=70_000),
+            dataclasses.replace(good, http_status=-1),
+        ]
+        values = [b"", b"\x01bad", b"\0\0\0\0\x7fxx", *(world.codec.encode_attempt(one) for one in wrong)]
+        for _ in range(4):
+            for value in numbers.sample(values, len(values)):
+                world.produce_raw(world.topics.attempts, value, b"wh_chaos")
+            world.sleep(numbers.uniform(0.2, 0.6))
+        self._wanted = 4 * len(values)
+
+    def check(self, world: World) -> list[str]:
+        """Require that exactly these were put aside."""
+        aside = len(world.history.rejected)
+        return [] if aside >= self._wanted else [f"{aside} records were put aside, {self._wanted} were bad"]

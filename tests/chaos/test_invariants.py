@@ -1,0 +1,232 @@
+"""The invariants see what they are for: a history in which all is well, and what each kind of harm does to it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import pytest
+
+from hookline.schemas.records import delivery_id
+from tests.chaos.history import Call, Copy, History, Incident, Kind, Letter, Publish, Role, Tried
+from tests.chaos.invariants import Chapter, bound, check, recovery_s, repeated
+
+pytestmark = pytest.mark.unit
+
+TOPIC = "hookline.events.orders"
+BEGAN = 1_000.0
+
+
+@dataclass
+class Small:
+    """Ten events for one webhook, each delivered once, recorded once, in ClickHouse once."""
+
+    history: History = field(default_factory=History)
+    chapter: Chapter = field(default_factory=lambda: Chapter(fault="none", began_at=BEGAN, healed_at=BEGAN + 5))
+
+    def __post_init__(self) -> None:
+        self.history.add_role(Role(name="steady", store_id="demo", types=("order.created",), webhook_id="wh_1"))
+        rows: dict[tuple[int, int], str] = {}
+        for number in range(10):
+            at, event_id = BEGAN + number * 0.1, f"evt_{number}"
+            self.history.publishes[event_id] = Publish(event_id, "demo", "order.created", "ingest", at, at + 0.01)
+            self.history.add_copy(Copy((TOPIC, 0, number), event_id, "demo", "order.created"))
+            self.history.add_calls([Call(delivery(number), event_id, "steady", 1, at + 0.02, 200, True)])
+            self.history.add_attempt(tried(number, at + 0.02))
+            rows[0, number] = f"att_{number}"
+        self.chapter.rows = rows
+        self.chapter.committed = {(TOPIC, 0): 10}
+
+    def again(self, number: int, at: float, process: int = 1) -> None:
+        """Call for an event once more, recorded as it should be."""
+        offset = len(self.history.attempts)
+        self.history.add_calls([Call(delivery(number), f"evt_{number}", "steady", 1, at, 200, True)])
+        self.history.add_attempt(dataclasses.replace(tried(number, at), offset=offset, attempt_id=f"att_{offset}", process=process))
+        self.chapter.rows = {**self.chapter.rows, (0, offset): f"att_{offset}"}
+
+    def broken(self) -> list[str]:
+        """Return which invariants are violated."""
+        return [violation.invariant for violation in check(self.history, self.chapter)]
+
+
+def delivery(number: int) -> str:
+    """Return the delivery id of an event."""
+    return delivery_id("demo", f"evt_{number}", "wh_1")
+
+
+def tried(number: int, at: float) -> Tried:
+    """Return the attempt record of a call that took 10 ms."""
+    return Tried(0, number, f"att_{number}", delivery(number), "wh_1", 1, at, at + 0.01, "delivered", 200, "", 1)
+
+
+@pytest.fixture
+def small() -> Small:
+    """Give a history in which all is well."""
+    return Small()
+
+
+def test_all_is_well(small: Small) -> None:
+    """A history without harm violates nothing."""
+    assert small.broken() == []
+    assert recovery_s(small.history, small.chapter) == 0
+
+
+def test_a_confirmed_event_that_is_not_on_kafka(small: Small) -> None:
+    """It is named, with who was told yes."""
+    small.history.publishes["evt_x"] = Publish("evt_x", "demo", "order.created", "console", BEGAN, BEGAN + 1)
+    [violation] = check(small.history, small.chapter)
+    assert violation.invariant == "published"
+    assert "evt_x was confirmed to console" in violation.text
+
+
+def test_an_event_that_was_not_confirmed_is_no_promise(small: Small) -> None:
+    """Whether it is on Kafka or not, nobody was told."""
+    small.history.publishes["evt_x"] = Publish("evt_x", "demo", "order.created", "console", BEGAN)
+    assert small.broken() == []
+
+
+def test_an_event_that_reached_nobody(small: Small) -> None:
+    """The violation tells the event's story."""
+    small.chapter.unsettled = [delivery(3)]
+    [violation] = check(small.history, small.chapter)
+    assert violation.invariant == "delivered"
+    assert "evt_3" in violation.text
+    assert any("published by ingest" in line for line in violation.story)
+
+
+def test_a_dead_letter_is_an_end_only_where_it_may_be(small: Small) -> None:
+    """A healthy webhook's delivery must not die."""
+    role = next(iter(small.history.roles.values()))
+    small.history.taken.discard(delivery(3))
+    small.history.add_letter(Letter(delivery(3), "exhausted", (TOPIC, 0, 3)))
+    assert not small.history.settled(delivery(3), role)
+    role.may_die = True
+    assert small.history.settled(delivery(3), role)
+
+
+def test_an_offset_that_was_committed_too_early(small: Small) -> None:
+    """Something below the committed offset has no fate on Kafka."""
+    small.history.add_copy(Copy((TOPIC, 0, 10), "evt_10", "demo", "order.created"))
+    small.history.publishes["evt_10"] = Publish("evt_10", "demo", "order.created", "ingest", BEGAN, BEGAN)
+    assert small.broken() == []
+    small.chapter.committed = {(TOPIC, 0): 11}
+    assert small.broken() == ["committed"]
+
+
+def test_poison_below_the_committed_offset_needs_a_letter(small: Small) -> None:
+    """An unreadable record that was passed over without one is a loss."""
+    small.history.add_copy(Copy((TOPIC, 0, 10), "", "", ""))
+    small.chapter.committed = {(TOPIC, 0): 11}
+    assert small.broken() == ["committed"]
+    small.history.add_letter(Letter("", "poison", (TOPIC, 0, 10)))
+    assert small.broken() == []
+
+
+def test_duplicates_without_a_reason(small: Small) -> None:
+    """One call too many is one too many when nothing was done to anybody."""
+    small.again(2, BEGAN + 3)
+    assert repeated(small.history, small.chapter) == {delivery(2): 1}
+    assert small.broken() == ["duplicates"]
+
+
+def test_duplicates_after_a_kill(small: Small) -> None:
+    """What was settled within a commit interval before a kill may come again; what is older may not."""
+    small.history.incidents.append(Incident(BEGAN + 1.0, Kind.KILL, "dispatcher-1", 1))
+    small.chapter.commit_s = 0.0
+    most = bound(small.history, small.chapter)
+    assert 5 <= most <= 8
+    for number in range(most):
+        small.again(9 - number, BEGAN + 3)
+    assert small.broken() == []
+    small.again(0, BEGAN + 3)
+    assert small.broken() == ["duplicates"]
+
+
+def test_an_event_that_is_on_kafka_twice_may_come_twice(small: Small) -> None:
+    """A publisher that was not answered published again."""
+    small.history.add_copy(Copy((TOPIC, 0, 10), "evt_2", "demo", "order.created"))
+    small.again(2, BEGAN + 3)
+    assert small.broken() == []
+
+
+@pytest.mark.parametrize("harm", ["missing", "strange", "doubled", "other", "sums"])
+def test_rows_that_are_not_the_attempts(small: Small, harm: str) -> None:
+    """A row that is missing, one of nothing, one twice, one of another attempt, sums that are off."""
+    rows = dict(small.chapter.rows)
+    if harm == "missing":
+        del rows[0, 4]
+    elif harm == "strange":
+        rows[0, 99] = "att_99"
+    elif harm == "doubled":
+        small.chapter.doubled = [(0, 4)]
+    elif harm == "other":
+        rows[0, 4] = "att_5"
+    else:
+        small.chapter.sums_right = False
+    small.chapter.rows = rows
+    assert small.broken() == ["rows"]
+
+
+def test_a_record_put_aside_needs_no_row(small: Small) -> None:
+    """Neither one that is no attempt nor one that is none that ClickHouse could take."""
+    small.history.unreadable.add((0, 50))
+    assert small.broken() == ["rows"]
+    small.history.rejected.add((0, 50))
+    assert small.broken() == []
+
+
+def test_a_call_that_is_not_recorded(small: Small) -> None:
+    """Only a dispatcher that was killed right after explains it."""
+    call = Call(delivery(5), "evt_5", "steady", 2, BEGAN + 2, 200, True)
+    small.history.add_calls([call])
+    assert "calls" in small.broken()
+    small.history.incidents.append(Incident(BEGAN + 2.1, Kind.KILL, "dispatcher-1", 1))
+    assert small.broken() == []
+
+
+def test_an_answer_that_no_receiver_gave(small: Small) -> None:
+    """An attempt with a status needs a call."""
+    small.history.add_attempt(dataclasses.replace(tried(5, BEGAN + 2), attempt=2, offset=10, attempt_id="att_10"))
+    small.chapter.rows = {**small.chapter.rows, (0, 10): "att_10"}
+    assert small.broken() == ["calls"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        Call("trap", "", "trap", 0, BEGAN, 0, False),
+        Call(delivery(1), "evt_1", "steady", 2, BEGAN, 0, False),
+        Call(delivery_id("demo", "evt_none", "wh_1"), "evt_none", "steady", 1, BEGAN, 200, True),
+    ],
+)
+def test_calls_that_nobody_wanted(small: Small, call: Call) -> None:
+    """A step into the trap, a wrong signature, an event that nobody published."""
+    small.history.incidents.append(Incident(BEGAN + 0.1, Kind.KILL, "dispatcher-1", 1))
+    small.history.add_calls([call])
+    assert small.broken() == ["wanted"]
+
+
+def test_a_zombie_that_sends(small: Small) -> None:
+    """After it wakes it must not repeat what another process had called meanwhile."""
+    frozen = Incident(BEGAN + 1, Kind.FREEZE, "dispatcher-2", 2)
+    small.history.incidents += [frozen, Incident(BEGAN + 9, Kind.THAW, "dispatcher-2", 2)]
+    small.again(9, BEGAN + 9.5, process=2)
+    assert small.broken() == ["zombie"]
+
+
+def test_a_death_that_nobody_caused(small: Small) -> None:
+    """Is one too many, unless the fault is expected to bring it about."""
+    small.history.deaths.append((BEGAN + 1, "sink", "ended with status 1"))
+    assert small.broken() == ["alive"]
+    small.chapter.deaths_expected = 1
+    assert small.broken() == []
+
+
+def test_a_slow_recovery(small: Small) -> None:
+    """More than a minute after the fault's end is too late, and so is a process that still complains."""
+    small.chapter.unready = ["sink: it does not answer yet"]
+    assert small.broken() == ["recovery"]
+    small.chapter.unready = []
+    small.history.calls_of[delivery(0)] = [Call(delivery(0), "evt_0", "steady", 1, BEGAN + 100, 200, True)]
+    assert recovery_s(small.history, small.chapter) == 95
+    assert small.broken() == ["recovery"]
