@@ -33,6 +33,7 @@ from hookline.console.panel.wiring import PanelParts
 from hookline.console.parts import Parts
 from hookline.console.places import Places
 from hookline.console.resends import Resends
+from hookline.dispatcher.lanes import LaneConfig
 from hookline.dispatcher.replays import Replays
 from hookline.dispatcher.trials import Trials
 from hookline.kernel import kafka
@@ -51,6 +52,7 @@ from hookline.producers.ingest.reader import EventReader
 from hookline.producers.ingest.remembered import Remembered
 from hookline.producers.key_uses import KeyUses
 from hookline.producers.publisher import Publisher, PublisherConfig
+from hookline.schemas.erasures import Erasures
 from hookline.schemas.registry import open_registry
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
@@ -69,6 +71,7 @@ class Settings:
 
     console: ConsoleConfig
     panel: PanelConfig
+    lanes: LaneConfig
     kafka: KafkaConfig
     keys: ApiKeyConfig
     secrets: SecretsConfig
@@ -84,6 +87,7 @@ class Settings:
         return cls(
             console=load(ConsoleConfig, environ),
             panel=load(PanelConfig, environ),
+            lanes=load(LaneConfig, environ),
             kafka=load(KafkaConfig, environ),
             keys=load(ApiKeyConfig, environ),
             secrets=load(SecretsConfig, environ),
@@ -108,7 +112,7 @@ class Console:
         self._publisher = AsyncPublisher(Publisher(settings.kafka, self._schemas, publishing))
         self._parts = self._wired()
         self._runner = job_runner(self._parts)
-        self._panel = PanelParts(self._parts, ROUTES, settings.panel, settings.keys.pepper)
+        self._panel = PanelParts(self._parts, ROUTES, settings.panel, settings.lanes, settings.keys.pepper)
         self._uses = KeyUses(settings.kafka, self._parts.codec, self._parts.keys)
         self._sink = SinkThread(environ, self._health, self._parts.queries) if settings.embedded else None
 
@@ -133,6 +137,8 @@ class Console:
         registry = WebhookRegistry(config, topics, codec)
         keys = ApiKeys(config, codec, settings.keys, clock)
         vault = Vault.from_config(settings.secrets)
+        erasures = Erasures(config, topics, codec)
+        places = Places(config, codec, erasures)
         gate = Gate(self._publisher, self._publisher, settings.ingest, clock)
         remembered = Remembered(settings.ingest.remembered, settings.ingest.remembered_s, clock)
         return Parts(
@@ -152,17 +158,19 @@ class Console:
             trial_pace=Throttle(TRIALS_PER_MIN, clock, "test calls"),
             events=Acceptance(EventReader(settings.ingest, clock), gate, remembered, settings.publisher.max_event_bytes),
             queries=LogAccess(settings.console.query_threads),
-            places=Places(config, codec),
-            event_search=EventSearch(config, topics, codec, clock),
+            erasures=erasures,
+            places=places,
+            event_search=EventSearch(config, topics, places, clock),
             letters=Letters(config, topics),
             jobs=Jobs(config, topics, codec, clock),
-            resends=Resends(Replays(config, topics, codec), clock),
+            resends=Resends(Replays(config, topics, codec, erasures), clock),
             exports=ExportSlots(),
         )
 
     async def _serve(self, stop: Stop, metrics_port: int) -> None:
         await asyncio.to_thread(kafka.wait_for_broker, self._settings.kafka, stop.is_set)
-        for part in (self._schemas, self._parts.registry, self._parts.keys, self._parts.audit, self._parts.jobs, self._uses, self._panel):
+        parts = self._parts
+        for part in (self._schemas, parts.registry, parts.keys, parts.erasures, parts.audit, parts.jobs, self._uses, self._panel):
             await asyncio.to_thread(part.start)
         self._parts.letters.start()
         self._runner.start()
@@ -193,6 +201,7 @@ class Console:
         parts = self._parts
         self._health.ready("webhooks", lambda: "" if parts.registry.ready else "the webhooks are not read yet")
         self._health.ready("api keys", parts.keys.complaint)
+        self._health.ready("erasures", parts.erasures.complaint)
         self._health.ready("log", parts.queries.complaint)
 
     def _close(self) -> None:
@@ -209,6 +218,7 @@ class Console:
             self._uses,
             self._parts.jobs,
             self._parts.audit,
+            self._parts.erasures,
             self._parts.keys,
             self._parts.registry,
             self._schemas,

@@ -16,6 +16,7 @@ from hookline.console.sessions import Sessions
 from hookline.console.signin import SignIn
 from hookline.console.users_log import UsersLog
 from hookline.console.users_writer import UserWriter
+from hookline.dispatcher.lanes import LaneConfig
 
 WELCOME: Final = "welcome"
 
@@ -25,7 +26,8 @@ class Services:
     """The parts.
 
     `users` is read in memory from any thread; `writer` and what changes `sessions` only in `Work.CHANGES`, `sign_in` only in
-    `Work.PASSWORDS`. `routes` are the API's by name. `first_run` is the token of the link that makes the first operator.
+    `Work.PASSWORDS`. `routes` are the API's by name. `lanes` are the dispatchers' settings, which tell when their
+    breakers open. `first_run` is the token of the link that makes the first operator.
     """
 
     parts: Parts
@@ -36,6 +38,7 @@ class Services:
     sign_in: SignIn
     cookies: Cookies
     config: PanelConfig
+    lanes: LaneConfig
     first_run: str
 
 

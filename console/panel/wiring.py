@@ -19,6 +19,7 @@ from hookline.console.signin import SignIn
 from hookline.console.users_log import UsersLog
 from hookline.console.users_passwords import Passwords
 from hookline.console.users_writer import UserWriter
+from hookline.dispatcher.lanes import LaneConfig
 from hookline.kernel.log import logger
 
 _log = logger("console")
@@ -27,7 +28,7 @@ _log = logger("console")
 class PanelParts:
     """The panel's own parts: `start` reads the users, `mount` adds the pages, `stop` ends the following."""
 
-    def __init__(self, parts: Parts, routes: Iterable[Route], config: PanelConfig, secret: bytes) -> None:
+    def __init__(self, parts: Parts, routes: Iterable[Route], config: PanelConfig, lanes: LaneConfig, secret: bytes) -> None:
         passwords = Passwords()
         self._users = UsersLog(parts.kafka, parts.topics, parts.codec)
         self._config = config
@@ -40,6 +41,7 @@ class PanelParts:
             sign_in=SignIn(self._users, passwords, parts.clock),
             cookies=Cookies(secure=config.secure),
             config=config,
+            lanes=lanes,
             first_run=first_run_token(secret),
         )
 
