@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
@@ -9,6 +10,7 @@ from hookline.analytics import migrate
 from hookline.analytics.client import is_embedded, open_client
 from hookline.analytics.config import QueryConfig, SinkConfig
 from hookline.analytics.gateway import Gateway
+from hookline.analytics.redaction import Redaction
 from hookline.analytics.sink import Sink
 from hookline.analytics.warehouse import Warehouse
 from hookline.kernel import kafka
@@ -18,12 +20,14 @@ from hookline.kernel.kafka import KafkaConfig
 from hookline.kernel.lifecycle import Stop
 from hookline.kernel.log import logger
 from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
+from hookline.schemas.erasures import Erasures
 from hookline.schemas.registry import SchemaRegistry, open_registry
 from hookline.schemas.topics import Topics, TopicsConfig
 from hookline.schemas.wire import Codec
 
 _log = logger("sink")
 _PAUSE_S: Final = 2.0
+_REDACTION_END_S: Final = 30.0
 T = TypeVar("T")
 
 
@@ -74,13 +78,28 @@ class SinkProcess:
                 self._metrics.stop()
 
     def _sink(self, client: Warehouse, registry: SchemaRegistry, stop: Stop) -> None:
-        sink = Sink(self._kafka, Topics(self._kafka.topic_prefix), Codec(registry), client, self._settings)
+        topics, codec = Topics(self._kafka.topic_prefix), Codec(registry)
+        sink = Sink(self._kafka, topics, codec, client, self._settings)
+        erasures = Erasures(self._kafka, topics, codec)
+        if self._once(stop, lambda: self._followed(erasures)) is None:
+            return
+        redaction = threading.Thread(target=Redaction(client.another(), erasures).run, args=(stop,), name="redaction", daemon=True)
+        redaction.start()
         self._waits_for = ""
         self._health.alive("sink", sink.stalled)
         self._health.ready("sink", lambda: sink.trouble)
         _log.info("sink.started")
-        sink.run(stop)
+        try:
+            sink.run(stop)
+        finally:
+            stop.set()
+            redaction.join(_REDACTION_END_S)
+            erasures.stop()
         _log.info("sink.stopped")
+
+    def _followed(self, erasures: Erasures) -> bool:
+        erasures.start()
+        return True
 
     def _shape(self, client: Warehouse) -> bool:
         """Migrate the embedded engine, which nobody else can; of a server only require that an operator did."""

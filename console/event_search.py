@@ -13,10 +13,9 @@ from hookline.console.http.throttle import Throttle
 from hookline.console.places import Coordinates, Places
 from hookline.kernel import kafka
 from hookline.kernel.clock import Clock, to_us
-from hookline.kernel.errors import RegistryUnavailable, WireError
+from hookline.kernel.errors import NotFound, RegistryUnavailable, WireError
 from hookline.schemas.events import Event, made_at_ms
 from hookline.schemas.topics import Topics
-from hookline.schemas.wire import Codec
 
 PER_MIN: Final = 60
 MOST_RECORDS: Final = 300_000
@@ -54,12 +53,11 @@ class Search:
 class EventSearch:
     """Finds events; thread-safe."""
 
-    def __init__(self, config: kafka.KafkaConfig, topics: Topics, codec: Codec, clock: Clock) -> None:
+    def __init__(self, config: kafka.KafkaConfig, topics: Topics, places: Places, clock: Clock) -> None:
         self._config = config
         self._topics = topics
-        self._codec = codec
         self._clock = clock
-        self._places = Places(config, codec)
+        self._places = places
         self._pace = Throttle(PER_MIN, clock, "searches for events")
 
     def find(self, store_id: str, event_id: str, known: Sequence[Mapping[str, Any]], about_us: int = 0) -> Search:
@@ -111,11 +109,11 @@ class EventSearch:
             until_us = now_us - back_us
 
     def _event(self, message: Message, store_id: str, event_id: str) -> FoundEvent | None:
-        """Return the event of a record if it is the one that is looked for."""
+        """Return the event of a record if it is the one that is looked for, and was not erased."""
         value = message.value()
         try:
-            event = self._codec.decode(value if isinstance(value, bytes) else b"")
-        except (WireError, RegistryUnavailable):
+            event = self._places.shown(value if isinstance(value, bytes) else b"")
+        except (WireError, RegistryUnavailable, NotFound):
             return None
         if (event.store_id, event.id) != (store_id, event_id):
             return None

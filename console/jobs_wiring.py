@@ -25,7 +25,7 @@ def job_runner(parts: Parts) -> JobRunner:
             clock=parts.clock,
             source=lambda job: source_of(parts, job),
             made=lambda job: made_by(parts.kafka, parts.topics, job),
-            replays=lambda: Replays(parts.kafka, parts.topics, parts.codec),
+            replays=lambda: Replays(parts.kafka, parts.topics, parts.codec, parts.erasures),
         )
     )
 

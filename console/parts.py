@@ -21,6 +21,7 @@ from hookline.kernel.clock import Clock
 from hookline.kernel.kafka import KafkaConfig
 from hookline.producers.api_keys import ApiKeys, ApiKeyWriter
 from hookline.producers.ingest.acceptance import Acceptance
+from hookline.schemas.erasures import Erasures
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 from hookline.webhooks.registry import WebhookRegistry
@@ -31,7 +32,7 @@ from hookline.webhooks.store import Webhooks
 class Parts:
     """The parts.
 
-    `registry`, `keys`, `letters` and `jobs` are read in memory, from any thread. `webhooks` and `key_writer` write: only in
+    `registry`, `keys`, `erasures`, `letters` and `jobs` are read in memory, from any thread. `webhooks` and `key_writer` write: only in
     `Work.CHANGES`. `queries` asks ClickHouse, `places` and `event_search` read from Kafka, `resends` writes to it: only in `Work.QUERIES`.
     `trials` waits for receivers: only in `Work.TRIALS`. `events` takes events, `exports` counts: on the loop.
     """
@@ -47,6 +48,7 @@ class Parts:
     webhooks: Webhooks
     keys: ApiKeys
     key_writer: ApiKeyWriter
+    erasures: Erasures
     audit: AuditLog
     trials: Trials
     trial_pace: Throttle

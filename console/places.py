@@ -9,6 +9,7 @@ from confluent_kafka import Message
 from hookline.kernel import kafka
 from hookline.kernel.errors import NotFound, WireError
 from hookline.schemas import payload
+from hookline.schemas.erasures import Erased
 from hookline.schemas.events import Event
 from hookline.schemas.wire import Codec
 
@@ -28,9 +29,10 @@ class Coordinates(NamedTuple):
 class Places:
     """Reads single records; thread-safe: each read has a consumer of its own, 10 ms on one machine."""
 
-    def __init__(self, config: kafka.KafkaConfig, codec: Codec) -> None:
+    def __init__(self, config: kafka.KafkaConfig, codec: Codec, erased: Erased) -> None:
         self._config = config
         self._codec = codec
+        self._erased = erased
 
     def read(self, place: Coordinates) -> Message | None:
         """Return the record at exactly this place, None when it is not there (any more); raise `BrokerError`."""
@@ -45,8 +47,14 @@ class Places:
         return value
 
     def event(self, place: Coordinates) -> Event:
-        """Return the event at this place; raise `NotFound` when it is gone, `WireError` when it cannot be decoded."""
-        return self._codec.decode(self.value(place))
+        """Return the event at this place; raise `NotFound` when it is gone or was erased, `WireError` when it cannot be decoded."""
+        return self.shown(self.value(place))
+
+    def shown(self, value: bytes) -> Event:
+        """Return the event of a record for a person to see; raise `NotFound` when it was erased, `WireError`."""
+        event = self._codec.decode(value)
+        self._erased.refuse(event.store_id, event.id)
+        return event
 
     def body(self, place: Coordinates) -> tuple[bytes | None, str]:
         """Return the signed body of the event at this place, or None and why there is none."""

@@ -17,6 +17,7 @@ from confluent_kafka import Message, Producer
 from hookline.dispatcher.letters import DeadLetter, Reason
 from hookline.kernel import kafka
 from hookline.kernel.errors import NotFound, Undelivered, WireError
+from hookline.schemas.erasures import Erased, Nothing
 from hookline.schemas.events import Event
 from hookline.schemas.records import Source, Trigger, Waiting, delivery_id
 from hookline.schemas.topics import Topics
@@ -110,9 +111,13 @@ class DeadLetters:
 
 
 class Replays:
-    """Writes deliveries to make again; each call returns when Kafka has the record. Use from one thread."""
+    """Writes deliveries to make again; each call returns when Kafka has the record. Use from one thread.
 
-    def __init__(self, config: kafka.KafkaConfig, topics: Topics, codec: Codec) -> None:
+    `erased` knows the events that must not be sent again; None is for those who send only what they have just made.
+    """
+
+    def __init__(self, config: kafka.KafkaConfig, topics: Topics, codec: Codec, erased: Erased | None = None) -> None:
+        self._erased: Erased = erased or Nothing()
         self._config = config
         self._topics = topics
         self._codec = codec
@@ -137,7 +142,7 @@ class Replays:
         return waiting.delivery_id
 
     def resend(self, waiting: Waiting) -> None:
-        """Have a delivery made again with its full retry schedule; raise `NotFound` when its payload has passed retention."""
+        """Have a delivery made again with its full retry schedule; raise `NotFound` when its payload has passed retention or was erased."""
         source = waiting.source
         message = kafka.read_at(self._config, source.topic, source.partition, source.offset)
         value = message.value() if message is not None else None
@@ -166,6 +171,7 @@ class Replays:
             raise Undelivered(f"{left} replays were not confirmed by Kafka", remedy="Run the command again: what was replayed is left out.")
 
     def _produce(self, waiting: Waiting, value: bytes, letter: str = "") -> None:
+        self._erased.refuse(waiting.store_id, waiting.event_id)
         self._client = self._client or kafka.producer(self._config, linger_ms=0, message_max_bytes=2 * 1024 * 1024)
         headers = waiting.to_headers() | ({_LETTER: letter.encode()} if letter else {})
         kafka.produce_sync(self._client, self._topics.replays, key=waiting.webhook_id.encode(), value=value, headers=headers)

@@ -133,6 +133,11 @@ class Topics:
         return f"{self.prefix}.users"
 
     @property
+    def erasures(self) -> str:
+        """Compacted: events that were erased on the word of the person they are about."""
+        return f"{self.prefix}.erasures"
+
+    @property
     def audit(self) -> str:
         """Who changed what."""
         return f"{self.prefix}.audit"
@@ -146,7 +151,7 @@ def specs(topics: Topics, config: TopicsConfig) -> list[TopicSpec]:
     stamped = {**logged, "message.timestamp.type": "LogAppendTime"}
     compacted = {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000", "delete.retention.ms": str(7 * DAY_MS)}
     large = {"max.message.bytes": str(2 * 1024 * 1024)}
-    states = (topics.webhooks, topics.api_keys, topics.jobs, topics.users, SCHEMAS)
+    states = (topics.webhooks, topics.api_keys, topics.jobs, topics.users, topics.erasures, SCHEMAS)
     return [
         *(TopicSpec(name=n, partitions=config.event_partitions, config={**stamped, **large}) for n in topics.all_events()),
         *(TopicSpec(name=topics.retry(t), partitions=config.retry_partitions, config={**stamped, **large}) for t in config.retry_tiers),

@@ -175,8 +175,8 @@ def _counted(letters: list[Letter], name: str, most: int | None = None) -> dict[
 
 def _body(call: Call, raw: bytes) -> tuple[str | None, str]:
     try:
-        return payload.body(call.parts.codec.decode(raw)).decode(), ""
-    except WireError as error:
+        return payload.body(call.parts.places.shown(raw)).decode(), ""
+    except (NotFound, WireError) as error:
         return None, error.message
 
 

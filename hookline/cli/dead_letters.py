@@ -18,9 +18,10 @@ from hookline.dispatcher.letters import Reason
 from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter, Pace, Replays, replay_all
 from hookline.kernel.clock import from_us, rfc3339
 from hookline.kernel.config import environment
-from hookline.kernel.errors import InputError, WireError
+from hookline.kernel.errors import InputError, NotFound, WireError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.schemas import catalogue, payload
+from hookline.schemas.erasures import Erasures, following
 from hookline.schemas.registry import open_registry
 from hookline.schemas.topics import CATEGORIES, Topics
 from hookline.schemas.wire import Codec
@@ -77,7 +78,7 @@ def show(
     """Show one dead letter: why it is there, where it came from, and its payload."""
     stack = _stack()
     found = stack.letters.get(place)
-    row = _row(found) | {"delivery_id": found.letter.waiting.delivery_id if found.letter.waiting else "", "payload": _payload(found)}
+    row = _row(found) | {"delivery_id": found.letter.waiting.delivery_id if found.letter.waiting else "", "payload": _payload(stack, found)}
     show_fields(row, as_json=as_json)
 
 
@@ -118,16 +119,26 @@ def _replayable(stack: _Stack, wanted: LetterFilter) -> Iterator[FoundLetter]:
 
 
 def _replay(stack: _Stack, letters: Iterator[FoundLetter], pace: Pace, job_id: str) -> int:
-    registry = open_registry(environment())
-    replays = Replays(stack.kafka, stack.topics, Codec(registry))
     bar = Progress(
         TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True, console=Console(stderr=True)
     )
-    with bar:
-        task = bar.add_task("replaying", total=pace.most)
-        made = replay_all(replays, letters, pace, job_id, lambda count: bar.update(task, completed=count))
+    registry = open_registry(environment())
+    registry.start()
+    try:
+        with bar, following(stack.kafka, stack.topics, codec := Codec(registry)) as erasures:
+            task = bar.add_task("replaying", total=pace.most)
+            replays = Replays(stack.kafka, stack.topics, codec, erasures)
+            made = replay_all(replays, _kept(letters, erasures), pace, job_id, lambda count: bar.update(task, completed=count))
+    finally:
+        registry.stop()
     replays.flush()
     return made
+
+
+def _kept(letters: Iterator[FoundLetter], erasures: Erasures) -> Iterator[FoundLetter]:
+    """Leave out the letters of erased events: they stay where they are until retention takes them."""
+    waits = ((found, found.letter.waiting) for found in letters)
+    return (found for found, waiting in waits if waiting is None or not erasures.has(waiting.store_id, waiting.event_id))
 
 
 def _filter(store: str, webhook: str, category: str, reason: str, event_type: str, again: bool) -> LetterFilter:
@@ -164,12 +175,17 @@ def _row(found: FoundLetter) -> dict[str, Any]:
     }
 
 
-def _payload(found: FoundLetter) -> str:
-    """Return the JSON body, or the raw bytes in hexadecimal where they cannot be decoded."""
+def _payload(stack: _Stack, found: FoundLetter) -> str:
+    """Return the JSON body, or the raw bytes in hexadecimal where they cannot be decoded; an erased one is only told to be that."""
     registry = open_registry(environment())
     registry.start()
     try:
-        return payload.body(Codec(registry).decode(found.value)).decode()
+        with following(stack.kafka, stack.topics, codec := Codec(registry)) as erasures:
+            event = codec.decode(found.value)
+            erasures.refuse(event.store_id, event.id)
+            return payload.body(event).decode()
+    except NotFound as error:
+        return error.message
     except WireError as error:
         return f"cannot be decoded ({error.message}); raw bytes: {found.value[:512].hex()}"
     finally:

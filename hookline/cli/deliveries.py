@@ -90,6 +90,7 @@ def _webhook(registry: WebhookRegistry, waiting: Waiting) -> Webhook:
 @contextmanager
 def _stack() -> Iterator[tuple[WebhookRegistry, Replays]]:
     from hookline.dispatcher.replays import Replays
+    from hookline.schemas.erasures import following
     from hookline.schemas.registry import open_registry
     from hookline.schemas.topics import Topics
     from hookline.schemas.wire import Codec
@@ -102,7 +103,8 @@ def _stack() -> Iterator[tuple[WebhookRegistry, Replays]]:
     try:
         schemas.start()
         registry.start()
-        yield registry, Replays(kafka, topics, codec)
+        with following(kafka, topics, codec) as erasures:
+            yield registry, Replays(kafka, topics, codec, erasures)
     finally:
         registry.stop()
         schemas.stop()

@@ -13,7 +13,10 @@ from hookline.cli.output import fail
 from hookline.kernel.errors import HooklineError
 from hookline.kernel.log import configure
 
-GROUPS: Final = ("schemas", "topics", "api_keys", "events", "webhooks", "secrets", "deliveries", "dead_letters", "log", "migrate")
+GROUPS: Final = (  # in the order of the data's way
+    *("schemas", "topics", "api_keys", "users", "events", "webhooks", "secrets", "deliveries", "dead_letters"),
+    *("log", "privacy", "migrate"),
+)
 COMMANDS: Final = ("config", "up", "ingest", "dispatch", "sink", "console", "demo_store", "demo", "stats")
 
 
