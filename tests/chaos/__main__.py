@@ -15,7 +15,7 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.chaos import report
+from tests.chaos import isolation, overload, report
 from tests.chaos.faults.catalogue import BY_NAME, FAULTS
 from tests.chaos.runner import Line, Runner
 from tests.chaos.world import world
@@ -27,6 +27,8 @@ _out: Final = Console(highlight=False, markup=False, soft_wrap=True)
 def main() -> int:
     """Play what was asked for; return 1 when anything was violated."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("measure", nargs="?", choices=("isolation", "overload"), help="measure this instead of playing faults")
+    parser.add_argument("--seconds", type=float, help="of each span of a measurement")
     parser.add_argument("--fault", default=os.environ.get("FAULT", ""), help="names, separated by commas; empty: all")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or time.time_ns() % 1_000_000))
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS") or 1), help="of each fault")
@@ -36,12 +38,20 @@ def main() -> int:
     if asked.list:
         _out.print("\n".join(f"{fault.name:24} {fault.what}" for fault in FAULTS))
         return 0
+    if asked.measure:
+        return _measure(asked.measure, asked.seed, asked.seconds)
     names = [name for name in asked.fault.split(",") if name] or [fault.name for fault in FAULTS]
     unknown = [name for name in names if name not in BY_NAME]
     if unknown:
         _out.print(f"there is no fault {unknown[0]}; there are: {', '.join(BY_NAME)}")
         return 2
     return _run(names, asked.seed, asked.rounds, asked.report)
+
+
+def _measure(name: str, seed: int, seconds: float | None) -> int:
+    found = isolation.measure(seed, seconds or 15.0) if name == "isolation" else overload.measure(seed, seconds or 120.0)
+    _out.print_json(data={"seed": seed, **found})
+    return 0
 
 
 def _run(names: list[str], seed: int, rounds: int, folder: Path) -> int:

@@ -19,7 +19,7 @@ from hookline.kernel.clock import SystemClock
 from hookline.kernel.errors import BrokerError
 from hookline.producers.publisher import Publisher
 from hookline.schemas.catalogue import event_type
-from hookline.schemas.events import example_event
+from hookline.schemas.events import Event, example_event
 from tests.chaos.history import History, Publish
 
 STORE: Final = "demo"
@@ -87,6 +87,10 @@ class LibraryDoor:
         for event in made:
             history.publishes[event.id].confirmed_at = time.time()
         return [event.id for event in made]
+
+    def send_off(self, event: Event) -> None:
+        """Hand an event over without waiting, and without counting on it; raise `BrokerError`."""
+        self._publisher.send(event, lambda _outcome: None)
 
     def close(self) -> None:
         """Close the publisher."""

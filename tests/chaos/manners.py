@@ -15,6 +15,8 @@ from tests.dispatcher.hostile import CHUNKED, OK, Peer
 _PAUSE_S: Final = 0.2
 _ABSURD: Final = (b"5", b"abc", b"-1", b"1e9", b"99999999999999999999", b"9" * 10_000, b"Fri, 31 Dec 9999 23:59:59 GMT", b"nan", b"\xff")
 SLOW_S: Final = 0.05
+TENTH_S: Final = 0.8
+"""With eight calls at once this is ten calls a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,15 @@ class Manner:
 
 
 async def _ok(peer: Peer, _asked: Asked) -> None:
+    await peer.send(OK)
+
+
+async def _closing(peer: Peer, _asked: Asked) -> None:
+    await peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+
+async def _tenth(peer: Peer, _asked: Asked) -> None:
+    await asyncio.sleep(TENTH_S)
     await peer.send(OK)
 
 
@@ -149,6 +160,8 @@ def _always(status: int) -> Callable[[Asked], int]:
 
 MANNERS: Final = {
     "ok": Manner(_always(200), _ok, keeps=True),
+    "closing": Manner(_always(200), _closing),
+    "tenth": Manner(_always(200), _tenth, keeps=True),
     "slow": Manner(_always(200), _slow, keeps=True),
     "flaky": Manner(_flaky_status, _flaky, keeps=True),
     "error": Manner(_always(500), _error, keeps=True),
