@@ -38,6 +38,7 @@ def environment() -> Environment:
         "ms": wording.milliseconds,
         "duration": wording.duration,
         "plural": wording.plural,
+        "pace": wording.pace,
         "status": wording.status_text,
         "tone": wording.tone,
         "pretty": pretty,

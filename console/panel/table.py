@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from hookline.console.panel.page import Page
-from hookline.console.panel.pages import account, overview, signing_in, stores, users
+from hookline.console.panel.pages import (
+    account,
+    dead_letters,
+    delivery,
+    log,
+    overview,
+    replays,
+    signing_in,
+    stores,
+    users,
+    webhook,
+)
 
 PAGES: Final[tuple[Page, ...]] = (
     *signing_in.PAGES,
@@ -13,4 +24,9 @@ PAGES: Final[tuple[Page, ...]] = (
     *stores.PAGES,
     *users.PAGES,
     *overview.PAGES,
+    *log.PAGES,
+    *delivery.PAGES,
+    *webhook.PAGES,
+    *dead_letters.PAGES,
+    *replays.PAGES,
 )

@@ -14,6 +14,7 @@ from hookline.console.http import bodies
 from hookline.console.http.access import store_of
 from hookline.console.http.api import checked_ids, perform
 from hookline.console.http.etags import NO_VERSIONS, Versions
+from hookline.console.http.idempotency import checked_key
 from hookline.console.http.models import Model
 from hookline.console.http.problems import Code, Problem, Refused, trouble
 from hookline.console.http.routes import ALL_STORES, Answer, Call, Caller
@@ -96,10 +97,11 @@ class Visit:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         version: str = "",
+        key: str = "",
     ) -> Answer:
         """Return what a route of the API answers whoever comes, with all its checks and its audit; raise what it raises.
 
-        `id_` is the `{id}` of its path; `version` the one that a change was made from.
+        `id_` is the `{id}` of its path; `version` the one that a change was made from; `key` is its Idempotency-Key.
         """
         services, route, caller = self.services, self.services.routes[name], self.caller
         if not caller.allows(route.scope):
@@ -115,6 +117,7 @@ class Visit:
             body=bodies.body_of(route.body, raw),
             raw=raw,
             if_match=Versions(frozenset({version})) if version else NO_VERSIONS,
+            idempotency_key=checked_key(key) if key else "",
             address=self.request.remote or "",
             request_id=self.request[REQUEST],
         )
@@ -124,9 +127,11 @@ class Visit:
         """Return the value of a route that answers with this model; raise what it raises."""
         return _of(kind, (await self.answer(name, id_, query=query)).value)
 
-    async def change(self, kind: type[M], name: str, id_: str = "", *, body: Mapping[str, Any] | None = None, version: str = "") -> M:
+    async def change(
+        self, kind: type[M], name: str, id_: str = "", *, body: Mapping[str, Any] | None = None, version: str = "", key: str = ""
+    ) -> M:
         """Return the value of a route that changes something; raise what it raises."""
-        return _of(kind, (await self.answer(name, id_, body=body, version=version)).value)
+        return _of(kind, (await self.answer(name, id_, body=body, version=version, key=key)).value)
 
     def note(
         self, action: str, target: str, before: Model | None = None, after: Model | None = None, *, actor: str = "", store_id: str = ""

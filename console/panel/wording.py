@@ -70,6 +70,15 @@ JOB_STATES: Final[Mapping[str, str]] = {
     "failed": "Failed",
     "preview": "Preview",
 }
+REPLAY_STATES: Final = tuple((state, said) for state, said in JOB_STATES.items() if state != "preview")
+SOURCES: Final[Mapping[str, str]] = {"dead_letters": "Dead letters", "log": "Log"}
+REPLAY_FATES: Final[Mapping[str, str]] = {
+    "enabled": "are called",
+    "paused": "wait until the webhook is resumed",
+    "disabled": "are left alone: enable the webhook first",
+    "deleted": "are left alone",
+}
+"""What a replay makes of deliveries, by the state of their webhook."""
 VERDICTS: Final[Mapping[str, str]] = {
     "delivered": "Delivered",
     "waiting_for_retry": "Waiting for retry",
@@ -104,8 +113,37 @@ USER_STATES: Final[Mapping[str, str]] = {
     "no-password": "Needs a new link",
     "disabled": "Disabled",
 }
+FILTERS: Final[Mapping[str, str]] = {
+    "webhook": "Webhook",
+    "event_type": "Event type",
+    "event": "Event",
+    "status": "HTTP status",
+    "outcome": "Outcome",
+    "error": "Kind of error",
+    "trigger": "Made by",
+    "job": "Replay",
+    "from": "From",
+    "to": "To",
+    "category": "Category",
+    "reason": "Reason",
+    "again": "Replayed before",
+    "ids": "Dead letters",
+}
+"""What the log, dead letters and replays are narrowed by."""
+FILTER_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "outcome": OUTCOMES,
+    "error": ERRORS,
+    "trigger": TRIGGERS,
+    "category": CATEGORIES,
+    "reason": REASONS,
+    "again": {"True": "those too"},
+    "status": {"none": "no answer", "2xx": "2xx success", "3xx": "3xx redirect", "4xx": "4xx refused", "5xx": "5xx receiver's fault"},
+}
 SCHEDULES: Final[Mapping[str, str]] = {"default": "8 attempts in 27.6 hours", "long": "16 attempts in 75 hours"}
 DONE: Final[Mapping[str, str]] = {
+    "replay-made": "The replay is under way.",
+    "replay-cancelled": "The replay stops; nothing more is made again.",
+    "resent": "It is sent again, with the current URL and secret. The new attempt shows here within seconds.",
     "signed-out": "You are signed out.",
     "password-set": "The new password is set. All other sessions have ended.",
     "confirmed": "Thank you. Please do it once more now.",
@@ -198,6 +236,11 @@ def ago(us: int, now_us: int) -> str:
     if abs(seconds) < 1:
         return "just now"
     return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
+
+
+def pace(rate: float) -> str:
+    """Return `50 a second`, `0.5 a second`."""
+    return f"{rate:,.4g} a second".replace(",", "\u202f")
 
 
 def plural(count: int, one: str, many: str = "") -> str:

@@ -63,6 +63,7 @@ function refresh(element) {
     if (!next) { delete element.dataset.watched; refresh(element); return; }
     localize(next);
     element.replaceWith(next);
+    if (next.dataset.over !== undefined) each("[data-until-over]", (over) => over.remove());
     if (next.dataset.refresh) refresh(next);
   }, Number(element.dataset.every || 1000));
 }
@@ -88,6 +89,105 @@ function preview(element) {
   if (element.dataset.atOnce !== undefined) ask();
 }
 
+// Time fields: shown in the viewer's zone, in UTC in the address; and an address has no empty fields.
+const zone = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" }).formatToParts().find((part) => part.type === "timeZoneName").value;
+function zonedField(input) {
+  if (input.value) {
+    const at = new Date(`${input.value}Z`);
+    input.value = new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+  }
+  each("[data-zone]", (label) => { label.textContent = zone; }, input.parentElement);
+}
+document.addEventListener("formdata", ({ target, formData }) => {
+  each("input[data-utc]", (input) => { if (input.value) formData.set(input.name, `${new Date(input.value).toISOString().slice(0, 19)}Z`); }, target);
+  if (target.dataset.tidy === undefined) return;
+  for (const [name, value] of [...formData.entries()]) if (!value) formData.delete(name);
+});
+
+// A row of the log opens its attempts below itself.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-unfold]");
+  if (!button || button.dataset.busy) return;
+  const row = button.closest("tr"), below = row.nextElementSibling;
+  const open = button.getAttribute("aria-expanded") === "true";
+  if (open) below.remove();
+  else {
+    button.dataset.busy = "1";
+    const found = await piece(button.dataset.unfold);
+    delete button.dataset.busy;
+    const line = document.createElement("tr"), cell = line.insertCell();
+    line.className = "unfolded";
+    cell.colSpan = row.cells.length;
+    if (found) { localize(found); cell.append(...found.childNodes); } else cell.textContent = "It cannot be had now. Open the delivery itself.";
+    row.after(line);
+  }
+  button.setAttribute("aria-expanded", String(!open));
+  button.firstElementChild.textContent = open ? "▸" : "▾";
+});
+
+// A box that ticks all of its table's.
+function tickAll(box) {
+  const others = box.closest("table").querySelectorAll(`tbody input[name="${box.dataset.tickAll}"]`);
+  box.hidden = false;
+  box.addEventListener("change", () => others.forEach((other) => { other.checked = box.checked; }));
+}
+
+// The live tail: rows that came since go on top, those beyond the page go away; opened ones and those with the focus stay.
+const unhide = (root) => each("[data-unfold]", (button) => { button.hidden = false; }, root);
+function merge(body, rows) {
+  const known = new Map([...body.querySelectorAll("tr[data-key]")].map((row) => [row.dataset.key, row]));
+  let place = body.firstElementChild, count = 0;
+  for (const row of rows) {
+    const old = known.get(row.dataset.key);
+    if (old) {
+      known.delete(row.dataset.key);
+      place = old.nextElementSibling;
+      if (place && place.className === "unfolded") place = place.nextElementSibling;
+    } else {
+      row.classList.add("fresh");
+      body.insertBefore(row, place);
+      count += 1;
+    }
+  }
+  known.forEach((row) => {
+    const opened = row.nextElementSibling && row.nextElementSibling.className === "unfolded";
+    if (!opened && !row.contains(document.activeElement)) row.remove();
+  });
+  return count;
+}
+function tail(button) {
+  const body = document.getElementById(button.dataset.into), said = document.getElementById(button.dataset.said);
+  const words = button.textContent;
+  let timer = 0;
+  const look = async () => {
+    if (!document.hidden) {
+      const found = await piece(button.dataset.tail);
+      if (!timer) return;
+      if (found) {
+        localize(found);
+        unhide(found);
+        const count = merge(body, found.querySelectorAll("tr[data-key]"));
+        if (body.rows.length) { body.closest(".scroll").hidden = false; each(".empty", (empty) => empty.remove()); }
+        said.textContent = count ? `${count} new` : "Live: new deliveries show by themselves.";
+      } else said.textContent = "The log does not answer; trying again.";
+    }
+    timer = setTimeout(look, 2000);
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const on = !timer;
+    clearTimeout(timer);
+    timer = on ? setTimeout(look, 0) : 0;
+    button.setAttribute("aria-pressed", String(on));
+    button.textContent = on ? "Stop the tail" : words;
+    said.textContent = on ? "Live: new deliveries show by themselves." : "";
+  });
+}
+
 localize(document);
+unhide(document);
+each("input[data-utc]", zonedField);
+each("[data-tail]", tail);
+each("[data-tick-all]", tickAll);
 each("[data-refresh]", refresh);
 each("[data-preview]", preview);

@@ -1,0 +1,69 @@
+"""The filters of the log and of the dead letters in addresses and forms: under the API's own names, times in UTC."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from hookline.console.panel.forms import Form
+from hookline.console.panel.visit import Visit
+from hookline.console.panel.wording import FILTER_WORDS, FILTERS, moment
+from hookline.schemas.catalogue import EVENT_TYPES
+
+LOG: Final = ("webhook", "event_type", "event", "status", "outcome", "error", "trigger", "job", "from", "to")
+LETTERS: Final = ("webhook", "category", "reason", "event_type", "event", "from", "to")
+TIMES: Final = ("from", "to")
+_LOCAL: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?\Z", re.ASCII)
+_MINUTES: Final = len("2026-11-23T14:02")
+_SECONDS: Final = len("2026-11-23T14:02:07")
+
+
+def given(form: Form, names: Iterable[str]) -> dict[str, str]:
+    """Return the filters that a form has, ready for the API: a time as a browser's time field sends it is UTC."""
+    found = form.given(*names)
+    return found | {name: instant(found[name]) for name in TIMES if name in found}
+
+
+def instant(text: str) -> str:
+    """Return a time of a time field with its zone, which is UTC; any other text as it is."""
+    if not _LOCAL.match(text):
+        return text
+    return f"{text}:00Z" if len(text) == _MINUTES else f"{text}Z"
+
+
+def time_field(text: str) -> str:
+    """Return what a time field shows of a filter: UTC without the zone, empty for what is no time."""
+    try:
+        at = moment(text)
+    except ValueError:
+        return ""
+    return at.iso[:_SECONDS] if at is not None else ""
+
+
+def webhook_names(visit: Visit) -> dict[str, str]:
+    """Return what the store's webhooks are called, by id: their name, else their URL; in the order in which they are called so."""
+    found = {webhook.id: webhook.name or webhook.url for webhook in visit.services.parts.registry.of_store(visit.store)}
+    return dict(sorted(found.items(), key=lambda pair: pair[1].casefold()))
+
+
+def event_types() -> list[tuple[str, str]]:
+    """Return the event types as choices of a form."""
+    return [(name, name) for name in EVENT_TYPES]
+
+
+def in_words(filters: Mapping[str, Any], names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return filters as people read them: what is narrowed, and to what. `names` are the webhooks'."""
+    return [(FILTERS.get(key, key), _said(key, value, names)) for key, value in filters.items()]
+
+
+def _said(key: str, value: object, names: Mapping[str, str]) -> str:
+    if isinstance(value, list):
+        return f"{len(value)} chosen ones"
+    text = str(value)
+    if key == "webhook":
+        return names.get(text, text)
+    if key in TIMES:
+        at = moment(text)
+        return at.text if at is not None else text
+    return FILTER_WORDS.get(key, {}).get(text, text)
