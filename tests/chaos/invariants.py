@@ -15,6 +15,7 @@ from tests.chaos.history import Call, Copy, History, Incident, Kind, Role, Tried
 SLACK_S: Final = 0.7
 """Beside the commit interval: a poll of 50 ms, a round trip to the broker, a busy machine."""
 NAMED: Final = 5
+_AWAKE_S: Final = 5.0
 _REPEATERS: Final = ("dispatcher", "kafka", "receiver")
 """Who, when harmed, may make a delivery be repeated."""
 RECOVERY_S: Final = 60.0
@@ -145,14 +146,14 @@ def wanted_only(history: History, _chapter: Chapter) -> list[Violation]:
 
 
 def zombies(history: History, chapter: Chapter) -> list[Violation]:
-    """I6: a dispatcher that stood still longer than its session repeats nothing, once it wakes, of what others took over."""
-    woken = [i for i in history.incidents[chapter.incidents_from :] if i.what is Kind.THAW and i.name.startswith("dispatcher")]
+    """I6: a dispatcher that stood still repeats nothing, once it wakes, of what others called meanwhile."""
     found = []
     for tried in history.attempts[chapter.attempts_from :]:
-        wake = next((i for i in woken if i.pid == tried.process and 0 <= tried.at - i.at < 5), None)
-        if wake is not None and (other := _earlier(history, tried)) is not None:
+        slept = _slept(history.incidents[chapter.incidents_from :], tried)
+        other = _called_meanwhile(history, tried, slept) if slept else None
+        if other is not None:
             event_id, role = owner(history, tried.delivery_id)
-            text = f"{wake.name} woke and called {role.name} again for {event_id}, which {other.process} had called"
+            text = f"process {tried.process} woke and called {role.name} again for {event_id}, which {other.process} had called meanwhile"
             found.append(_told(history, "zombie", event_id, text))
     return found
 
@@ -199,18 +200,30 @@ def repeated(history: History, chapter: Chapter) -> dict[str, int]:
 
 
 def bound(history: History, chapter: Chapter) -> int:
-    """Return how many deliveries may be repeated: at each disturbance those in flight, and those of a commit interval before it."""
-    times = sorted(call.at for call in history.calls)
-    explained: set[int] = set()
-    flying = 0
+    """Return how many deliveries may be repeated: at each disturbance those in flight, and those of a commit interval before it.
+
+    Of a dispatcher that is harmed its own calls count, and those that nobody recorded; of Kafka and receivers everybody's.
+    """
+    unrecorded = [call for call in history.calls if not _is_recorded(history, call)]
+    explained: set[tuple[str, int, float]] = set()
     for incident in history.incidents[chapter.incidents_from :]:
-        if incident.what is Kind.START or not incident.name.startswith(_REPEATERS):
+        if incident.what in {Kind.START, Kind.THAW} or not incident.name.startswith(_REPEATERS):
             continue
-        first = _oldest_in_flight(history, incident.at)
-        since, until = first - chapter.commit_s - SLACK_S, max(incident.until, incident.at)
-        explained |= {number for number, at in enumerate(times) if since <= at <= until}
-        flying += _in_flight(history, incident.at)
-    return len(explained) + flying
+        theirs = [t for t in history.attempts if t.attempt and _concerns(incident, t)]
+        oldest = min((t.at for t in theirs if t.at <= incident.at <= t.end), default=incident.at)
+        since, until = oldest - chapter.commit_s - SLACK_S, max(incident.until, incident.at) + SLACK_S
+        made: list[Tried | Call] = [*theirs, *unrecorded]
+        explained |= {(one.delivery_id, one.attempt, one.at) for one in made if since <= one.at <= until}
+    return len(explained)
+
+
+def _concerns(incident: Incident, tried: Tried) -> bool:
+    return tried.process == incident.pid or not incident.name.startswith("dispatcher")
+
+
+def _is_recorded(history: History, call: Call) -> bool:
+    tried = sum(1 for t in history.tried_of.get(call.delivery_id, ()) if t.attempt == call.attempt)
+    return tried >= sum(1 for other in history.calls_of[call.delivery_id] if other.attempt == call.attempt)
 
 
 def recovery_s(history: History, chapter: Chapter) -> float:
@@ -263,10 +276,19 @@ def _excused(history: History, key: tuple[str, int], ends: Sequence[Incident]) -
     return any(-SLACK_S < end.at - call.at < times_s.get(call.role, 0.0) + SLACK_S for call in calls for end in ends)
 
 
-def _earlier(history: History, tried: Tried) -> Tried | None:
+def _slept(incidents: Sequence[Incident], tried: Tried) -> tuple[float, float] | None:
+    """Return from when to when an attempt's process had stood still, where the attempt began within 5 s of its waking."""
+    mine = [i for i in incidents if i.pid == tried.process]
+    wake = next((i.at for i in mine if i.what is Kind.THAW and 0 <= tried.at - i.at < _AWAKE_S), None)
+    if wake is None:
+        return None
+    return max(i.at for i in mine if i.what is Kind.FREEZE and i.at < wake), wake
+
+
+def _called_meanwhile(history: History, tried: Tried, slept: tuple[float, float]) -> Tried | None:
     """Return the attempt of another process that makes this one a repetition, None when its event is on Kafka as often."""
     same = [t for t in history.tried_of[tried.delivery_id] if t.attempt == tried.attempt and t is not tried]
-    other = next((t for t in same if t.process != tried.process and t.at < tried.at), None)
+    other = next((t for t in same if t.process != tried.process and slept[0] < t.at < tried.at), None)
     copies = max(1, history.copies_of[_event_of(history.calls_of[tried.delivery_id])])
     return other if len(same) >= copies else None
 
@@ -284,11 +306,3 @@ def _surplus_before(history: History, chapter: Chapter, delivery: str) -> int:
     for call in calls:
         numbers[call.attempt] += 1
     return max(0, sum(1 for call in calls if 200 <= call.status < 300) - copies, max(numbers.values()) - copies)
-
-
-def _in_flight(history: History, at: float) -> int:
-    return sum(1 for t in history.attempts if t.attempt and t.at <= at <= t.end)
-
-
-def _oldest_in_flight(history: History, at: float) -> float:
-    return min((t.at for t in history.attempts if t.attempt and t.at <= at <= t.end), default=at)
