@@ -15,7 +15,7 @@ _LEFT: Final = 44
 _BOTTOM: Final = 22
 _TOP: Final = 8
 _FILLED: Final = 0.78
-_LABEL_WIDTH: Final = 80
+_LABEL_WIDTH: Final = 96
 _STEPS: Final = (1, 2, 2.5, 5, 10)
 _LINES: Final = 4
 
