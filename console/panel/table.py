@@ -16,6 +16,7 @@ from hookline.console.panel.pages import (
     stores,
     users,
     webhook,
+    webhooks,
 )
 
 PAGES: Final[tuple[Page, ...]] = (
@@ -26,6 +27,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *overview.PAGES,
     *log.PAGES,
     *delivery.PAGES,
+    *webhooks.PAGES,  # before `webhook`: `webhooks/new` is no id
     *webhook.PAGES,
     *dead_letters.PAGES,
     *replays.PAGES,
