@@ -139,6 +139,29 @@ FILTER_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "again": {"True": "those too"},
     "status": {"none": "no answer", "2xx": "2xx success", "3xx": "3xx redirect", "4xx": "4xx refused", "5xx": "5xx receiver's fault"},
 }
+KEY_STATES: Final[Mapping[str, str]] = {"live": "Live", "expired": "Expired", "revoked": "Revoked"}
+ACTIONS: Final[Mapping[str, str]] = {
+    "webhook.create": "Made a webhook",
+    "webhook.update": "Changed a webhook",
+    "webhook.delete": "Deleted a webhook",
+    "webhook.rotate-secret": "Changed a webhook's secret",
+    "webhook.test": "Sent a test call",
+    "delivery.resend": "Sent a delivery again",
+    "replay.create": "Started a replay",
+    "replay.cancel": "Stopped a replay",
+    "api-key.create": "Made an API key",
+    "api-key.revoke": "Revoked an API key",
+    "user.invite": "Let somebody in",
+    "user.reset": "Voided a password, made a link",
+    "user.disable": "Disabled a user",
+    "user.enable": "Enabled a user",
+    "user.sign_in": "Signed in",
+    "user.password": "Set their own password",
+    "user.rename": "Changed their own name",
+    "user.end-sessions": "Ended sessions of their own",
+}
+"""What the audit calls changes; a test holds it against what is written there."""
+ACTORS: Final[Mapping[str, str]] = {"operator": "The operator's token", "user": "An operator", "command-line": "The command line"}
 SCHEDULES: Final[Mapping[str, str]] = {"default": "8 attempts in 27.6 hours", "long": "16 attempts in 75 hours"}
 DONE: Final[Mapping[str, str]] = {
     "replay-made": "The replay is under way.",
@@ -150,6 +173,7 @@ DONE: Final[Mapping[str, str]] = {
     "renamed": "The name is changed.",
     "session-ended": "That session has ended.",
     "sessions-ended": "All your other sessions have ended.",
+    "key-revoked": "The key is revoked: every process refuses it within seconds.",
     "user-disabled": "They are signed out everywhere and cannot sign in any more.",
     "user-enabled": "They may sign in again.",
     "webhook-paused": "The webhook is paused: what comes is held until you resume it.",
@@ -164,7 +188,7 @@ TONES: Final[Mapping[str, str]] = {
     "retrying": "warn", "shaky": "warn", "slow": "warn", "waiting_for_retry": "warn",
     "waiting": "warn", "queued": "warn", "cancelling": "warn", "filter_error": "warn",
     "dead": "bad", "failed": "bad", "failing": "bad", "disabled": "bad",
-    "paused": "held", "running": "held", "invited": "held", "no-password": "warn",
+    "paused": "held", "running": "held", "invited": "held", "no-password": "warn", "expired": "warn", "revoked": "bad",
 }  # fmt: skip
 """The colour family of a word; those that are missing are neutral."""
 
