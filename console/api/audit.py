@@ -18,6 +18,7 @@ class AuditQuery(PageQuery):
 
     action: Annotated[str, Field(pattern=r"^[a-z.-]{1,64}$")] | None = Field(None, description="such as webhook.create")
     target: Annotated[str, Field(pattern=ID_PATTERN)] | None = Field(None, description="the id of what was changed")
+    actor: Annotated[str, Field(pattern=r"^[a-z-]{1,32}(:[A-Za-z0-9_-]{1,64})?$")] | None = Field(None, description="who made the change")
 
 
 class AuditEntry(Model):
@@ -26,7 +27,7 @@ class AuditEntry(Model):
     id: str
     at: Time | None
     store_id: str
-    actor: str = Field(description="key:<id> or operator")
+    actor: str = Field(description="key:<id>, user:<id>, operator (its token), or command-line")
     action: str
     target: str = Field(description="the id of what was changed")
     before: str = Field(description="SHA-256 of how it looked; empty: it was not there")
@@ -41,7 +42,7 @@ def list_entries(call: Call) -> Answer:
     found = [
         entry
         for entry in call.parts.audit.of_store(call.store_id)
-        if asked.action in {None, entry.action} and asked.target in {None, entry.target}
+        if asked.action in {None, entry.action} and asked.target in {None, entry.target} and asked.actor in {None, entry.actor}
     ]
     return Answer(value=call.page(found, lambda entry: (entry.at_us, entry.id), view, newest_first=True))
 

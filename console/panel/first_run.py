@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from aiohttp import web
+
 from hookline.console.config import ConsoleConfig
 from hookline.console.panel.config import PanelConfig
 from hookline.console.panel.services import WELCOME, first_run_token
@@ -19,6 +21,11 @@ def link(base: str, token: str) -> str:
 def base_of(panel: PanelConfig, console: ConsoleConfig) -> str:
     """Return the console's address as its settings have it: the one that browsers see, else this machine's."""
     return panel.url or f"http://127.0.0.1:{console.port}"
+
+
+def origin_of(panel: PanelConfig, request: web.BaseRequest) -> str:
+    """Return the console's address for whoever sent a request: the configured one, else the one they have found it at."""
+    return panel.url or f"{request.scheme}://{request.host}"
 
 
 def first_link(config: KafkaConfig, codec: Codec, secret: bytes, base: str) -> str:

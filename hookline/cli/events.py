@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Events: which types there are, what they hold, publish one.")
 
-_LOGICAL: Final = {"timestamp-micros": "time, RFC 3339", "date": "date"}
 Type = Annotated[str, typer.Argument(metavar="TYPE", help="An event type such as order.created.")]
 
 
@@ -54,6 +52,7 @@ def types(
 def show(event_type: Type, as_json: AsJson = False) -> None:
     """Show what a type holds and an example of its data; with --json the Avro schema too."""
     from hookline.schemas.catalogue import event_type as known
+    from hookline.schemas.fields import fields_of
 
     kind = known(event_type)
     about = {"type": kind.name, "category": kind.category, "description": kind.description}
@@ -62,7 +61,8 @@ def show(event_type: Type, as_json: AsJson = False) -> None:
         return
     show_fields(about, as_json=False)
     console().print()
-    show_table(fields_of(kind.schema, "", {}), ("field", "holds", "meaning"), as_json=False)
+    rows = [{"field": field.path, "holds": field.holds, "meaning": field.meaning} for field in fields_of(kind.schema)]
+    show_table(rows, ("field", "holds", "meaning"), as_json=False)
     console().print("\n[bold]example of data[/]")
     sys.stdout.write(json.dumps(kind.example, indent=2, ensure_ascii=False) + "\n")
 
@@ -88,43 +88,6 @@ def publish(
     show_fields({**row, "topic": place.topic, "partition": place.partition, "offset": place.offset}, as_json=as_json)
     if not as_json:
         say(f"What became of it: hookline log --store {store}")
-
-
-def fields_of(record: Mapping[str, Any], path: str, named: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Yield path, content and meaning of every field of an Avro record, those inside it too; lists are marked with []."""
-    for field in record["fields"]:
-        place = f"{path}{field['name']}"
-        inner, suffix, holds = _content(field["type"], named)
-        yield {"field": place + suffix, "holds": holds, "meaning": field.get("doc", "")}
-        if inner is not None:
-            yield from fields_of(inner, f"{place}{suffix}.", named)
-
-
-def _content(schema: Any, named: dict[str, Any]) -> tuple[Mapping[str, Any] | None, str, str]:  # noqa: ANN401  # an Avro schema is JSON
-    """Return (record inside or None, [] for a list, what a field of this schema holds)."""
-    schema = named.get(schema, schema) if isinstance(schema, str) else schema
-    if isinstance(schema, str):
-        return None, "", schema
-    if isinstance(schema, list):
-        inner, suffix, holds = _content(next(branch for branch in schema if branch != "null"), named)
-        return inner, suffix, f"{holds} or null"
-    if "name" in schema:
-        named[f"{schema['namespace']}.{schema['name']}"] = schema
-    return _complex(schema, named)
-
-
-def _complex(schema: Mapping[str, Any], named: dict[str, Any]) -> tuple[Mapping[str, Any] | None, str, str]:
-    match schema["type"]:
-        case "record":
-            return schema, "", "object"
-        case "enum":
-            return None, "", f"one of {', '.join(schema['symbols'])}"
-        case "array":
-            inner, suffix, holds = _content(schema["items"], named)
-            return inner, f"[]{suffix}", holds
-        case "map":
-            return None, "", f"object of {_content(schema['values'], named)[2]}"
-    return None, "", _LOGICAL.get(str(schema.get("logicalType")), str(schema["type"]))
 
 
 def _event(event_type: str, store: str, data: str, event_id: str, occurred_at: str) -> Event:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hookline.cli.events import fields_of
 from hookline.cli.main import build
 from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.errors import InputError
 from hookline.schemas.catalogue import EVENT_TYPES
+from hookline.schemas.fields import fields_of
 from hookline.schemas.registry import EmbeddedRegistry
 from hookline.schemas.topics import Topics, TopicsConfig, create, specs
 from hookline.schemas.wire import Codec
@@ -50,8 +50,8 @@ def test_show_gives_fields_schema_and_example(name: str) -> None:
 @pytest.mark.parametrize("name", list(EVENT_TYPES))
 def test_every_field_of_an_example_is_listed(name: str) -> None:
     """The list of fields leaves nothing out, however deep it stands."""
-    listed = {row["field"] for row in fields_of(EVENT_TYPES[name].schema, "", {})}
-    maps = {row["field"] for row in fields_of(EVENT_TYPES[name].schema, "", {}) if row["holds"].startswith("object of")}
+    listed = {field.path for field in fields_of(EVENT_TYPES[name].schema)}
+    maps = {field.path for field in fields_of(EVENT_TYPES[name].schema) if field.holds.startswith("object of")}
 
     def paths(value: object, path: str) -> set[str]:
         if isinstance(value, dict) and path not in maps:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code, Refused
-from hookline.console.panel.first_run import link
+from hookline.console.panel.first_run import link, origin_of
 from hookline.console.panel.page import Access, Handler, Page
 from hookline.console.panel.visit import Visit
 from hookline.console.users import Role, User, checked_role
@@ -133,7 +133,7 @@ def _home(visit: Visit) -> str:
 
 
 def _link_shown(visit: Visit, user: User, token: str) -> web.Response:
-    base = visit.services.config.url or f"{visit.request.scheme}://{visit.request.host}"
+    base = origin_of(visit.services.config, visit.request)
     return visit.show(_LINK, user=user, link=link(base, token), until_us=user.link_expires_at_us, back=_home(visit))
 
 
