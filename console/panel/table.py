@@ -7,6 +7,9 @@ from typing import Final
 from hookline.console.panel.page import Page
 from hookline.console.panel.pages import (
     account,
+    api_keys,
+    audit,
+    catalogue,
     dead_letters,
     delivery,
     log,
@@ -24,6 +27,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *account.PAGES,
     *stores.PAGES,
     *users.PAGES,
+    *audit.PAGES,
     *overview.PAGES,
     *log.PAGES,
     *delivery.PAGES,
@@ -31,4 +35,6 @@ PAGES: Final[tuple[Page, ...]] = (
     *webhook.PAGES,
     *dead_letters.PAGES,
     *replays.PAGES,
+    *catalogue.PAGES,
+    *api_keys.PAGES,
 )
