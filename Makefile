@@ -19,8 +19,8 @@ $(READY): requirements.lock pyproject.toml
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## Run the whole pipeline on a real Kafka and a real ClickHouse, with a busy shop, faults and a reconciliation
-	@.venv/bin/hookline demo $(ARGS)
+demo: $(READY) ## Run the whole pipeline on a real Kafka and a real ClickHouse, with a busy shop, faults and a reconciliation (KEEP=1: it stays up to be clicked)
+	@.venv/bin/hookline demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
 
 up: $(READY) ## Start everything on this machine until Ctrl-C
 	@.venv/bin/hookline up $(ARGS)

@@ -26,7 +26,10 @@ def command(
     rate: Annotated[float, typer.Option("--rate", min=1, max=1_000, help="Events a second, on the day's average.")] = 60.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same shop.")] = 7,
     dispatchers: Annotated[int, typer.Option("--dispatchers", min=1, max=16, help="Dispatcher processes; one is killed.")] = 2,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's folder: logs, journals, and a state for `hookline up`.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Stay up at the end, admin panel and all, until Ctrl-C.")] = False,
+    keep_folder: Annotated[
+        bool, typer.Option("--keep-folder", help="Keep the demo's folder: logs, journals, and a state for `hookline up`.")
+    ] = False,
     sabotage: Annotated[
         bool, typer.Option("--sabotage", help="Add a receiver that leaves calls out of its count: the sums must notice.")
     ] = False,
@@ -45,14 +48,14 @@ def command(
     folder = Path(tempfile.mkdtemp(prefix="hookline-demo-"))
     worth_keeping = True
     try:
-        right = perform(Programme(day_s=day_in, rate=rate, seed=seed, dispatchers=dispatchers, cast=cast), folder, out)
+        right = perform(Programme(day_s=day_in, rate=rate, seed=seed, dispatchers=dispatchers, cast=cast), folder, out, stay=keep)
         worth_keeping = not right
-        report.show_next(out, str(folder / "state") if keep else "")
+        report.show_next(out, str(folder / "state") if keep_folder else "")
     except Interrupted:
         worth_keeping = False
         raise typer.Exit(_INTERRUPTED) from None
     finally:
-        if keep or worth_keeping:
+        if keep_folder or worth_keeping:
             out.print(f"\n[dim]kept: {folder}, with journals and logs; delete it when you have seen enough[/]", soft_wrap=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
@@ -60,8 +63,11 @@ def command(
         raise typer.Exit(1)
 
 
-def perform(programme: Programme, folder: Path, out: Console) -> bool:
-    """Play a programme in a folder; return whether every sum was right; raise `Interrupted` when a person stopped it."""
+def perform(programme: Programme, folder: Path, out: Console, *, stay: bool) -> bool:
+    """Play a programme in a folder; return whether every sum was right; raise `Interrupted` when a person stopped it.
+
+    `stay`: at the end all of it stays up until the stop.
+    """
     from hookline.local.demo import report
     from hookline.local.demo.reconcile import Check
     from hookline.local.demo.show import Show
@@ -78,6 +84,11 @@ def perform(programme: Programme, folder: Path, out: Console) -> bool:
             right = show.play()
         finally:
             show.close()
+        if stay:
+            report.show_panel(out, stage.stack.panel, stage.stack.first_link, str(stage.stack.folder.path))
+            stage.stay()
+        else:
+            report.show_gone(out, stage.stack.panel)
     finally:
         left = stage.close()
     report.show_check(out, Check(text=f"nothing is left running of {stage.started} processes", wrong=left))

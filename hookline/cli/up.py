@@ -88,7 +88,8 @@ def _addresses(stack: Stack) -> dict[str, str]:
     environ = stack.environ
     return {
         "publish": f"POST {environ['HOOKLINE_INGEST_URL']}/api/v1/events",
-        "console": f"{environ['HOOKLINE_CONSOLE_URL']}/  (REST API: /api/v1, reference: /api/v1/docs)",
+        "panel": f"{stack.panel}  (REST API: /api/v1, reference: /api/v1/docs)",
+        **({"first run": f"{stack.first_link}  (once: makes the operator)"} if stack.first_link else {}),
         "API key": f"{stack.api_key}  (store demo)",
         "Kafka": environ["KAFKA_BOOTSTRAP_SERVERS"] + ("" if stack.embedded_kafka else "  (yours)"),
         "ClickHouse": "yours" if environ.get("CLICKHOUSE_URL") else "embedded, asked through the console",

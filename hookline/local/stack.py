@@ -16,6 +16,7 @@ from hookline.analytics import migrate
 from hookline.analytics.client import is_embedded, open_client
 from hookline.analytics.config import QueryConfig
 from hookline.console.config import ConsoleConfig
+from hookline.console.panel.first_run import first_link
 from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import STATE_DIR, load, state_dir
@@ -83,6 +84,13 @@ class Stack:
         self.ports: dict[str, int] = {}
         self.environ: dict[str, str] = {}
         self.api_key = ""
+        self.first_link = ""
+        """The one-time link that makes the panel's first operator, empty once there was somebody at the start."""
+
+    @property
+    def panel(self) -> str:
+        """The admin panel's address."""
+        return f"{self.environ['HOOKLINE_CONSOLE_URL']}/"
 
     @property
     def supervisor(self) -> Supervisor:
@@ -212,6 +220,8 @@ class Stack:
         try:
             register_all(registry)
             self.api_key = self._demo_key(config, registry, keys)
+            secret = load(ApiKeyConfig, self.environ).pepper
+            self.first_link = first_link(config, Codec(registry), secret, self.environ["HOOKLINE_CONSOLE_URL"])
         finally:
             registry.stop()
         if not is_embedded(self.environ):

@@ -68,11 +68,28 @@ def show_statistics(out: Console, total: Statistics, rows: Sequence[Mapping[str,
     out.print(f"  errors: {kinds}; from published, or due, to the call: p50 / p95 / p99 {waits}", soft_wrap=True)
 
 
+def show_panel(out: Console, panel: str, first_link: str, state: str) -> None:
+    """Print where the panel is that stays up, how to come in, and the state folder for commands in other terminals."""
+    out.print(f"\n[bold green]It stays up to be clicked.[/] Admin panel: [bold]{escape(panel)}[/]", soft_wrap=True)
+    if first_link:
+        out.print(f"  Come in once by [bold]{escape(first_link)}[/], which makes the operator; the store is demo.", soft_wrap=True)
+    out.print(f"  [dim]In other terminals: export HOOKLINE_STATE_DIR={escape(state)}[/]", soft_wrap=True)
+    out.print("  Ctrl-C stops all of it and leaves nothing.", soft_wrap=True)
+
+
+def show_gone(out: Console, panel: str) -> None:
+    """Print where the panel was, and how to have it stay."""
+    out.print(
+        f"\n  Admin panel: {escape(panel)}, until the demo ended; [bold]make demo KEEP=1[/] leaves it up to be clicked", soft_wrap=True
+    )
+
+
 def show_next(out: Console, kept: str) -> None:
     """Print what to try now; `kept` is the state folder that stays, empty when it goes."""
     out.print("\n[bold]Try next[/]")
     lines = [
-        "hookline up                                   # the same stack, to stay: Kafka, ingest, dispatcher, console",
+        "hookline up                                   # the same stack, to stay: Kafka, ingest, dispatcher, console, panel",
+        "make demo KEEP=1                              # the demo's panel stays up to be clicked",
         "hookline webhooks create --url http://127.0.0.1:9000/ --type order.created",
         "hookline demo-store --day-in 60               # a shop that publishes",
         "hookline log --status 5xx                     # what failed, and why",

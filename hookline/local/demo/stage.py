@@ -75,6 +75,10 @@ class Stage:
         self.supervisor.wait_ready(self._stop)
         self._heed()
 
+    def stay(self) -> None:
+        """Keep everything up until the stop."""
+        self.supervisor.watch(self._stop)
+
     def close(self) -> list[str]:
         """Stop everything; return what is still running, which should be nothing."""
         self.say("stopping everything")
