@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -55,7 +56,15 @@ def test_the_demo_adds_up_and_leaves_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     said = done.stdout
     assert "✗" not in said
-    for text in ("kill -9 dispatcher-1", "mailer goes down", "mailer comes back", "Every sum is right.", "Try next", "hookline stats"):
+    for text in (
+        "kill -9 dispatcher-1",
+        "mailer goes down",
+        "mailer comes back",
+        "Every sum is right.",
+        "Try next",
+        "hookline stats",
+        "make demo KEEP=1",
+    ):
         assert text in said
     assert re.search(r"✓ published x matching webhooks = ([\d,]+) = .* 0 lost", said)
     assert re.search(r"✓ ([1-9]\d*) dead letters of [1-9]\d* deliveries replayed, all of them arrived", said)
@@ -97,5 +106,29 @@ def test_a_demo_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
         said = running.stdout.read()
     assert running.returncode == 130, said
     assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+    assert of_this_folder(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_kept_can_be_clicked_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """With --keep the panel answers at the printed link until Ctrl-C or SIGTERM; then status 0, no process and no file left."""
+    command = (*COMMAND, "--keep")
+    with subprocess.Popen(command, env=environ_of(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        assert running.stdout is not None
+        said = ""
+        for line in running.stdout:
+            said += line
+            if "Ctrl-C stops all of it" in line:
+                break
+        found = re.search(r"http://127\.0\.0\.1:\d+/welcome/\w+", said)
+        assert found is not None, said
+        with urllib.request.urlopen(found[0]) as page:
+            assert b"Make the operator" in page.read()
+        running.send_signal(number)
+        said += running.stdout.read()
+    assert running.returncode == 0, said
+    assert "Every sum is right." in said
+    assert re.search(r"\u2713 nothing is left running of \d+ processes", said)
     assert list(tmp_path.iterdir()) == []
     assert of_this_folder(tmp_path) == []

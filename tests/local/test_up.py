@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import stat
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,11 @@ def test_from_start_to_stop(up: Up, until: Until) -> None:
     assert shared["HOOKLINE_INGEST_URL"] == f"http://127.0.0.1:{port}"
     until(lambda: "in another terminal" in up.said, what="the screen")
     assert all(text in up.said for text in (f"POST http://127.0.0.1:{port}/api/v1/events", shared["HOOKLINE_API_KEY"], "hookline log"))
+    link = json.loads(up.run("users", "first-link", "--json").stdout)["link"]
+    assert link.startswith(f"{shared['HOOKLINE_CONSOLE_URL']}/welcome/")
+    assert link in up.said
+    with urllib.request.urlopen(link) as page:
+        assert b"Make the operator" in page.read()
     assert {name: len(pids) for name, pids in up.children().items()} == {
         "kafka": 1, "console": 1, "dispatch": 2, "ingest": 1, "hookline.local.orphans": 1,
     }  # fmt: skip
@@ -52,6 +58,13 @@ def test_from_start_to_stop(up: Up, until: Until) -> None:
     assert up.shared == shared
     listed = up.run("webhooks", "list", "--json")
     assert [row["id"] for row in json.loads(listed.stdout)] == [json.loads(made.stdout)["id"]]
+
+    assert up.run("users", "invite", "olga@example.com", "--role", "operator").returncode == 0
+    assert up.stop() == 0
+    up.start("--dispatchers", "2", "--ingest-port", str(port))
+    until(lambda: "in another terminal" in up.said.rpartition("stopped")[2], 120, "the stack ready with somebody in it")
+    assert shared["HOOKLINE_CONSOLE_URL"] in up.said.rpartition("stopped")[2]
+    assert "/welcome/" not in up.said.rpartition("stopped")[2]
 
 
 def test_a_killed_up_leaves_nothing_behind(up: Up, until: Until) -> None:
