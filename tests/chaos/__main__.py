@@ -55,7 +55,7 @@ def _measure(name: str, seed: int, seconds: float | None) -> int:
 
 
 def _run(names: list[str], seed: int, rounds: int, folder: Path) -> int:
-    logging.getLogger("librdkafka").propagate = False  # what its clients say of a broker that is away is no news here
+    logging.getLogger("librdkafka").propagate = False  # what clients of this process say of a broker that is away is no news here
     _out.print(f"seed {seed}; faults: {', '.join(names)}")
     lines: list[Line] = []
     with world(seed, _say) as found:

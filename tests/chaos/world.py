@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+from confluent_kafka import Producer
 
 from hookline.analytics.client import open_client
 from hookline.analytics.queries import ClickHouseQueries, audit
@@ -80,7 +81,8 @@ class World:
         self._base = {**clean, **_SETTINGS, **settings, **address, "PYTHONPATH": path}
         self._seed = seed
         self._loud = tell
-        self._expected: set[str] = set()
+        self._hand: Producer | None = None
+        self._pids: dict[str, int] = {}
         self.folder = folder
         self.history = History()
         self.stack = Stack(StackOptions(dispatchers=3), self._base, tell, self._heard)
@@ -147,8 +149,10 @@ class World:
         )
 
     def _heard(self, notice: Notice) -> None:
+        if notice.what is What.STARTED:
+            self._pids[notice.child] = int(notice.detail.removeprefix("pid "))
         if notice.what is What.DIED:
-            self.did(Kind.KILL, notice.child)
+            self.history.incidents.append(Incident(time.time(), Kind.KILL, notice.child, self._pids[notice.child]))
             self.history.deaths.append((time.time(), notice.child, f"{notice.detail}: {' / '.join(notice.words)}"))
             self._loud(f"{notice.child} {notice.detail}")
 
@@ -264,9 +268,9 @@ class World:
 
     def produce_raw(self, topic: str, value: bytes | None, key: bytes = b"shop:x", partition: int = -1) -> None:
         """Put bytes on a topic that no part of Hookline would."""
-        producer = kafka.producer(self.config)
-        producer.produce(topic, key=key, value=value, partition=partition)
-        producer.flush(20)
+        self._hand = self._hand or kafka.producer(self.config)
+        self._hand.produce(topic, key=key, value=value, partition=partition)
+        self._hand.flush(20)
 
 
 def _answers(rows: Rows) -> str:

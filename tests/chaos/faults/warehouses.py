@@ -147,7 +147,6 @@ class BadAttempts(Fault):
             event_type="order.created", trigger=Trigger.EVENT, attempt=0, attempted_at_us=time.time_ns() // 1_000, outcome=Outcome.SKIPPED,
         )  # fmt: skip
         wrong = [
-            dataclasses.replace(good, attempted_at_us=2**62),
             dataclasses.replace(good, attempt=70_000),
             dataclasses.replace(good, http_status=-1),
         ]
