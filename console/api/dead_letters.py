@@ -70,7 +70,7 @@ class DeadLetterDetail(DeadLetterView):
 
     body: str | None = Field(description="the JSON that receivers would get; null when the bytes cannot be read")
     body_missing: str = Field(description="why `body` is null; empty otherwise")
-    raw_base64: str = Field(description="the record's bytes, at most 64 KiB of them")
+    raw_base64: str = Field(description="the record's bytes, at most 64 KiB of them; empty for an erased event")
 
 
 class DeadLetterCount(Model):
@@ -123,10 +123,7 @@ def get_letter(call: Call) -> Answer:
     if message is None or letter is None or call.store_id not in {ALL_STORES, letter.store_id}:
         raise NotFound("There is no such dead letter in this store", field="id")
     value = message.value()
-    raw = value if isinstance(value, bytes) else b""
-    body, missing = _body(call, raw)
-    text = base64.b64encode(raw[:MOST_RAW]).decode()
-    return Answer(value=DeadLetterDetail(**shown(call, letter), body=body, body_missing=missing, raw_base64=text))
+    return Answer(value=DeadLetterDetail(**shown(call, letter), **_payload(call, value if isinstance(value, bytes) else b"")))
 
 
 def letter_query(store_id: str, words: LetterFilter) -> LetterQuery:
@@ -173,11 +170,15 @@ def _counted(letters: list[Letter], name: str, most: int | None = None) -> dict[
     return {str(value): count for value, count in found if value}
 
 
-def _body(call: Call, raw: bytes) -> tuple[str | None, str]:
+def _payload(call: Call, raw: bytes) -> dict[str, Any]:
+    """Return the members that show a letter's bytes; those of an erased event are not shown in any form."""
+    text = base64.b64encode(raw[:MOST_RAW]).decode()
     try:
-        return payload.body(call.parts.places.shown(raw)).decode(), ""
-    except (NotFound, WireError) as error:
-        return None, error.message
+        return {"body": payload.body(call.parts.places.shown(raw)).decode(), "body_missing": "", "raw_base64": text}
+    except WireError as error:
+        return {"body": None, "body_missing": error.message, "raw_base64": text}
+    except NotFound as error:
+        return {"body": None, "body_missing": error.message, "raw_base64": ""}
 
 
 _CODES: Final = (Code.UNKNOWN_EVENT_TYPE, Code.OVERLOADED)

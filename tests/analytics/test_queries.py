@@ -53,7 +53,8 @@ def test_every_query_names_its_store(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(names()))
 def test_no_query_sees_another_stores_rows(name: str, fill: Fill, rig: Rig, log: ClickHouseQueries) -> None:
     """The answer is the same whether or not another store has rows with the very same ids and times."""
-    mine = [rig.attempt(http_status=500, outcome=Outcome.DEAD, error_kind=ErrorKind.HTTP_STATUS) for _ in range(5)]
+    failed = {"http_status": 500, "outcome": Outcome.DEAD, "error_kind": ErrorKind.HTTP_STATUS, "error_detail": "answered 500"}
+    mine = [rig.attempt(**failed) for _ in range(5)]
     fill(mine)
     parameters = _parameters(name, mine[2])
     before = log.run(name, parameters)
@@ -72,6 +73,7 @@ def _parameters(name: str, one: Attempt) -> dict[str, str | int]:
         "event_id": "", "delivery_id": "", "status_low": 0, "status_high": 999, "since_us": one.attempted_at_us - 2 * HOUR_US,
         "until_us": one.attempted_at_us + 2 * HOUR_US, "before_us": one.attempted_at_us + HOUR_US, "before_id": "", "limit": 100,
         "job_id": "", "keys": f"{one.webhook_id}/{one.delivery_id}", "most": 100, "now_us": one.attempted_at_us + HOUR_US, "step_s": 3_600,
+        "events": one.event_id, "mark": "",
     }  # fmt: skip
     known |= {
         "delivery": {"delivery_id": one.delivery_id},

@@ -1,0 +1,90 @@
+"""Redaction: what receivers answered to erased events leaves the log, sums and order stay, what comes late goes too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from hookline.analytics.client import ClickHouse
+from hookline.analytics.queries import ClickHouseQueries
+from hookline.analytics.redaction import ERASABLE, LATE_S, MARK, Redaction, batches
+from hookline.schemas.erasures import Erasure
+from hookline.schemas.records import Attempt, ErrorKind, Outcome
+
+Fill = Callable[[Sequence[Attempt]], None]
+Rig = Any  # the fixture's class stands in conftest.py
+NOW_US = 1_770_000_000_000_000
+
+
+class Known:
+    """Erasures without a topic."""
+
+    def __init__(self, *erasures: Erasure) -> None:
+        self.erasures = list(erasures)
+
+    def all(self) -> list[Erasure]:
+        """Return them."""
+        return self.erasures
+
+
+def erasure(event_id: str, store_id: str = "shop", at_us: int = NOW_US) -> Erasure:
+    """Return an erasure."""
+    return Erasure(store_id=store_id, event_id=event_id, erased_at_us=at_us)
+
+
+def answered(rig: Rig, event_id: str, **more: Any) -> Attempt:
+    """Return an attempt whose receiver said something about somebody."""
+    texts = {"response_body": b"thanks, ann@example.com", "response_headers": "x-customer: ann", "error_detail": "answered 500"}
+    failed = {"outcome": Outcome.DEAD, "http_status": 500, "error_kind": ErrorKind.HTTP_STATUS}
+    found: Attempt = rig.attempt(event_id=event_id, store_id="shop", **{**failed, **texts, **more})
+    return found
+
+
+@pytest.mark.clickhouse
+def test_only_what_was_erased_is_redacted(warehouse: ClickHouse, fill: Fill, rig: Rig) -> None:
+    """Body, head and detail of the erased event's rows become the mark; other events, other stores and all else stay."""
+    fill([answered(rig, "evt_ann"), answered(rig, "evt_ann", response_body=b"", error_detail=""), answered(rig, "evt_bob")])
+    sums = warehouse.rows("SELECT sum(attempts) AS n, sum(dead) AS dead FROM attempt_stats_hourly")
+    redaction = Redaction(warehouse, Known(erasure("evt_ann"), erasure("evt_bob", "other")))  # type: ignore[arg-type]
+    assert redaction.step(NOW_US) == 2
+    rows = warehouse.rows(
+        "SELECT event_id, response_body, response_headers, error_detail, http_status FROM attempts ORDER BY event_id, response_body"
+    )
+    texts = [(r["event_id"], r["response_body"], r["response_headers"], r["error_detail"]) for r in rows]
+    assert texts == [
+        ("evt_ann", "", MARK, ""),
+        ("evt_ann", MARK, MARK, MARK),
+        ("evt_bob", "thanks, ann@example.com", "x-customer: ann", "answered 500"),
+    ]
+    assert {r["http_status"] for r in rows} == {500}
+    assert warehouse.rows("SELECT sum(attempts) AS n, sum(dead) AS dead FROM attempt_stats_hourly") == sums
+    assert redaction.step(NOW_US) == 0
+    [left] = ClickHouseQueries(warehouse).run(ERASABLE, {"store_id": "shop", "events": "evt_ann,evt_bob", "mark": MARK})
+    assert left["n"] == 1
+
+
+@pytest.mark.clickhouse
+def test_what_comes_late_is_redacted_too(warehouse: ClickHouse, fill: Fill, rig: Rig) -> None:
+    """An attempt made after the erasure is redacted for as long as a schedule lasts; an old erasure is looked at when the sink starts."""
+    known = Known(erasure("evt_ann"), erasure("evt_old", at_us=NOW_US - round(9 * LATE_S * 1e6)))
+    redaction = Redaction(warehouse, known)  # type: ignore[arg-type]
+    fill([answered(rig, "evt_old")])
+    assert redaction.step(NOW_US) == 1
+    fill([answered(rig, "evt_ann")])
+    assert redaction.step(NOW_US + round(0.9 * LATE_S * 1e6)) == 1
+    fill([answered(rig, "evt_ann")])
+    assert redaction.step(NOW_US + round(3 * LATE_S * 1e6)) == 1, "the time is counted from the last look"
+    fill([answered(rig, "evt_ann")])
+    assert redaction.step(NOW_US + round(4 * LATE_S * 1e6)) == 0
+
+
+@pytest.mark.unit
+def test_ids_are_asked_about_in_parts() -> None:
+    """Each part fits a question; none is left out."""
+    ids = [f"evt_{number}" for number in range(1_203)]
+    parts = list(batches(ids))
+    assert [len(part) for part in parts] == [500, 500, 203]
+    assert [one for part in parts for one in part] == ids
+    assert list(batches([])) == []
