@@ -12,6 +12,7 @@ from hookline.console.panel.pages import (
     catalogue,
     dead_letters,
     delivery,
+    event,
     log,
     overview,
     replays,
@@ -31,6 +32,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *overview.PAGES,
     *log.PAGES,
     *delivery.PAGES,
+    *event.PAGES,
     *webhooks.PAGES,  # before `webhook`: `webhooks/new` is no id
     *webhook.PAGES,
     *dead_letters.PAGES,
