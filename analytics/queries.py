@@ -230,17 +230,21 @@ def statistics_by_webhook(queries: Queries, store_id: str, *, days: int = 30, no
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """Whether a store's log adds up: each attempt record there once, and the hourly sums equal to the rows they are of."""
+    """Whether a store's log adds up: each attempt record there once, and the hourly sums equal to the rows they are of.
+
+    `summed` is over the sums of all webhooks, `summed_whole` over those of the whole store.
+    """
 
     rows: int
     distinct: int
     counted: int
     summed: int
+    summed_whole: int
 
     @property
     def adds_up(self) -> bool:
         """Tell whether no record is there twice and no sum is off."""
-        return self.rows == self.distinct and self.counted == self.summed
+        return self.rows == self.distinct and self.counted == self.summed == self.summed_whole
 
 
 def audit(queries: Queries, store_id: str, *, days: int = 7, now_us: int = 0) -> Audit:

@@ -28,10 +28,17 @@ SELECT
     (
         SELECT sum(records)
         FROM attempt_stats_hourly
-        WHERE log_partition = {partition:UInt32}
+        WHERE webhook_id != '' AND log_partition = {partition:UInt32}
             AND hour >= toStartOfHour(fromUnixTimestamp64Micro({since_us:Int64}, 'UTC'))
             AND hour <= toStartOfHour(fromUnixTimestamp64Micro({until_us:Int64}, 'UTC'))
-    ) AS summed
+    ) AS summed,
+    (
+        SELECT sum(records)
+        FROM attempt_stats_hourly
+        WHERE webhook_id = '' AND log_partition = {partition:UInt32}
+            AND hour >= toStartOfHour(fromUnixTimestamp64Micro({since_us:Int64}, 'UTC'))
+            AND hour <= toStartOfHour(fromUnixTimestamp64Micro({until_us:Int64}, 'UTC'))
+    ) AS summed_whole
 """
 _FORGET: Final = """
 DELETE FROM attempt_stats_hourly
@@ -68,7 +75,7 @@ FROM attempts
 WHERE trigger != 'test' AND log_partition = {partition:UInt32}
     AND hour >= toStartOfHour(fromUnixTimestamp64Micro({since_us:Int64}, 'UTC'))
     AND hour <= toStartOfHour(fromUnixTimestamp64Micro({until_us:Int64}, 'UTC'))
-GROUP BY store_id, webhook_id, hour, log_partition
+GROUP BY GROUPING SETS ((store_id, webhook_id, hour, log_partition), (store_id, hour, log_partition))
 SETTINGS insert_deduplicate = 0
 """
 # Merges keep one of the rows that are there already.
@@ -94,8 +101,8 @@ def recount(client: Warehouse, partition: int, since_us: int, until_us: int) -> 
     """
     since_us = max(since_us, time.time_ns() // 1_000 - _OLDEST_US)
     span: Parameters = {"partition": partition, "since_us": since_us, "until_us": until_us}
-    found = client.rows(_COMPARE, span)[0] if since_us <= until_us else {"counted": 0, "summed": 0}
-    if found["counted"] == found["summed"]:
+    found = client.rows(_COMPARE, span)[0] if since_us <= until_us else {}
+    if len(set(found.values())) <= 1:
         return False
     client.execute(_FORGET, span)
     client.execute(_COUNT, span)

@@ -1,4 +1,4 @@
--- Sums of a store or of one of its webhooks over a span of hours; times in seconds.
+-- Sums of a store (no webhook named) or of one of its webhooks over a span of hours; times in seconds.
 SELECT
     sum(s.attempts) AS attempts,
     sum(s.retrying) AS retrying,
@@ -18,6 +18,6 @@ SELECT
     quantilesTDigestIfMerge(0.5, 0.95, 0.99)(s.queue_wait) AS queue_wait_s
 FROM attempt_stats_hourly AS s
 WHERE s.store_id = {store_id:String}
-    AND ({webhook_id:String} = '' OR s.webhook_id = {webhook_id:String})
+    AND s.webhook_id = {webhook_id:String}
     AND s.hour >= toStartOfHour(fromUnixTimestamp64Micro({since_us:Int64}, 'UTC'))
     AND s.hour < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')

@@ -14,6 +14,7 @@ SELECT
     quantilesTDigestIfMerge(0.5, 0.95, 0.99)(s.response_time) AS response_time_s
 FROM attempt_stats_hourly AS s
 WHERE s.store_id = {store_id:String}
+    AND s.webhook_id != ''
     AND s.hour >= toStartOfHour(fromUnixTimestamp64Micro({since_us:Int64}, 'UTC'))
     AND s.hour < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
 GROUP BY webhook_id

@@ -21,7 +21,7 @@ WITH points AS (
         quantilesTDigestIfMergeState(0.5, 0.95, 0.99)(s.queue_wait) AS queue_wait
     FROM attempt_stats_hourly AS s
     WHERE s.store_id = {store_id:String}
-        AND ({webhook_id:String} = '' OR s.webhook_id = {webhook_id:String})
+        AND s.webhook_id = {webhook_id:String}
         AND s.hour >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')
         AND s.hour < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
     GROUP BY at_s

@@ -110,7 +110,8 @@ def check(
 ) -> None:
     """Check that every attempt is in the log once and that the sums agree; status 1 if not.
 
-    rows = distinct: no record is there twice. counted = summed: the hourly sums are of these rows.
+    rows = distinct: no record is there twice. counted = summed = summed whole: the hourly sums, of webhooks
+    and of the whole store, are of these rows.
     """
     queries = open_queries(environment())
     try:

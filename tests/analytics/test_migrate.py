@@ -40,7 +40,8 @@ def test_each_migration_goes_up_down_and_up_again(empty_warehouse: ClickHouse, i
     assert [m.version for m in migrate.down(empty_warehouse, steps=1)] == [index + 1]
     assert _shape(empty_warehouse) == before
     assert next(m.version for m in migrate.up(empty_warehouse, retention_days=30)) == index + 1
-    assert after.items() <= _shape(empty_warehouse).items()
+    migrate.down(empty_warehouse, steps=len(migrate.known()) - index - 1)
+    assert _shape(empty_warehouse) == after
 
 
 @pytest.mark.parametrize("index", MIGRATIONS)

@@ -24,7 +24,7 @@ Until = Callable[..., None]
 
 
 def _whole(count: int) -> Audit:
-    return Audit(rows=count, distinct=count, counted=count, summed=count)
+    return Audit(rows=count, distinct=count, counted=count, summed=count, summed_whole=count)
 
 
 def test_attempts_arrive_once_and_can_be_asked_for(attempts: Attempts, until: Until) -> None:

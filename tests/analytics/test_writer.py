@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from hookline.analytics import recount, writer
+from hookline.analytics import migrate, recount, writer
 from hookline.analytics.client import ClickHouse
 from hookline.analytics.config import SinkConfig
 from hookline.analytics.migrate import Migration
-from hookline.analytics.queries import ClickHouseQueries, audit
+from hookline.analytics.queries import ClickHouseQueries, audit, statistics
 from hookline.analytics.warehouse import RowsRefused
 from hookline.analytics.writer import BatchWriter
 from hookline.kernel.config import load
@@ -65,6 +65,7 @@ def _counts(client: ClickHouse) -> tuple[int, int, int]:
     """Return rows, distinct rows, and what the hourly sums say."""
     found = audit(ClickHouseQueries(client), "shop")
     assert found.counted == found.rows
+    assert found.summed_whole == found.summed
     return found.rows, found.distinct, found.summed
 
 
@@ -108,7 +109,7 @@ def test_a_rewritten_batch_that_was_complete_stays_as_it_is(
     assert aside.records == []
 
 
-@pytest.mark.parametrize("lost", ["attempts", "attempt_stats_hourly", "events", "all"])
+@pytest.mark.parametrize("lost", ["attempts", "attempt_stats_hourly", "whole", "events", "all"])
 def test_a_batch_whose_token_outlived_its_rows_is_made_whole(
     warehouse: ClickHouse, rig: Rig, make: Callable[..., BatchWriter], lost: str
 ) -> None:
@@ -120,7 +121,8 @@ def test_a_batch_whose_token_outlived_its_rows_is_made_whole(
         make(warehouse).write("attempts", partition, messages)
     sums = warehouse.rows(_SUMS)
     for table in ("attempts", "attempt_stats_hourly", "events") if lost == "all" else (lost,):
-        warehouse.execute(f"ALTER TABLE {table} DELETE WHERE {_of_the_batch(table)} SETTINGS mutations_sync = 1")
+        name = "attempt_stats_hourly" if table == "whole" else table
+        warehouse.execute(f"ALTER TABLE {name} DELETE WHERE {_of_the_batch(table)} SETTINGS mutations_sync = 1")
     make(warehouse).rewrite("attempts", 0, batch)
     assert _counts(warehouse) == (67, 67, 67)
     assert warehouse.rows(_SUMS) == sums
@@ -140,6 +142,7 @@ def _of_the_batch(table: str) -> str:
     return {
         "attempts": "log_partition = 0 AND log_offset > 19",
         "attempt_stats_hourly": "log_partition = 0",
+        "whole": "log_partition = 0 AND webhook_id = ''",
         "events": "source_offset BETWEEN 21 AND 60",
     }[table]
 
@@ -159,7 +162,7 @@ def test_a_recount_gives_what_the_view_gives(warehouse: ClickHouse, rig: Rig, ma
     attempts = [rig.attempt(**kind, response_time_us=index * 100) for index in range(40) for kind in kinds]
     make(warehouse).write("attempts", 0, rig.records(attempts))
     columns = [row["name"] for row in warehouse.rows("SELECT name FROM system.columns WHERE table = 'attempt_stats_hourly'")]
-    everything = f"SELECT {', '.join(map(_readable, columns))} FROM attempt_stats_hourly FINAL ORDER BY hour"
+    everything = f"SELECT {', '.join(map(_readable, columns))} FROM attempt_stats_hourly FINAL ORDER BY hour, webhook_id"
     expected = warehouse.rows(everything)
     since_us, until_us = min(a.attempted_at_us for a in attempts), max(a.attempted_at_us for a in attempts)
     for _ in range(2):
@@ -175,9 +178,26 @@ def _readable(column: str) -> str:
 
 def test_the_recount_names_the_views_columns_in_its_order() -> None:
     """The statement inserts by position, so it must be the view's SELECT to the letter but for its conditions."""
-    view = Migration(version=2, name="attempt_stats").statements("up")[1]
-    selected = view[view.index("SELECT") : view.index("FROM attempts")]
+    view = Migration(version=4, name="store_sums").statements("up")[0]
+    selected, grouped = view[view.index("SELECT") : view.index("FROM attempts")], view[view.index("GROUP BY") :]
     assert selected in recount._COUNT
+    assert grouped in recount._COUNT
+
+
+def test_what_was_summed_before_stores_were_is_summed_for_them(warehouse: ClickHouse, rig: Rig, make: Callable[..., BatchWriter]) -> None:
+    """The migration makes the sums of whole stores of those of their webhooks, also when it is applied twice; later rows join them."""
+    migrate.down(warehouse, steps=len(migrate.known()) - 3)
+    now_us = time.time_ns() // 1_000
+    old = [rig.attempt(webhook_id=f"wh_{n % 3}", attempted_at_us=now_us - n % 4 * HOUR_US, response_time_us=n * 100) for n in range(60)]
+    make(warehouse).write("attempts", 0, rig.records(old))
+    expected = [statistics(ClickHouseQueries(warehouse), "shop", webhook_id=f"wh_{n}").attempts for n in range(3)]
+    migrate.up(warehouse, retention_days=30)
+    for statement in Migration(version=4, name="store_sums").statements("up"):
+        warehouse.execute(statement)
+    assert _counts(warehouse) == (60, 60, 60)
+    make(warehouse).write("attempts", 0, rig.records([rig.attempt(webhook_id="wh_0")], first=60))
+    assert _counts(warehouse) == (61, 61, 61)
+    assert statistics(ClickHouseQueries(warehouse), "shop").attempts == sum(expected) + 1
 
 
 def test_old_hours_are_never_counted_anew(warehouse: ClickHouse, rig: Rig, make: Callable[..., BatchWriter]) -> None:
@@ -187,7 +207,7 @@ def test_old_hours_are_never_counted_anew(warehouse: ClickHouse, rig: Rig, make:
     make(warehouse).write("attempts", 0, messages)
     warehouse.execute("ALTER TABLE attempts DELETE WHERE 1 SETTINGS mutations_sync = 1")
     assert not recount.recount(warehouse, 0, old[0].attempted_at_us, old[-1].attempted_at_us)
-    assert warehouse.rows("SELECT sum(records) AS n FROM attempt_stats_hourly")[0]["n"] == 3
+    assert warehouse.rows("SELECT sum(records) AS n FROM attempt_stats_hourly WHERE webhook_id = ''")[0]["n"] == 3
 
 
 def test_an_unreadable_record_is_put_aside_with_its_place_and_reason(
