@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import console as console_answers
 from benchmarks import dispatcher, ingest, latency, sink, statistics
 
 
@@ -93,6 +94,19 @@ MEASUREMENTS = (
         (
             Figure("30-day statistics of one webhook over 5 M attempts", "statistics_ms", "ms", 100, at_most=True),
             Figure("filtered page of the log over 5 M attempts", "log_page_ms", "ms", 200, at_most=True),
+        ),
+    ),
+    Measurement(
+        "console",
+        console_answers.measure,
+        (
+            Figure("console over HTTP, 5 M attempts: page of the log", "log_page_ms", "ms", 200, at_most=True),
+            Figure("console: 30-day statistics of a webhook with 2.5 M", "statistics_webhook_ms", "ms", 100, at_most=True),
+            Figure("console: 30-day statistics of a store with 1,000 webhooks", "statistics_store_ms", "ms", 100, at_most=True),
+            Figure("console: list of 1,000 webhooks", "webhook_list_ms", "ms", 100, at_most=True),
+            Figure("console: explain, delivered", "explain_delivered_ms", "ms", 300, at_most=True),
+            Figure("console: explain, not its type", "explain_not_its_type_ms", "ms", 300, at_most=True),
+            Figure("console: memory with its ClickHouse", "rss_mb", "MB", 1_000, at_most=True),
         ),
     ),
 )

@@ -14,18 +14,19 @@ from hookline.webhooks.model import SUBJECT, SealedSecret, State, Webhook
 from hookline.webhooks.secrets import SecretsConfig, Vault, aad_of, new_secret, parse_secret
 
 
-def write_many(on: Stack, wanted: list[tuple[str, str]], event_type: str = "order.created") -> None:
-    """Write one enabled webhook for each (store, URL)."""
+def write_many(on: Stack, wanted: list[tuple[str, str]], event_type: str = "order.created") -> list[str]:
+    """Write one enabled webhook for each (store, URL), and return their ids."""
     schemas = EmbeddedRegistry(on.config)
     schemas.start()
     codec, vault = Codec(schemas), Vault.from_config(load(SecretsConfig, on.environ))
     producer = kafka.producer(on.config)
-    for store, url in wanted:
-        webhook = _webhook(vault, store, url, event_type)
+    made = [_webhook(vault, store, url, event_type) for store, url in wanted]
+    for webhook in made:
         producer.produce(on.topics.webhooks, key=webhook.id.encode(), value=codec.encode_record(SUBJECT, webhook.to_datum()))
         producer.poll(0)
     producer.flush(60)
     schemas.stop()
+    return [webhook.id for webhook in made]
 
 
 def _webhook(vault: Vault, store: str, url: str, event_type: str) -> Webhook:

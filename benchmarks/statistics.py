@@ -12,7 +12,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,8 @@ RUNS: Final = 7
 STORE: Final = "bench"
 WEBHOOK: Final = "wh_bench"
 _PART: Final = 1_000_000
-# 29 days back from now, evenly; 1 in 20 fails and is retried, 1 in 1,000 is given up; four event types.
+# 29 days back from now, evenly; half of them the first webhook's, the others of all alike; 1 in 20 fails and is retried, 1 in 1,000 is
+# given up; four event types.
 _FILL: Final = """
 INSERT INTO attempts (
     store_id, webhook_id, attempted_at, attempt_id, delivery_id, event_id, event_type, trigger, attempt, outcome, http_status,
@@ -35,7 +36,7 @@ INSERT INTO attempts (
 )
 SELECT
     {store:String},
-    {webhook:String},
+    splitByChar(',', {webhooks:String})[if(sipHash64(number, 7) % 2 = 0, 1, 1 + sipHash64(number, 8) % {many:UInt32})],
     fromUnixTimestamp64Micro({now_us:Int64} - toInt64(intDiv(number * 29 * 86400000000, {rows:UInt64})), 'UTC') AS at,
     concat('att_', lower(hex(sipHash64(number))), lower(hex(sipHash64(number, 1)))),
     concat('msg_', lower(hex(sipHash64(number, 2))), lower(hex(sipHash64(number, 3)))),
@@ -71,15 +72,17 @@ def measure(rows: int = ROWS) -> dict[str, Any]:
     client = open_client({"HOOKLINE_STATE_DIR": folder})
     try:
         migrate.up(client, retention_days=30)
-        _fill(client, rows)
+        fill(client, STORE, [WEBHOOK], rows)
         return {"rows": rows, **_timed(ClickHouseQueries(client))}
     finally:
         client.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fill(client: ClickHouse, rows: int) -> None:
-    given: dict[str, str | int] = {"store": STORE, "webhook": WEBHOOK, "now_us": time.time_ns() // 1_000, "rows": rows}
+def fill(client: ClickHouse, store: str, webhooks: Sequence[str], rows: int) -> None:
+    """Insert a month of attempts; the first webhook gets half of them."""
+    given: dict[str, str | int] = {"store": store, "webhooks": ",".join(webhooks), "many": len(webhooks)}
+    given |= {"now_us": time.time_ns() // 1_000, "rows": rows}
     for first in range(0, rows, _PART):
         client.execute(_FILL, {**given, "first": first, "count": min(_PART, rows - first)})
 
