@@ -47,7 +47,8 @@ async def audit(visit: Visit) -> web.Response:
     return visit.show(
         "audit.html",
         lines=[line_of(visit, entry) for entry in found.data],
-        given=given,
+        given={name: given.get(name, "") for name in _FILTERS},
+        narrowed=bool(given),
         home=home,
         actions=sorted(wording.ACTIONS.items(), key=lambda pair: pair[1]),
         actors=actors,

@@ -139,7 +139,7 @@ def _link_shown(visit: Visit, user: User, token: str) -> web.Response:
 
 async def _listed(visit: Visit, error: HooklineError | None) -> web.Response:
     form = visit.form
-    typed = {name: form.text(name) for name in ("login", "name", "role", "store")} if error is not None else {}
+    typed = {name: form.text(name) if error is not None else "" for name in ("login", "name", "role", "store")}
     wanted = form.text("q").lower() if error is None else ""
     found = await visit.services.parts.pools[Work.QUERIES].run(lambda: _people(visit, wanted))
     roles = OF_A_STORE if visit.store else tuple(Role)
