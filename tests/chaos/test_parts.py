@@ -1,0 +1,67 @@
+"""The parts that a run stands on: journals, the load's insistence, the report."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import report
+from tests.chaos.history import History, Publish
+from tests.chaos.invariants import Violation
+from tests.chaos.ledgers import Journal
+from tests.chaos.load import Load
+from tests.chaos.runner import Line
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_journal_is_read_by_whole_lines(tmp_path: Path) -> None:
+    """A line that is being written is read once it is whole."""
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    assert journal.poll() == []
+    line = json.dumps(["msg_1", "evt_1", "steady", 1, 5.0, 200, True]) + "\n"
+    path.write_text(line + line[:10])
+    assert [call.delivery_id for call in journal.poll()] == ["msg_1"]
+    path.write_text(line + line)
+    assert len(journal.poll()) == 1
+    assert journal.poll() == []
+
+
+def test_a_door_that_fails_is_tried_again_under_the_same_id() -> None:
+    """What is not confirmed is published again until it is, and only then counts as promised."""
+    history, seen = History(), []
+
+    def send(publish: Publish) -> bool:
+        seen.append(publish.event_id)
+        return len(seen) > 2
+
+    load = Load({"door": ("shop", send)}, 1_000.0, history, seed=1)
+    load.start()
+    load.on()
+    deadline = time.monotonic() + 20
+    while len(seen) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    load.off()
+    load.stop()
+    assert seen[0] == seen[1] == seen[2] != seen[3]
+    assert history.publishes[seen[0]].confirmed_at > 0
+    assert load.idle
+
+
+def test_the_report_names_sums_and_violations(tmp_path: Path) -> None:
+    """Both files have the seed, what was lost, duplicates beside their bound."""
+    good = Line(fault="kill-it", what="SIGKILL", round=0, kills=3, events=10, calls=12, duplicates=2, bound=5, attempts=12, rows=12)
+    bad = Line(
+        fault="kill-it", what="SIGKILL", round=1, lost=1, bound=0, attempts=13, rows=12, violations=[Violation("rows", "one is missing")]
+    )
+    machines, people = report.write(tmp_path, [good, bad], seed=7, transport="native")
+    found = json.loads(machines.read_text())
+    assert (found["seed"], found["lost"], found["kills"], found["violations"], found["rows"]) == (7, 1, 3, 1, 12)
+    text = people.read_text()
+    assert "**1 lost**" in text
+    assert "| `kill-it`: SIGKILL | 2 | 3 | 10 | 12 | 1 | 2 ≤ 5 | no | 0.0 s | 1 |" in text
+    assert "transport native" in text
