@@ -22,7 +22,7 @@ from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger
 Rig = Any  # the fixture's class stands in conftest.py
 Fill = Callable[[Sequence[Attempt]], None]
 HOUR_US = 3_600_000_000
-ONCE = {"deliveries_count", "deliveries_newest", "job_outcomes"}
+ONCE = {"deliveries_count", "deliveries_newest", "job_outcomes", "webhook_held"}
 """The queries that count a delivery once, however many rows it has."""
 
 
@@ -79,6 +79,9 @@ def _parameters(name: str, one: Attempt) -> dict[str, str | int]:
         "delivery": {"delivery_id": one.delivery_id},
         "event": {"event_id": one.event_id},
         "event_attempts": {"event_id": one.event_id},
+        "webhook_calls": {"webhook_id": one.webhook_id},
+        "webhook_faults": {"webhook_id": one.webhook_id, "recent_us": one.attempted_at_us - HOUR_US},
+        "webhook_held": {"webhook_id": one.webhook_id},
     }.get(name, {})
     return {parameter: known[parameter] for parameter in re.findall(r"\{(\w+):\w+\}", sql(name))}
 

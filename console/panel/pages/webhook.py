@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aiohttp import web
 
+from hookline.console.api.dead_letters import DeadLetterCount
 from hookline.console.api.deliveries_filter import us_of
 from hookline.console.api.deliveries_models import DeliveryLine
 from hookline.console.api.statistics import StatisticsAnswer
 from hookline.console.api.webhook_models import SecretRotated, WebhookView
 from hookline.console.http.models import Page as Listed
 from hookline.console.http.pools import Work
-from hookline.console.panel.health import Waiting, waiting_of
+from hookline.console.panel.checkup import evidence_of
+from hookline.console.panel.doctor import diagnose
+from hookline.console.panel.doctor_evidence import Diagnosis, Evidence
 from hookline.console.panel.page import Page
 from hookline.console.panel.pages.overview import deliveries_chart, error_shares, times_chart
 from hookline.console.panel.visit import Visit, problem_of
-from hookline.kernel.errors import HooklineError, Stale, WarehouseError
+from hookline.kernel.errors import HooklineError, NotFound, Stale, WarehouseError
 
 PATH: Final = "/s/{store}/webhooks/{id:wh_[^/]+}"
 BACK: Final = "/s/{store}/webhooks/{id}"
@@ -49,11 +52,12 @@ SPANS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What the log has of a webhook."""
+    """What the log has of a webhook, and what follows from it."""
 
     found: StatisticsAnswer
     last: list[DeliveryLine]
-    waiting: Waiting
+    evidence: Evidence
+    diagnoses: list[Diagnosis]
 
 
 async def show(visit: Visit) -> web.Response:
@@ -74,18 +78,29 @@ async def _page(visit: Visit, wrong: HooklineError | None = None, **typed: objec
 
 
 async def _recorded(visit: Visit, view: WebhookView, span: Span) -> Mapping[str, object]:
-    parts = visit.services.parts
-    found, last, waiting = await asyncio.gather(
-        visit.ask(StatisticsAnswer, "webhooks.statistics", view.id, query={"days": str(span.days), "points": span.points}),
+    query = {"days": str(span.days), "points": span.points}
+    found, last, evidence = await asyncio.gather(
+        visit.ask(StatisticsAnswer, "webhooks.statistics", view.id, query=query),
         visit.ask(Listed[DeliveryLine], "deliveries.list", query={"webhook": view.id, "limit": str(_LAST)}),
-        parts.pools[Work.QUERIES].run(lambda: waiting_of(parts, visit.store, visit.now_us, view.id)),
+        _evidence(visit, view.id),
     )
+    times = found.total.response_time_ms
+    evidence = replace(evidence, usual_p95_s=times.p95 / 1_000 if times is not None else None)
     return {
-        "record": Record(found=found, last=last.data, waiting=waiting.get(view.id, Waiting())),
+        "record": Record(found=found, last=last.data, evidence=evidence, diagnoses=diagnose(evidence)),
         "deliveries": deliveries_chart(found),
         "times": times_chart(found),
         "errors": error_shares(visit, found.total, view.id),
     }
+
+
+async def _evidence(visit: Visit, webhook_id: str) -> Evidence:
+    parts, webhook = visit.services.parts, visit.services.parts.registry.get(webhook_id)
+    if webhook is None:
+        raise NotFound("There is no such webhook in this store", field="id")
+    letters = await visit.ask(DeadLetterCount, "dead-letters.count", query={"webhook": webhook_id, "replayed": "false"})
+    lanes, now_us = visit.services.lanes, visit.now_us
+    return await parts.pools[Work.QUERIES].run(lambda: evidence_of(parts, webhook, lanes, now_us, letters.waiting))
 
 
 async def move(visit: Visit) -> web.Response:

@@ -5,8 +5,9 @@ const each = (selector, act, root = document) => root.querySelectorAll(selector)
 
 // Times: in the viewer's zone; the exact UTC stays as the title.
 const zoned = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long", hour: "2-digit", minute: "2-digit", hour12: false });
 function localize(root) {
-  each("time[datetime]", (time) => { time.textContent = zoned.format(new Date(time.dateTime)); }, root);
+  each("time[datetime]", (time) => { time.textContent = (time.dataset.say === "weekday" ? weekday : zoned).format(new Date(time.dateTime)); }, root);
 }
 
 // Copying: what stands beside the button.
