@@ -20,6 +20,7 @@ from hookline.console.panel.pages import (
     stores,
     users,
     webhook,
+    webhook_trial,
     webhooks,
 )
 
@@ -35,6 +36,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *event.PAGES,
     *webhooks.PAGES,  # before `webhook`: `webhooks/new` is no id
     *webhook.PAGES,
+    *webhook_trial.PAGES,
     *dead_letters.PAGES,
     *replays.PAGES,
     *catalogue.PAGES,
