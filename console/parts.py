@@ -26,6 +26,7 @@ from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 from hookline.webhooks.registry import WebhookRegistry
 from hookline.webhooks.store import Webhooks
+from hookline.webhooks.urls import UrlPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class Parts:
     cursors: Cursors
     registry: WebhookRegistry
     webhooks: Webhooks
+    urls: UrlPolicy
     keys: ApiKeys
     key_writer: ApiKeyWriter
     erasures: Erasures

@@ -151,6 +151,7 @@ class Console:
             cursors=Cursors(settings.keys.pepper, clock),
             registry=registry,
             webhooks=Webhooks(config, topics, registry, vault, codec, settings.urls, clock),
+            urls=settings.urls,
             keys=keys,
             key_writer=ApiKeyWriter(config, codec, settings.keys, keys, clock),
             audit=AuditLog(config, topics, codec),

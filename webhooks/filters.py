@@ -68,7 +68,8 @@ class Filter:
         try:
             found = self._program.execute(facts.of(with_data=self._with_data))
         except KeyError as error:
-            raise MissingField(f"The event has no field {error}", name=str(error).strip("'")) from error
+            name = str(error).strip("'")
+            raise MissingField(f"The event has no field {error}", name=name, position=_column(self.text, name)) from error
         except _RUN_TIME as error:
             raise FilterError(f"The filter failed on this event: {type(error).__name__}: {str(error)[:200]}") from error
         if not isinstance(found, bool):

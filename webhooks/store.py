@@ -17,7 +17,7 @@ from hookline.webhooks import fields
 from hookline.webhooks.filters import check_examples
 from hookline.webhooks.headers import check_headers
 from hookline.webhooks.log import WebhookLog, stale
-from hookline.webhooks.model import SealedSecret, State, Webhook
+from hookline.webhooks.model import SealedHeader, SealedSecret, State, Webhook
 from hookline.webhooks.registry import WebhookRegistry
 from hookline.webhooks.secrets import Vault, new_secret, parse_secret, resealed, seal_headers, seal_secret, sealed_blobs, show_secret
 from hookline.webhooks.urls import UrlPolicy, check_url
@@ -108,7 +108,8 @@ class Webhooks:
     def update(self, webhook_id: str, changes: Mapping[str, Any], expected_version: int | None = None) -> Webhook:
         """Change name, url, event_types, filter, headers, timeout_s or schedule; raise `InputError`, `Conflict`, `Stale`.
 
-        `expected_version` None takes whatever is there.
+        `expected_version` None takes whatever is there. `headers` are pairs and replace all that there were; a value of None keeps what
+        the webhook has under that name.
         """
         unknown = set(changes) - _CHANGEABLE
         if unknown:
@@ -218,9 +219,12 @@ class Webhooks:
         return found
 
     def _checked(self, changes: Mapping[str, Any], old: Webhook) -> dict[str, Any]:
-        found = checked(changes, self._policy)
+        given, kept = _kept_headers(changes, old)
+        found = checked(given, self._policy)
         if "headers" in found:
-            found["headers"] = seal_headers(found["headers"], self._vault, old.store_id, old.id)
+            fresh = seal_headers((pair for pair in found["headers"] if pair[0] not in kept), self._vault, old.store_id, old.id)
+            sealed = {header.name: header for header in fresh} | kept
+            found["headers"] = tuple(sealed[name] for name, _ in found["headers"])
         return found
 
     def _others(self, webhook: Webhook) -> list[Webhook]:
@@ -271,6 +275,21 @@ def checked(changes: Mapping[str, Any], policy: UrlPolicy) -> dict[str, Any]:
         "schedule": fields.schedule,
     }
     return {name: checks[name](value) for name, value in changes.items()}
+
+
+def _kept_headers(changes: Mapping[str, Any], old: Webhook) -> tuple[dict[str, Any], dict[str, SealedHeader]]:
+    """Return the changes without headers whose value is None, which keep theirs, and those headers as they are sealed."""
+    known = {header.name: header for header in old.headers}
+    kept: dict[str, SealedHeader] = {}
+    given = []
+    for name, value in changes.get("headers", ()):
+        if value is None:
+            lower = str(name).lower()
+            if lower not in known:
+                raise InputError(f"The webhook has no header {lower[:80]} to keep", field=f"headers.{lower[:80]}", remedy="Give its value.")
+            kept[lower] = known[lower]
+        given.append((name, "" if value is None else value))
+    return {**changes, "headers": tuple(given)} if "headers" in changes else dict(changes), kept
 
 
 def _check_filter(webhook: Webhook) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
@@ -39,6 +39,19 @@ Headers = Annotated[
         }
     ),
 ]
+ChangedHeaders = Annotated[
+    dict[HeaderName, HeaderValue | None],
+    Field(max_length=64),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": 64,
+            "propertyNames": {"pattern": _HEADER_NAME},
+            "additionalProperties": {"type": ["string", "null"], "maxLength": 4_096},
+            "description": "all headers to send along from now on; null keeps the value that the webhook has under that name",
+        }
+    ),
+]
 Timeout = Annotated[float, Field(ge=5, le=30, description="seconds that one call may take")]
 Schedule = Annotated[
     Literal["default", "long"], Field(description="how failed calls are tried again: default 8 attempts in 27.6 h, long 16 in 75.1 h")
@@ -50,10 +63,10 @@ Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=VISIBLE, des
 Overlap = Annotated[int, Field(ge=0, le=86_400, description="seconds that the old secret signs too; 0 after a leak")]
 
 
-def unmasked(headers: dict[str, str] | None) -> dict[str, str] | None:
+def unmasked(headers: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return the headers; raise `ValueError` for a value that was read and not known, and would replace the real one."""
     if headers and MASK in headers.values():
-        raise ValueError("a masked value cannot be written back: give the value, or leave headers out to keep them")
+        raise ValueError("a masked value cannot be written back: give the value; null in a change keeps it, and no headers at all keep all")
     return headers
 
 
@@ -79,7 +92,7 @@ class WebhookPatch(Model):
     event_types: EventTypes | None = None
     name: Name | None = None
     filter: FilterText | None = None
-    headers: Headers | None = None
+    headers: ChangedHeaders | None = None
     timeout_s: Timeout | None = None
     schedule: Schedule | None = None
 

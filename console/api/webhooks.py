@@ -17,7 +17,7 @@ EXAMPLE: Final = {
     "url": "https://shop.example.com/hooks",
     "event_types": ["order.created", "order.paid"],
     "name": "Order desk",
-    "filter": "data.order.total.amount > 1000",
+    "filter": "data.order.totals.grand_total.amount_minor > 10000",
 }
 
 

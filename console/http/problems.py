@@ -102,7 +102,7 @@ MEANINGS: Final[Mapping[Code, Meaning]] = {
     Code.OCCURRED_AT_OUT_OF_RANGE: Meaning(422, "occurred_at lies too far back or ahead", "Leave it out, or mend the clock."),
     Code.URL_NOT_ALLOWED: Meaning(422, "The URL must not be called", "Give a public https URL with a host name."),
     Code.FILTER_INVALID: Meaning(
-        422, "The filter is wrong", "Write CEL over type, store_id and data, such as data.order.total.amount > 1000."
+        422, "The filter is wrong", "Write CEL over type, store_id and data, such as data.order.totals.grand_total.amount_minor > 10000."
     ),
     Code.CURSOR_INVALID: Meaning(
         422, "The cursor is not of this list", "Begin without a cursor; use next_cursor with the same filters, within a day."

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from hookline.console.event_samples import EventSamples
 from hookline.console.http.routes import Route
 from hookline.console.panel.config import PanelConfig
 from hookline.console.panel.cookies import Cookies
@@ -27,7 +28,7 @@ class Services:
 
     `users` is read in memory from any thread; `writer` and what changes `sessions` only in `Work.CHANGES`, `sign_in` only in
     `Work.PASSWORDS`. `routes` are the API's by name. `lanes` are the dispatchers' settings, which tell when their
-    breakers open. `first_run` is the token of the link that makes the first operator.
+    breakers open; `samples` reads from Kafka, only in `Work.QUERIES`. `first_run` is the token of the link that makes the first operator.
     """
 
     parts: Parts
@@ -39,6 +40,7 @@ class Services:
     cookies: Cookies
     config: PanelConfig
     lanes: LaneConfig
+    samples: EventSamples
     first_run: str
 
 

@@ -34,7 +34,8 @@ PAGES: Final[tuple[Page, ...]] = (
     *log.PAGES,
     *delivery.PAGES,
     *event.PAGES,
-    *webhooks.PAGES,  # before `webhook`: `webhooks/new` is no id
+    *webhooks.PAGES,
+    *webhook_form.PAGES,
     *webhook.PAGES,
     *webhook_trial.PAGES,
     *dead_letters.PAGES,

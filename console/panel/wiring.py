@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from hookline.console.event_samples import EventSamples
 from hookline.console.http.routes import Route
 from hookline.console.panel.application import Panel
 from hookline.console.panel.config import PanelConfig
@@ -42,6 +43,7 @@ class PanelParts:
             cookies=Cookies(secure=config.secure),
             config=config,
             lanes=lanes,
+            samples=EventSamples(parts.kafka, parts.topics, parts.places),
             first_run=first_run_token(secret),
         )
 

@@ -176,6 +176,8 @@ DONE: Final[Mapping[str, str]] = {
     "key-revoked": "The key is revoked: every process refuses it within seconds.",
     "user-disabled": "They are signed out everywhere and cannot sign in any more.",
     "user-enabled": "They may sign in again.",
+    "webhook-saved": "The webhook is changed.",
+    "webhook-unchanged": "Nothing was changed.",
     "webhook-paused": "The webhook is paused: what comes is held until you resume it.",
     "webhook-resumed": "The webhook is resumed: what was held is delivered within minutes.",
     "webhook-enabled": "The webhook is enabled: it gets events again.",

@@ -73,7 +73,7 @@ def _parameters(name: str, one: Attempt) -> dict[str, str | int]:
         "event_id": "", "delivery_id": "", "status_low": 0, "status_high": 999, "since_us": one.attempted_at_us - 2 * HOUR_US,
         "until_us": one.attempted_at_us + 2 * HOUR_US, "before_us": one.attempted_at_us + HOUR_US, "before_id": "", "limit": 100,
         "job_id": "", "keys": f"{one.webhook_id}/{one.delivery_id}", "most": 100, "now_us": one.attempted_at_us + HOUR_US, "step_s": 3_600,
-        "events": one.event_id, "mark": "",
+        "events": one.event_id, "event_types": one.event_type, "mark": "",
     }  # fmt: skip
     known |= {
         "delivery": {"delivery_id": one.delivery_id},

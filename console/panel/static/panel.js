@@ -185,6 +185,9 @@ function tail(button) {
   });
 }
 
+// <x data-address="path">: this page came of a form; to load it again goes there, and does not send the form again.
+each("[data-address]", (element) => history.replaceState(null, "", element.dataset.address));
+
 localize(document);
 unhide(document);
 each("input[data-utc]", zonedField);

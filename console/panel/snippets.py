@@ -1,0 +1,106 @@
+"""Receivers to copy: small programs that verify a call with the secret from WEBHOOK_SECRET, and run as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snippet:
+    """One program; `needs` is what must be installed before, empty for nothing; `run` starts it."""
+
+    name: str
+    file: str
+    needs: str
+    run: str
+    code: str
+
+
+_PYTHON: Final = """\
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+webhook = Webhook(os.environ["WEBHOOK_SECRET"])
+
+
+class Receiver(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))  # the raw bytes are what is signed
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        try:
+            event = webhook.verify(body, headers)
+        except WebhookVerificationError:
+            self.answer(401)
+            return
+        # A call may come twice: remember headers["webhook-id"] for 4 days and skip what you have seen.
+        print(event["type"], event["id"], flush=True)
+        self.answer(204)
+
+    def answer(self, status):
+        self.send_response(status)
+        self.end_headers()
+
+
+ThreadingHTTPServer(("", int(os.environ.get("PORT", "8000"))), Receiver).serve_forever()
+"""
+
+_NODE: Final = """\
+const { createHmac, timingSafeEqual } = require("node:crypto");
+const { createServer } = require("node:http");
+
+const key = Buffer.from(process.env.WEBHOOK_SECRET.replace(/^whsec_/, ""), "base64");
+
+function verified(headers, body) {
+  const id = headers["webhook-id"] ?? "", at = headers["webhook-timestamp"] ?? "";
+  if (!/^\\d+$/.test(at) || Math.abs(Date.now() / 1000 - Number(at)) > 300) return false;
+  const expected = createHmac("sha256", key).update(`${id}.${at}.`).update(body).digest();
+  return (headers["webhook-signature"] ?? "").split(" ").some((one) => {
+    const [version, text] = one.split(",", 2);
+    const given = Buffer.from(text ?? "", "base64");
+    return version === "v1" && given.length === expected.length && timingSafeEqual(given, expected);
+  });
+}
+
+createServer(async (request, response) => {
+  const parts = [];
+  for await (const part of request) parts.push(part);
+  const body = Buffer.concat(parts); // the raw bytes are what is signed
+  if (!verified(request.headers, body)) return response.writeHead(401).end();
+  const event = JSON.parse(body.toString());
+  // A call may come twice: remember request.headers["webhook-id"] for 4 days and skip what you have seen.
+  console.log(event.type, event.id);
+  response.writeHead(204).end();
+}).listen(Number(process.env.PORT ?? 8000));
+"""
+
+_PHP: Final = """\
+<?php
+$body = file_get_contents('php://input'); // the raw bytes are what is signed
+$id = $_SERVER['HTTP_WEBHOOK_ID'] ?? '';
+$at = $_SERVER['HTTP_WEBHOOK_TIMESTAMP'] ?? '';
+$key = base64_decode(preg_replace('/^whsec_/', '', getenv('WEBHOOK_SECRET')));
+$expected = 'v1,' . base64_encode(hash_hmac('sha256', "$id.$at.$body", $key, true));
+
+$verified = false;
+foreach (explode(' ', $_SERVER['HTTP_WEBHOOK_SIGNATURE'] ?? '') as $given) {
+    $verified = hash_equals($expected, $given) || $verified;
+}
+if (!$verified || !ctype_digit($at) || abs(time() - (int) $at) > 300) {
+    http_response_code(401);
+    exit;
+}
+
+$event = json_decode($body, true);
+// A call may come twice: remember $id for 4 days and skip what you have seen.
+error_log($event['type'] . ' ' . $event['id']);
+http_response_code(204);
+"""
+
+SNIPPETS: Final = (
+    Snippet(name="Python", file="receiver.py", needs="pip install standardwebhooks", run="python receiver.py", code=_PYTHON),
+    Snippet(name="Node", file="receiver.js", needs="", run="node receiver.js", code=_NODE),
+    Snippet(name="PHP", file="receiver.php", needs="", run="php -S 0.0.0.0:8000 receiver.php", code=_PHP),
+)
