@@ -20,6 +20,7 @@ from hookline.console.panel.pages import (
     stores,
     users,
     webhook,
+    webhook_form,
     webhook_trial,
     webhooks,
 )
