@@ -50,7 +50,19 @@ class Runner:
         self._tell = tell
 
     def play(self, fault: Fault, number: int = 0) -> Line:
-        """Play one round of a fault and return what it gave; a violation is in the line, not raised."""
+        """Play one round of a fault and return what it gave; a violation is in the line, not raised.
+
+        So is a side that cannot be read to its end: whether the promises held is not known then.
+        """
+        try:
+            return self._play(fault, number)
+        except (HooklineError, OSError, TimeoutError, LookupError) as error:
+            text = f"the round could not be judged: {type(error).__name__}: {error}"
+            return Line(fault=fault.name, what=fault.what, round=number, violations=[Violation("judged", text)])
+        finally:
+            self._world.load.off()
+
+    def _play(self, fault: Fault, number: int) -> Line:
         world, history = self._world, self._world.history
         world.look()
         chapter = self._begin(fault, number)

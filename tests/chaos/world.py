@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from hookline.analytics.client import open_client
 from hookline.analytics.queries import ClickHouseQueries, audit
@@ -229,6 +229,18 @@ class World:
         return float(psutil.Process(pid).memory_info().rss) / 1e6 if pid else 0.0
 
     # ---- waiting and reading ----
+
+    def until_broker(self, patience_s: float = 180.0) -> None:
+        """Wait until Kafka answers and every partition has its leader, or patience is over."""
+        self.until_ready(KAFKA)
+        self.wait(self._has_leaders, patience_s)
+
+    def _has_leaders(self) -> bool:
+        try:
+            found = kafka.admin(self.config).list_topics(timeout=5).topics.values()
+        except KafkaException:
+            return False
+        return all(part.leader >= 0 for topic in found for part in topic.partitions.values())
 
     def until_ready_but(self, name: str, words: str) -> None:
         """Wait until a process can work, but for a complaint that has these words."""

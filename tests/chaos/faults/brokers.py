@@ -27,7 +27,7 @@ class _Broker(Fault):
 
     def back(self, world: World) -> None:
         """Wait until it answers again, and until the dispatchers are members again."""
-        world.until_ready(KAFKA)
+        world.until_broker()
         world.until_ready(*world.dispatchers)
         self._incident.until = time.time() + _BACK_S
 

@@ -148,6 +148,8 @@ class KillAnybody(KillOften):
             world.sleep(numbers.uniform(*_DOWN_S))
             for name in sorted(pair, key=lambda name: name != KAFKA):
                 world.start(name)
+            if KAFKA in pair:
+                world.until_broker()
             world.until_ready(*pair)
 
 
