@@ -30,6 +30,8 @@ SCRATCH: Final = "clickhouse.tmp"
 _ROWS_AT_FAULT: Final = frozenset({6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407})
 # Codes that speak of the moment: timeouts, memory, too many queries or parts, read-only, disk full, network, Keeper.
 _TRY_AGAIN: Final = frozenset({3, 74, 75, 76, 159, 164, 173, 202, 209, 210, 236, 241, 242, 243, 252, 279, 286, 319, 394, 425, 439, 999})
+# No such table, no such database.
+_NOT_THERE: Final = frozenset({60, 81})
 _DOWN: Final = "Check CLICKHOUSE_URL and that ClickHouse runs; nothing is lost meanwhile."
 _DATABASE: Final = "default"
 _EXPECTED_URL: Final = "Expected: http[s]://user:password@host:port/database"
@@ -184,7 +186,8 @@ class FolderLock:
             self.release()
             message = f"The ClickHouse folder {self._folder} is in use by another process"
             raise LocalError(
-                message, remedy="Stop the other `hookline sink` or `hookline up`, or ask it through HOOKLINE_QUERY_URL."
+                message,
+                remedy="Stop the `hookline up` or `console` that has it; questions go through HOOKLINE_QUERY_URL.",
             ) from error
 
     def release(self) -> None:
@@ -214,6 +217,10 @@ def _translate(error: DatabaseError) -> WarehouseError:
         return RowsRefused(f"ClickHouse refused a row: {_first_line(error)}")
     if code in _TRY_AGAIN or code is None:
         return WarehouseUnavailable(f"ClickHouse cannot do it now: {_first_line(error)}", remedy=_DOWN)
+    if code in _NOT_THERE:
+        return WarehouseError(
+            "The tables of the log are not in this ClickHouse yet", remedy="Run `hookline migrate up`, or start `hookline up`."
+        )
     return WarehouseError(f"ClickHouse refused: {_first_line(error)}", remedy="If a table or column is missing, run `hookline migrate up`.")
 
 

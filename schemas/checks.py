@@ -20,6 +20,7 @@ Check: TypeAlias = Callable[[Any, str], Any]
 _RANGES: Final = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 _SHOWN: Final = 60
 _PRINTABLE: Final = 10**_SHOWN
+LOOK_UP: Final = "docs/events.md lists the fields of every event type."
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -40,7 +41,7 @@ def compile_check(schema: Any, named: dict[str, Check] | None = None) -> Check: 
 
 
 def _refuse(path: str, wanted: str, value: object) -> InputError:
-    return InputError(f"{path or 'the event'} must be {wanted}, not {_shown(value)}", field=path)
+    return InputError(f"{path or 'the event'} must be {wanted}, not {_shown(value)}", field=path, remedy=f"Send {wanted} there. {LOOK_UP}")
 
 
 def _shown(value: object) -> str:
@@ -69,7 +70,7 @@ def _record(schema: Mapping[str, Any], named: dict[str, Check]) -> Check:
             elif has_default:
                 found[name] = copy(default)
             else:
-                raise InputError(f"{dot}{name} is missing", field=f"{dot}{name}")
+                raise InputError(f"{dot}{name} is missing", field=f"{dot}{name}", remedy=f"Add it. {LOOK_UP}")
         if len(value) > len(fields) or not names.issuperset(value):
             _unknown(value, names, dot)
         return found
@@ -144,7 +145,8 @@ def _string(value: Any, path: str) -> str:  # noqa: ANN401
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"{path} holds half of a surrogate pair, which is no text", field=path) from error
+        remedy = "Send the whole character, in UTF-8 or as both halves."
+        raise InputError(f"{path} holds half of a surrogate pair, which is no text", field=path, remedy=remedy) from error
     return value
 
 
@@ -155,7 +157,7 @@ def _whole(kind: str) -> Check:
         if type(value) is not int:
             raise _refuse(path, "a whole number", value)
         if not low <= value <= high:
-            raise InputError(f"{path} must be from {low} to {high} (Avro {kind})", field=path)
+            raise InputError(f"{path} must be from {low} to {high} (Avro {kind})", field=path, remedy="Send a number within.")
         return value
 
     return check
@@ -201,7 +203,7 @@ def moment(value: datetime, path: str) -> datetime:
     if value.utcoffset() is None:
         raise InputError(f"{path} has no time zone", field=path, remedy="Give the offset, such as 2026-03-14T09:26:53Z or +01:00.")
     if not _EARLIEST <= value < _LATEST:
-        raise InputError(f"{path} must be between the years 1970 and 9000", field=path)
+        raise InputError(f"{path} must be between the years 1970 and 9000", field=path, remedy="Check the unit: times are no numbers here.")
     return value.astimezone(UTC)
 
 

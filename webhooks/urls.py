@@ -51,6 +51,11 @@ def hosts(text: str) -> tuple[str, ...]:
     return tuple(name.lower().removesuffix(".") for name in words(text))
 
 
+_REMEDY: Final = "Give a public https URL with a host name."
+_PLAIN: Final = f"{_REMEDY} For receivers of your own, whoever runs Hookline may set HOOKLINE_ALLOW_HTTP=true."
+_OWN_NETWORK: Final = f"{_REMEDY} For receivers in your own network, whoever runs Hookline may name it in HOOKLINE_ALLOW_ADDRESSES."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlPolicy:
     """What the operator lets webhooks call. The defaults are the safe ones; an allow list is for tests and the demo."""
@@ -85,7 +90,7 @@ def check_url(text: str, policy: UrlPolicy) -> str:
         raise _no("it holds spaces, control characters or characters that URLs do not have")
     found = _parsed(text)
     if found.scheme == "http" and not policy.allow_http:
-        raise _no("it must begin with https://")
+        raise _no("it must begin with https://", _PLAIN)
     local = _host(found.host, policy)
     _port(found.port, policy, local=local)
     stored = str(found)
@@ -149,7 +154,7 @@ def _host(host: str, policy: UrlPolicy) -> bool:
         why = refusal(address, policy)
         if not why and any(ipaddress.ip_address(address) in network for network in policy.allow_addresses):
             return True
-        raise _no(f"it leads to an address ({why}): use a host name" if why else "it must use a host name, not an address")
+        raise _no(f"it leads to an address ({why}): use a host name" if why else "it must use a host name, not an address", _OWN_NETWORK)
     if host == "localhost" and policy.allow_addresses and not refusal("127.0.0.1", policy):
         return True
     _name(host, policy)
@@ -168,7 +173,7 @@ def _name(host: str, policy: UrlPolicy) -> None:
     labels = host.split(".")
     denied = host in policy.deny_hosts or any(name.startswith(".") and host.endswith(name) for name in policy.deny_hosts)
     if denied or host in _NAMES or host.endswith(_SUFFIXES):
-        raise _no(f"{host[:80]!r} is not a public host")
+        raise _no(f"{host[:80]!r} is not a public host", _OWN_NETWORK)
     if len(host) > _MAX_HOST or not all(_LABEL.match(label) for label in labels):
         raise _no("its host is not a valid name")
     if len(labels) < 2 or labels[-1].isdigit() or not re.search("[a-z]", labels[-1]):  # noqa: PLR2004  # a name and a domain
@@ -183,5 +188,5 @@ def _port(port: int, policy: UrlPolicy, *, local: bool) -> None:
         raise _no(f"port {port} is not allowed: use {' or '.join(str(good) for good in sorted(allowed))}")
 
 
-def _no(reason: str) -> UrlNotAllowed:
-    return UrlNotAllowed(f"The URL is not allowed: {reason}", field="url")
+def _no(reason: str, remedy: str = _REMEDY) -> UrlNotAllowed:
+    return UrlNotAllowed(f"The URL is not allowed: {reason}", field="url", remedy=remedy)

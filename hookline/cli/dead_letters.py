@@ -67,7 +67,13 @@ def list_letters(  # one parameter per option
     wanted = _filter(store, webhook, category, reason, event_type, again)
     found = [_row(letter) for letter in itertools.islice(_stack().letters.find(wanted), limit)]
     columns = ["id", "at", "reason", "event_type", "store_id", "webhook_id", "attempts", "last_status", "error", "replayed"]
-    show_table(found, columns, as_json=as_json, empty="No dead letters wait: everything was delivered, or is still being retried.")
+    show_table(found, columns, as_json=as_json, empty=_nothing(wanted))
+
+
+def _nothing(wanted: LetterFilter) -> str:
+    if wanted in {LetterFilter(), LetterFilter(replayed=False)}:
+        return "No dead letters wait: everything was delivered, or is still being retried."
+    return "No dead letters fit these filters; without filters all that wait are listed."
 
 
 @app.command("show")

@@ -19,6 +19,7 @@ from hookline.cli.stats import milliseconds
 from hookline.kernel.clock import from_us, rfc3339, to_us
 from hookline.kernel.config import environment
 from hookline.kernel.errors import HooklineError, InputError
+from hookline.schemas import catalogue
 from hookline.schemas.topics import duration_s
 
 app = typer.Typer(help="Show what was attempted, newest first; `log show DELIVERY` tells all about one delivery.")
@@ -54,6 +55,8 @@ def page(  # one parameter per option of the command line
     if context.invoked_subcommand is not None:
         context.obj = store
         return
+    if event_type:
+        catalogue.event_type(event_type)  # one that there is not would find nothing, and seem to be quiet
     wanted = LogFilter(
         store_id=store, webhook_id=webhook, event_type=event_type, trigger=trigger, http_status=status, outcome=outcome,
         error_kind=error, event_id=event, delivery_id=delivery_id, since_us=instant_us(since, "since"), until_us=instant_us(until, "until"),

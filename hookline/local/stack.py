@@ -7,6 +7,7 @@ Where `KAFKA_BOOTSTRAP_SERVERS` or `CLICKHOUSE_URL` are set in the real environm
 from __future__ import annotations
 
 import dataclasses
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from hookline.kernel.config import STATE_DIR, load, state_dir
 from hookline.kernel.errors import LocalError, Unauthorized
 from hookline.kernel.kafka import KafkaConfig
 from hookline.kernel.lifecycle import Stop
-from hookline.local.kafka_broker import EmbeddedBroker
+from hookline.local.kafka_broker import EmbeddedBroker, held
 from hookline.local.orphans import Guard
 from hookline.local.readiness import readyz
 from hookline.local.state import KAFKA, Keys, StateFolder
@@ -45,6 +46,7 @@ _FAVOURITES: Final = {INGEST: 8420, "query": 8421, CONSOLE: 8422}
 # The stop's order: first nothing more comes in, then what is under way is finished and recorded, then Kafka goes.
 _RANKS: Final = {INGEST: 4, "dispatcher": 3, SINK: 2, CONSOLE: 2, BROKER: 1}
 _DISPATCHER_STOP_S: Final = 65.0
+_PORT_TRIES: Final = 5
 _SHARED: Final = ("HOOKLINE_", "KAFKA_", "SCHEMA_REGISTRY_", "CLICKHOUSE_")
 # What concerns one process alone, or is found anew by whoever reads the file.
 _OWN: Final = frozenset(
@@ -82,6 +84,7 @@ class Stack:
         self._broker: EmbeddedBroker | None = None
         self.folder = StateFolder(state_dir(environ))
         self.ports: dict[str, int] = {}
+        self._holders: list[socket.socket] = []
         self.environ: dict[str, str] = {}
         self.api_key = ""
         self.first_link = ""
@@ -131,7 +134,7 @@ class Stack:
         if self._options.fresh:
             self.folder.clear()
         keys = self.folder.keys()
-        self._choose_ports()
+        self._take_ports()
         guard = Guard(keep=(self.folder.lock_handle,), remove=(self.folder.environment_file,))
         self._supervisor = Supervisor(self._tell, guard=guard)
         self._environment(keys)
@@ -141,6 +144,7 @@ class Stack:
             self._prepare(keys, stop)
         if not stop.is_set():
             self._step("starting ingest, dispatchers, sink and console")
+            self._give_ports()
             self.supervisor.start(self._specs())
             self.supervisor.wait_ready(stop)
         if not stop.is_set():
@@ -148,6 +152,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything in order, and give the folder back; the data stays."""
+        self._give_ports()
         try:
             if self._supervisor is not None:
                 self._supervisor.stop()
@@ -157,6 +162,23 @@ class Stack:
                 self.folder.release()
 
     # ---- the parts ----
+
+    def _take_ports(self) -> None:
+        """Choose the ports, and hold them until the processes begin to listen: Kafka's start takes long enough to lose one."""
+        for _ in range(_PORT_TRIES):
+            self._choose_ports()
+            try:
+                for port in self.ports.values():
+                    self._holders.append(held(port))
+            except OSError:  # somebody else was quicker: their port is not free any more
+                self._give_ports()
+            else:
+                return
+        raise LocalError("No free ports were to be had", remedy="Try again; other programs take ports all the time.")
+
+    def _give_ports(self) -> None:
+        while self._holders:
+            self._holders.pop().close()
 
     def _choose_ports(self) -> None:
         names = [INGEST, "query", CONSOLE, *(f"{name}.metrics" for name in (INGEST, *self._recorders, *self.dispatchers))]

@@ -42,7 +42,7 @@ class EventReader:
             raise InputError(f"{name} is no field of an event", field=name, remedy=f"Fields: {', '.join(sorted(FIELDS))}.")
         for name in ("type", "data"):
             if name not in item:
-                raise InputError(f"{name} is missing", field=name)
+                raise InputError(f"{name} is missing", field=name, remedy='Send {"type": ..., "data": {...}}.')
         if not isinstance(item["type"], str):
             raise InputError("type must be a text", field="type", remedy="Such as order.created.")
         return Event(

@@ -50,7 +50,7 @@ def refuse_deep(body: bytes) -> None:
     while levels <= MAX_DEPTH and (outer := brackets.replace(b"[]", b"")) != brackets:
         brackets, levels = outer, levels + 1
     if levels + brackets.count(b"[") > MAX_DEPTH:  # what is left was never closed
-        raise refused("nested_too_deep", f"The body has more than {MAX_DEPTH} levels of objects and lists")
+        raise refused("nested_too_deep", f"The body has more than {MAX_DEPTH} levels of objects and lists", remedy="Send flatter data.")
 
 
 def _doubtful(body: bytes, value: object) -> bool:
@@ -72,7 +72,7 @@ def _explained(body: bytes, error: orjson.JSONDecodeError) -> Refused:
         refuse_deep(body)
     except Refused as deep:
         return deep
-    return refused("malformed_json", f"The body is not JSON: {error}")
+    return refused("malformed_json", f"The body is not JSON: {error}", remedy="Send one JSON value; NaN and Infinity are none.")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
