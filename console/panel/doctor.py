@@ -86,10 +86,13 @@ def _fails(found: Evidence, fault: Fault) -> Diagnosis:
     count = f"{wording.plural(fault.straight, 'call')} failed like this"
     text = f"{count} since then, without a success between." if found.well_us else f"{count}, and none has succeeded yet."
     extra = _more(found, words.ailment)
-    tone = "bad" if sum(one.straight for one in found.failing) >= _SURE or not found.well_us else "warn"
+    ended = fault.last_us < found.failing[0].began_us  # it fails with something else by now
+    sure = sum(one.straight for one in found.failing) >= _SURE or not found.well_us
     return _worded(
-        words, tone, text=f"{text} {extra}".strip(), since_us=fault.began_us, said=_said(fault), log=_log(fault), act=_act(words.ailment)
-    )
+        words, "bad" if sure and not ended else "warn",
+        text=f"{text} {extra}".strip(), since_us=fault.began_us, until_us=fault.last_us if ended else 0,
+        said=_said(fault), log=_log(fault), act=_act(words.ailment),
+    )  # fmt: skip
 
 
 def _with_secret(found: Evidence, fault: Fault, words: Words) -> Words:

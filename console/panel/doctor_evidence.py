@@ -74,9 +74,9 @@ class Evidence:
 
     @property
     def failing(self) -> list[Fault]:
-        """What its calls failed with since the last success, the most frequent first."""
-        found = [fault for fault in self.faults if fault.called and fault.kind and fault.straight]
-        return sorted(found, key=lambda fault: -fault.straight)
+        """What its calls failed with since the last success: first what the last one failed with, then the most frequent."""
+        found = sorted((one for one in self.faults if one.called and one.kind and one.straight), key=lambda one: -one.straight)
+        return sorted(found, key=lambda one: one.last_us != max(other.last_us for other in found))
 
     @property
     def delivering(self) -> list[Call]:

@@ -80,7 +80,7 @@ def _parameters(name: str, one: Attempt) -> dict[str, str | int]:
         "event": {"event_id": one.event_id},
         "event_attempts": {"event_id": one.event_id},
         "webhook_calls": {"webhook_id": one.webhook_id},
-        "webhook_faults": {"webhook_id": one.webhook_id, "recent_us": one.attempted_at_us - HOUR_US},
+        "webhook_faults": {"webhook_id": one.webhook_id},
         "webhook_held": {"webhook_id": one.webhook_id},
     }.get(name, {})
     return {parameter: known[parameter] for parameter in re.findall(r"\{(\w+):\w+\}", sql(name))}
