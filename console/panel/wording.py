@@ -143,6 +143,10 @@ KEY_STATES: Final[Mapping[str, str]] = {"live": "Live", "expired": "Expired", "r
 ACTIONS: Final[Mapping[str, str]] = {
     "webhook.create": "Made a webhook",
     "webhook.update": "Changed a webhook",
+    "webhook.enable": "Enabled a webhook",
+    "webhook.pause": "Paused a webhook",
+    "webhook.resume": "Resumed a webhook",
+    "webhook.disable": "Disabled a webhook",
     "webhook.delete": "Deleted a webhook",
     "webhook.rotate-secret": "Changed a webhook's secret",
     "webhook.test": "Sent a test call",
