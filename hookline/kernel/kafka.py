@@ -71,6 +71,11 @@ class KafkaConfig:
     sasl_username: str = setting("KAFKA_SASL_USERNAME", "", "SASL user")
     sasl_password: str = setting("KAFKA_SASL_PASSWORD", "", "SASL password", secret=True)
     ssl_ca_location: str = setting("KAFKA_SSL_CA_LOCATION", "", "file of the CA certificates; empty: the system's")
+    ssl_certificate_location: str = setting(
+        "KAFKA_SSL_CERTIFICATE_LOCATION", "", "file of this process's own certificate, for brokers that ask"
+    )
+    ssl_key_location: str = setting("KAFKA_SSL_KEY_LOCATION", "", "file of the key of that certificate")
+    ssl_key_password: str = setting("KAFKA_SSL_KEY_PASSWORD", "", "password of that key", secret=True)
     topic_prefix: str = setting("HOOKLINE_TOPIC_PREFIX", "hookline", "first part of every topic's name")
     group_protocol: str = setting(
         "HOOKLINE_GROUP_PROTOCOL",
@@ -98,9 +103,13 @@ class KafkaConfig:
                 "sasl.username": self.sasl_username,
                 "sasl.password": self.sasl_password,
             }
-        if self.ssl_ca_location:
-            found["ssl.ca.location"] = self.ssl_ca_location
-        return found
+        files = {
+            "ssl.ca.location": self.ssl_ca_location,
+            "ssl.certificate.location": self.ssl_certificate_location,
+            "ssl.key.location": self.ssl_key_location,
+            "ssl.key.password": self.ssl_key_password,
+        }
+        return found | {name: value for name, value in files.items() if value}
 
 
 def producer(config: KafkaConfig, **extra: object) -> Producer:

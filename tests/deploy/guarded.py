@@ -1,0 +1,121 @@
+"""A real Kafka that asks who is there: SASL over TLS for clients, Apache's own authorizer, one user per process."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import trustme
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public by its documentation
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from hookline.local.jars import Told
+from hookline.local.kafka_broker import EmbeddedBroker, free_port
+
+DEPLOY: Final = Path(__file__).parents[2] / "deploy"
+PASSWORD: Final = "password-of-the-tests"
+_OPERATIONS: Final = {
+    "Read": AclOperation.READ,
+    "Write": AclOperation.WRITE,
+    "Create": AclOperation.CREATE,
+    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+    "AlterConfigs": AclOperation.ALTER_CONFIGS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """A line of acls.csv, with its prefix filled in."""
+
+    principal: str
+    resource: str
+    pattern: str
+    name: str
+    operations: tuple[str, ...]
+
+    def covers(self, topic: str) -> bool:
+        """Tell whether it is about a topic."""
+        return self.resource == "topic" and (topic.startswith(self.name) if self.pattern == "prefixed" else topic == self.name)
+
+    def bindings(self) -> Iterator[AclBinding]:
+        """Yield what the admin client is given for it."""
+        kind = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP}[self.resource]
+        pattern = {"literal": ResourcePatternType.LITERAL, "prefixed": ResourcePatternType.PREFIXED}[self.pattern]
+        for operation in self.operations:
+            who = f"User:{self.principal}"
+            yield AclBinding(kind, self.name, pattern, who, "*", _OPERATIONS[operation], AclPermissionType.ALLOW)
+
+
+def rights(prefix: str) -> list[Right]:
+    """Return the lines of deploy/kafka/acls.csv."""
+    with (DEPLOY / "kafka" / "acls.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    return [
+        Right(row["principal"], row["resource"], row["pattern"], row["name"].replace("{prefix}", prefix), tuple(row["operations"].split()))
+        for row in rows
+    ]
+
+
+class GuardedBroker(EmbeddedBroker):
+    """The embedded broker with a second listener, on which every client must say who it is; the first one is the administrator's."""
+
+    def __init__(self, folder: Path, users: set[str]) -> None:
+        super().__init__(folder)
+        self._users = users
+        self._authority = trustme.CA()
+        self.port = free_port()
+        self.ca = folder / "ca.pem"
+
+    def prepare(self, told: Told = lambda _: None) -> list[str]:
+        """Format the folder as ever, then put the guard into the configuration."""
+        command = super().prepare(told)
+        self._authority.cert_pem.write_to_path(str(self.ca))
+        keys = self.ca.with_name("server.pem")
+        self._authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(str(keys))
+        path = Path(command[-1])
+        settings = dict(line.partition("=")[::2] for line in path.read_text().splitlines())
+        settings |= self._guard(settings, keys)
+        path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        return command
+
+    def _guard(self, settings: dict[str, str], keys: Path) -> dict[str, str]:
+        users = " ".join(f'user_{name}="{PASSWORD}"' for name in sorted(self._users))
+        return {
+            "listeners": f"{settings['listeners']},CLIENTS://127.0.0.1:{self.port}",
+            "advertised.listeners": f"{settings['advertised.listeners']},CLIENTS://127.0.0.1:{self.port}",
+            "listener.security.protocol.map": f"{settings['listener.security.protocol.map']},CLIENTS:SASL_SSL",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.clients.plain.sasl.jaas.config": f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(keys),
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+            "allow.everyone.if.no.acl.found": "false",
+        }
+
+    def admit(self, given: list[Right]) -> None:
+        """Apply rights, as the administrator."""
+        client = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        for future in client.create_acls([binding for right in given for binding in right.bindings()]).values():
+            future.result(30)
+
+    def environ(self, principal: str) -> dict[str, str]:
+        """Return the variables with which a process comes as a user."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.port}",
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA_SASL_MECHANISM": "PLAIN",
+            "KAFKA_SASL_USERNAME": principal,
+            "KAFKA_SASL_PASSWORD": PASSWORD,
+            "KAFKA_SSL_CA_LOCATION": str(self.ca),
+        }
