@@ -59,7 +59,7 @@ def in_words(filters: Mapping[str, Any], names: Mapping[str, str]) -> list[tuple
 
 def _said(key: str, value: object, names: Mapping[str, str]) -> str:
     if isinstance(value, list):
-        return f"{len(value)} chosen ones"
+        return f"{len(value)} chosen"
     text = str(value)
     if key == "webhook":
         return names.get(text, text)

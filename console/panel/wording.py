@@ -24,6 +24,8 @@ OUTCOMES: Final[Mapping[str, str]] = {
     "dead": "Given up",
     "skipped": "Not called",
 }
+TRIED_AGAIN: Final = "Failed, tried again"
+"""The same as `retrying`, once the next attempt was made."""
 STATES: Final[Mapping[str, str]] = {"enabled": "Enabled", "paused": "Paused", "disabled": "Disabled", "deleted": "Deleted"}
 TRIGGERS: Final[Mapping[str, str]] = {"event": "Event", "resend": "Resend", "replay": "Replay", "test": "Test call"}
 CATEGORIES: Final[Mapping[str, str]] = {"orders": "Orders", "products": "Products", "checkout": "Checkout", "customers": "Customers"}

@@ -16,6 +16,9 @@ from hookline.schemas.events import check_id
 
 _TEMPLATE: Final = "events.html"
 _PUBLISHED: Final = "published"
+_NOT_FOUND: Final = (
+    "It may be older than events are kept. If the id is of your own making and no webhook was called for it, say when it was published."
+)
 _WEBHOOK: Final = "webhook"
 
 
@@ -36,7 +39,8 @@ async def event(visit: Visit) -> web.Response:
     try:
         found = await visit.ask(EventDetail, "events.get", visit.ids["id"], query=published)
     except NotFound as error:
-        return visit.show_wrong(_TEMPLATE, error, **_search(visit, visit.ids["id"]))
+        unfound = NotFound(error.message, field="event", remedy=_NOT_FOUND)
+        return visit.show_wrong(_TEMPLATE, unfound, **_search(visit, visit.ids["id"]))
     names = log_filters.webhook_names(visit)
     explained, problem = await _explained(visit, published)
     told = {fate.webhook_id for fate in found.fates}

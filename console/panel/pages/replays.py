@@ -14,7 +14,7 @@ from hookline.console.http.models import Page as Listed
 from hookline.console.panel import log_filters
 from hookline.console.panel.forms import Form
 from hookline.console.panel.page import Page
-from hookline.console.panel.visit import Visit
+from hookline.console.panel.visit import Visit, problem_of
 from hookline.kernel.errors import HooklineError, NotFound
 
 _LIMIT: Final = "50"
@@ -22,11 +22,11 @@ _RATE: Final = "50"
 _MAX: Final = "10000"
 _FILTERS: Final = tuple(dict.fromkeys((*log_filters.LOG, *log_filters.LETTERS)))
 _NEW: Final = "replay_new.html"
+_COUNT: Final = "replay_count.html"
+_PIECE: Final = "piece"
 _UNFINISHED: Final = ("queued", "running", "cancelling")
 _QUICK_MS: Final = 1_000
 _SLOW_MS: Final = 4_000
-_SURE: Final = 500
-"""From so many on the button warns in red."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +102,13 @@ async def create(visit: Visit) -> web.Response:
 
 async def recount(visit: Visit) -> web.Response:
     """Count again with another pace or maximum: the whole page without a script, the numbers alone for ours."""
-    if not visit.form.has("piece"):
+    if _PIECE not in visit.request.query:
         return visit.to(wanted_of(visit.form).address(visit))
     try:
         found = await _counted(visit)
     except HooklineError as error:
-        return visit.show_wrong("replay_count.html", error, found=None, names={})
-    return visit.show("replay_count.html", found=found, names=log_filters.webhook_names(visit))
+        return visit.show(_COUNT, found=None, names={}, wrong=problem_of(error))
+    return visit.show(_COUNT, found=found, names=log_filters.webhook_names(visit), wrong=None)
 
 
 async def _counted(visit: Visit) -> ReplayPreview:
@@ -121,12 +121,12 @@ def _asked(visit: Visit, wanted: Wanted, found: ReplayPreview | None) -> dict[st
     return {
         "wanted": wanted,
         "found": found,
+        "wrong": None,
         "names": names,
         "said": log_filters.in_words(said | ({"again": True} if wanted.again else {}), names),
         "key": secrets.token_urlsafe(16),
         "most_rate": MOST_RATE,
         "most": MOST,
-        "many": found is not None and found.total >= _SURE,
     }
 
 

@@ -1,0 +1,81 @@
+"""Filters in addresses and forms of the panel: times, words, what a replay is asked with."""
+
+from __future__ import annotations
+
+import pytest
+
+from hookline.console.panel import log_filters
+from hookline.console.panel.forms import Form
+from hookline.console.panel.pages.replays import body_of, wanted_of
+from hookline.kernel.errors import InputError
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        ("2026-01-15T12:00", "2026-01-15T12:00:00Z"),
+        ("2026-01-15T12:00:07", "2026-01-15T12:00:07Z"),
+        ("2026-01-15T12:00:07.250", "2026-01-15T12:00:07.250Z"),
+        ("2026-01-15T12:00:00+01:00", "2026-01-15T12:00:00+01:00"),
+        ("yesterday", "yesterday"),
+        ("2026-01-15T12:00\n", "2026-01-15T12:00\n"),
+    ],
+)
+def test_a_time_without_a_zone_is_utc(typed: str, asked: str) -> None:
+    """What a browser's time field sends gets its zone; whatever else is left for the API to refuse."""
+    assert log_filters.instant(typed) == asked
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ("2026-01-15T12:00:00Z", "2026-01-15T12:00:00"),
+        ("2026-01-15T12:00:00+01:00", "2026-01-15T11:00:00"),
+        ("yesterday", ""),
+        ("", ""),
+    ],
+)
+def test_a_time_field_shows_utc(asked: str, shown: str) -> None:
+    """A filter's time is shown in UTC without its zone; what is no time is not shown."""
+    assert log_filters.time_field(asked) == shown
+
+
+def test_only_filters_that_are_given_are_asked_for() -> None:
+    """Empty fields narrow nothing, foreign ones are not passed on."""
+    form = Form([("webhook", ""), ("status", " 5xx "), ("from", "2026-01-15T12:00"), ("limit", "9"), ("store", "other")])
+    assert log_filters.given(form, log_filters.LOG) == {"status": "5xx", "from": "2026-01-15T12:00:00Z"}
+
+
+def test_filters_in_words() -> None:
+    """Ids become names, words of the API become ours, times readable; what has no word is shown as it is."""
+    filters = {"webhook": "wh_1", "outcome": "dead", "from": "2026-01-15T12:00:00Z", "ids": ["a:0:1", "a:0:2"], "event": "evt_1"}
+    assert log_filters.in_words(filters, {"wh_1": "Billing"}) == [
+        ("Webhook", "Billing"),
+        ("Outcome", "Given up"),
+        ("From", "15 Jan 2026, 12:00:00 UTC"),
+        ("Dead letters", "2 chosen"),
+        ("Event", "evt_1"),
+    ]
+
+
+def test_a_replay_is_asked_for_as_the_form_says() -> None:
+    """Ticked letters once each, numbers as numbers, without pace and maximum the usual ones."""
+    form = Form([("source", "dead_letters"), ("id", "a:0:1"), ("id", "a:0:1"), ("id", "a:0:2"), ("again", "true"), ("rate", "2.5")])
+    assert body_of(form, dry_run=True) == {
+        "source": "dead_letters",
+        "filter": {"ids": ["a:0:1", "a:0:2"], "again": True},
+        "rate": 2.5,
+        "max": 10_000,
+        "dry_run": True,
+    }
+    assert ("id", "a:0:2") in wanted_of(form).fields()
+
+
+@pytest.mark.parametrize(("name", "text"), [("rate", "fast"), ("rate", "nan"), ("max", "1e999"), ("max", "ten")])
+def test_what_is_no_number_is_told_at_its_field(name: str, text: str) -> None:
+    """The field that is wrong is named."""
+    with pytest.raises(InputError) as told:
+        body_of(Form([(name, text)]), dry_run=True)
+    assert told.value.field == name
