@@ -93,7 +93,7 @@ class _Catch:
     store_id: str
     names: frozenset[str]
     places: Places
-    records: int = MOST_RECORDS
+    records: int = field(default_factory=lambda: MOST_RECORDS)
     until: float = field(default_factory=lambda: time.monotonic() + MOST_S)
     _found: dict[str, dict[Coordinates, FoundEvent]] = field(default_factory=dict)
     _others: set[bytes] = field(default_factory=set)
