@@ -14,6 +14,7 @@ from hookline.console.http.models import Page as Listed
 from hookline.console.panel import log_filters
 from hookline.console.panel.forms import Form
 from hookline.console.panel.page import Page
+from hookline.console.panel.pages.audit import name_of
 from hookline.console.panel.visit import Visit, problem_of
 from hookline.kernel.errors import HooklineError, NotFound
 
@@ -140,7 +141,7 @@ async def replays(visit: Visit) -> web.Response:
     names = log_filters.webhook_names(visit)
     return visit.show(
         "replays.html",
-        rows=[(one, log_filters.in_words(one.filter, names)) for one in found.data],
+        rows=[(one, log_filters.in_words(one.filter, names), name_of(visit, one.created_by)) for one in found.data],
         state=asked.get("state", ""),
         next=visit.url("replays", **asked, cursor=found.next_cursor) if found.next_cursor else "",
         first=visit.url("replays", **asked) if visit.form.has("cursor") else "",
@@ -151,7 +152,8 @@ async def replay(visit: Visit) -> web.Response:
     """Show one job."""
     found = await visit.ask(ReplayDetail, "replays.get", visit.ids["id"])
     names = log_filters.webhook_names(visit)
-    return visit.show("replay.html", said=log_filters.in_words(found.filter, names), **_progress(visit, found))
+    said = log_filters.in_words(found.filter, names)
+    return visit.show("replay.html", said=said, who=name_of(visit, found.created_by), **_progress(visit, found))
 
 
 async def progress(visit: Visit) -> web.Response:

@@ -210,3 +210,29 @@ def test_a_viewer_looks_and_sends_nothing(panel: Any, shop: Any, another: Callab
     viewer.open(f"/s/{shop.store}/replays/new?source=dead_letters")
     assert viewer.page.locator("[role=alert]").count() == 1
     assert viewer.page.locator("button:has-text('Replay now')").count() == 0
+
+
+def test_without_a_script(panel: Any, browser: Any, shop: Any, until: Callable[..., None]) -> None:
+    """Ticking, counting again, replaying and looking at the progress need no script."""
+    dead(shop, "plain", 2, until)
+    mend(shop, "plain")
+    context = browser.new_context(java_script_enabled=False, storage_state=panel.page.context.storage_state())
+    page = context.new_page()
+    page.goto(f"{panel.base}/s/{shop.store}/log?outcome=dead")
+    assert page.locator("#log-rows tr").count() == 2
+    page.goto(f"{panel.base}/s/{shop.store}/dead-letters")
+    page.locator("tbody input[name=id]").first.check()
+    page.click("button:has-text('Replay the ticked ones')")
+    page.fill("#rate", "7")
+    page.click("button:has-text('Count again')")
+    page.wait_for_url("**rate=7&max=10000")
+    assert page.locator(".tile", has_text="Takes about").inner_text().endswith("7 a second")
+    page.click("button:has-text('Replay now')")
+    page.wait_for_url("**/replays/job_**")
+
+    def delivered() -> bool:
+        page.reload()
+        return page.locator("#progress .tile.good:has-text('Delivered')").count() == 1
+
+    until(delivered, what="the replay on a page without a script")
+    context.close()
