@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.chaos.history import Call, Copy, History, Letter, Tried
 
 _BATCH: Final = 2_000
 _ASK_S: Final = 10.0
+_WORDS: Final = 300
 _POLL_S: Final = 0.5
 
 
@@ -194,6 +196,9 @@ class Rows:
         urllib.request.urlopen(urllib.request.Request(f"{self.url}_fault?mode={mode}{only}", b""), timeout=_ASK_S).close()
 
     def _ask(self, query: str) -> list[str]:
-        with urllib.request.urlopen(urllib.request.Request(self.url, query.encode()), timeout=_ASK_S) as answer:
-            text: str = answer.read().decode()
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.url, query.encode()), timeout=_ASK_S) as answer:
+                text: str = answer.read().decode()
+        except urllib.error.HTTPError as error:
+            raise OSError(f"ClickHouse says: {error.read(_WORDS).decode('utf-8', 'replace')}") from error
         return text.splitlines()
