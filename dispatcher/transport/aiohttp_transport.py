@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
+import os
 import socket
 import ssl
 import time
@@ -244,5 +245,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _words(error: Exception) -> str:
     inner = getattr(error, "os_error", None) or error
-    text = getattr(inner, "strerror", None) or getattr(inner, "message", None) or str(inner)
+    if isinstance(inner, OSError) and not isinstance(inner, socket.gaierror) and inner.errno:
+        text = os.strerror(inner.errno)  # asyncio says "Connect call failed", and not why
+    else:
+        text = getattr(inner, "strerror", None) or getattr(inner, "message", None) or str(inner)
     return " ".join(str(text).split()).encode("utf-8", "replace").decode() or type(inner).__name__

@@ -72,10 +72,11 @@ class Connections(Suite):
             assert failure.elapsed_s < 10
 
     async def test_connect_that_is_refused(self, caller: Caller) -> None:
-        """A port where nobody listens is a connect error."""
+        """A port where nobody listens is a connect error, and its words say that it was refused."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            assert (await caller.failure(f"http://127.0.0.1:{probe.getsockname()[1]}/")).kind is ErrorKind.CONNECT
+            failure = await caller.failure(f"http://127.0.0.1:{probe.getsockname()[1]}/")
+        assert (failure.kind, failure.detail) == (ErrorKind.CONNECT, "no connection: Connection refused")
 
     # ---- connections that are used again ----
 
