@@ -148,9 +148,5 @@ def _asked(found: Filter, event: Event, at_us: int) -> Tried:
     try:
         verdict = "match" if found.matches(Facts(context)) else "no"
     except FilterError as error:
-        return Tried(event_id=event.id, at_us=at_us, verdict="error", fields=fields, error=_placed(error))
+        return Tried(event_id=event.id, at_us=at_us, verdict="error", fields=fields, error=error.message)
     return Tried(event_id=event.id, at_us=at_us, verdict=verdict, fields=fields)
-
-
-def _placed(error: FilterError) -> str:
-    return f"{error.message}, named at position {error.position}" if error.position else error.message

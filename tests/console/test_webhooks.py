@@ -84,6 +84,21 @@ def test_a_masked_header_cannot_be_written_back(stack: Stack, admin: Client) -> 
     assert admin.call("PATCH", path, {"headers": {}}, match).json["headers"] == {}
 
 
+def test_null_keeps_the_value_of_a_header(stack: Stack, admin: Client, store: str) -> None:
+    """Headers are replaced whole, and a password that nobody can read goes on being sent; one that is not there cannot be kept."""
+    webhook = made(stack, admin, f"{store}/kept", headers={"X-Token": "s3cret", "X-Old": "old"})
+    path, match = f"/webhooks/{webhook['id']}", {"If-Match": "*"}
+    reply = admin.call("PATCH", path, {"headers": {"X-TOKEN": None, "X-New": "new"}}, match)
+    assert reply.json["headers"] == {"x-token": "********", "x-new": "********"}
+    assert admin.post(f"{path}/test", {}).json["outcome"] == "delivered"
+    [headers] = [headers for called, headers, _ in stack.receiver.calls if called == f"/{store}/kept"]
+    assert (headers["x-token"], headers["x-new"], "x-old" in headers) == ("s3cret", "new", False)
+    for wrong, field in (({"x-old": None}, "headers.x-old"), ({"x-token": None, "X-Token": "b"}, "headers.x-token")):
+        reply = admin.call("PATCH", path, {"headers": wrong}, match)
+        assert (reply.status, reply.code, reply.json["field"]) == (422, "invalid", field)
+    assert admin.post("/webhooks", wanted(stack, f"{store}/new", headers={"x-token": None})).status == 422
+
+
 def test_states_and_their_order(stack: Stack, admin: Client) -> None:
     """Pause and resume, disable with a reason and enable; a disabled one is not paused; doing it twice changes nothing."""
     path = f"/webhooks/{made(stack, admin)['id']}"
