@@ -290,6 +290,15 @@ def status_text(status: int | None) -> str:
         return str(status)
 
 
+def failure(kind: str | None, detail: str, attempt: int) -> str:
+    """Return what went wrong in one sentence, empty for nothing; of a call the details say it all, else what hindered it comes first."""
+    if not kind:
+        return ""
+    if not detail:
+        return ERRORS[kind]
+    return f"{detail[:1].upper()}{detail[1:]}" if attempt else f"{ERRORS[kind]}: {detail}"
+
+
 def tone(word: str) -> str:
     """Return the colour family of a word of ours."""
     return TONES.get(word, "plain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hookline.console.panel import log_filters
+from hookline.console.panel import log_filters, wording
 from hookline.console.panel.forms import Form
 from hookline.console.panel.pages.replays import body_of, wanted_of
 from hookline.kernel.errors import InputError
@@ -79,3 +79,18 @@ def test_what_is_no_number_is_told_at_its_field(name: str, text: str) -> None:
     with pytest.raises(InputError) as told:
         body_of(Form([(name, text)]), dry_run=True)
     assert told.value.field == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "attempt", "said"),
+    [
+        (None, "", 1, ""),
+        ("http_status", "answered 503", 2, "Answered 503"),
+        ("timeout", "", 1, "No answer in time"),
+        ("disabled", "answered 410", 0, "Webhook disabled: answered 410"),
+        ("paused", "", 0, "Webhook paused"),
+    ],
+)
+def test_a_failure_in_words(kind: str | None, detail: str, attempt: int, said: str) -> None:
+    """A call's details say it all; without a call comes first what hindered it."""
+    assert wording.failure(kind, detail, attempt) == said
