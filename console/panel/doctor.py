@@ -294,7 +294,8 @@ def _letters(found: Evidence) -> Iterator[Diagnosis]:
     if found.letters:
         yield Diagnosis(
             ailment=Ailment.LETTERS, tone="warn", title=f"{wording.plural(found.letters, 'delivery was', 'deliveries were')} given up",
-            text="They lie in the dead letters.", remedy="Once the receiver is mended, replay them.", act="letters",
+            text="Nothing is lost: the dead letters keep what was given up.", remedy="Once the receiver is mended, replay it.",
+            act="letters",
         )  # fmt: skip
 
 
