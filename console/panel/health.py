@@ -15,7 +15,8 @@ _DAY_US: Final = 86_400_000_000
 _LONGEST_WAIT_US: Final = 5 * _DAY_US
 """Longer than any schedule of retries."""
 _FAILING: Final = 0.9
-_SHAKY: Final = 0.99
+_FAILED_SHARE: Final = 0.05
+"""So many failed calls for each delivery are noise."""
 _SLOW_S: Final = 5.0
 
 
@@ -29,7 +30,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """A webhook and how it does. `word` is one of ok, shaky, failing, slow, quiet, paused, disabled; rates are None when nothing ended."""
+    """A webhook and how it does, resends and replays counted: what they mended failed no more. `success_rate` is None when nothing ended.
+
+    `word` is one of ok, shaky, failing, slow, quiet, paused, disabled.
+    """
 
     webhook: Webhook
     deliveries: int = 0
@@ -47,11 +51,9 @@ class Health:
             return str(self.webhook.state)
         if not self.deliveries and not self.failed_calls:
             return "quiet"
-        if self.success_rate is not None and self.success_rate < _FAILING:
+        if not self.delivered or (self.success_rate is not None and self.success_rate < _FAILING):
             return "failing"
-        if self.failed_calls > self.delivered:
-            return "failing"
-        if (self.success_rate is not None and self.success_rate < _SHAKY) or self.waiting.count:
+        if self.waiting.count or self.failed_calls > self.delivered * _FAILED_SHARE:
             return "shaky"
         return "slow" if self.p95_ms is not None and self.p95_ms > _SLOW_S * 1_000 else "ok"
 
@@ -83,13 +85,15 @@ def _health(webhook: Webhook, row: Mapping[str, Any] | None, waiting: Waiting) -
     if row is None:
         return Health(webhook=webhook, waiting=waiting)
     found = percentiles(row["response_time_s"])
+    delivered = row["delivered"] + row["again_delivered"]
+    dead = max(0, row["dead"] - row["made_again"]) + row["again_dead"]
     return Health(
         webhook=webhook,
         deliveries=row["deliveries"],
-        delivered=row["delivered"],
-        dead=row["dead"],
-        failed_calls=row["retrying"] + row["dead"],
-        success_rate=rate(row["delivered"], row["delivered"] + row["dead"]),
+        delivered=delivered,
+        dead=dead,
+        failed_calls=row["retrying"] + row["dead"] + row["again_dead"],
+        success_rate=rate(delivered, delivered + dead),
         p95_ms=found[1] * 1_000 if found is not None else None,
         waiting=waiting,
     )
