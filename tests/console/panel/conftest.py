@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import APIResponse, Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 PASSWORD: Final = "seven wet otters sing 48"
 LOGIN: Final = "operator@example.com"
@@ -49,6 +49,7 @@ class Panel:
     base: str
     screens: Path
     complaints: list[str] = field(default_factory=list)
+    login: str = LOGIN
 
     def open(self, path: str) -> Page:
         """Go to a page of the panel."""
@@ -81,6 +82,22 @@ class Panel:
         self.page.fill("#login", login)
         self.page.fill("#password", password)
         self.page.click("button.first")
+
+    def claim(self, link: str, password: str = PASSWORD) -> None:
+        """Choose a password by a one-time link."""
+        self.page.goto(link)
+        self.page.fill("#password", password)
+        self.page.fill("#again", password)
+        self.page.click("button.first")
+
+    def get(self, path: str) -> APIResponse:
+        """Return what whoever is signed in here gets at an address, redirects not followed."""
+        return self.page.request.get(self.base + path, max_redirects=0)
+
+    def post(self, path: str, **fields: str) -> APIResponse:
+        """Return what a form with this page's token gets, as somebody sends it who writes forms by hand."""
+        token = self.page.locator("input[name=token]").first.get_attribute("value") or ""
+        return self.page.request.post(self.base + path, form={"token": token, **fields}, max_redirects=0)
 
 
 def watched(context: BrowserContext, base: str, screens: Path) -> Panel:
@@ -137,11 +154,34 @@ def panel(visitor: Panel) -> Panel:
 def another(browser: Browser, operator: str, screens: Path) -> Iterator[Callable[[], Panel]]:
     """Give tests further browsers, each with cookies of its own."""
     contexts: list[BrowserContext] = []
+    panels: list[Panel] = []
 
     def make() -> Panel:
         contexts.append(browser.new_context(viewport={"width": 1280, "height": 900}))
-        return watched(contexts[-1], operator, screens)
+        panels.append(watched(contexts[-1], operator, screens))
+        return panels[-1]
 
     yield make
     for context in contexts:
         context.close()
+    assert [panel.complaints for panel in panels if panel.complaints] == []
+
+
+@pytest.fixture
+def person(panel: Panel, another: Callable[[], Panel], store: str) -> Callable[..., Panel]:
+    """Give tests people: `person("viewer")` is a browser in which somebody new of the test's store is signed in, let in by the operator."""
+
+    def make(role: str, of: str = "", name: str = "") -> Panel:
+        panel.open(f"/s/{of or store}/users")
+        login = f"{role}-{os.urandom(4).hex()}@example.com"
+        panel.page.fill("#login", login)
+        panel.page.fill("#name", name)
+        panel.page.select_option("#role", role)
+        panel.page.click("#invite button")
+        found = another()
+        found.login = login
+        found.claim(panel.page.locator(".code code").inner_text())
+        found.page.wait_for_url(f"**/s/{of or store}")
+        return found
+
+    return make
