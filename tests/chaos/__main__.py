@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from rich.console import Console
 from tests.chaos import isolation, overload, report
 from tests.chaos.faults.catalogue import BY_NAME, FAULTS
 from tests.chaos.runner import Line, Runner
-from tests.chaos.world import world
+from tests.chaos.world import World, world
 
 _SHOWN: Final = 40
 _out: Final = Console(highlight=False, markup=False, soft_wrap=True)
@@ -64,9 +65,19 @@ def _run(names: list[str], seed: int, rounds: int, folder: Path) -> int:
             for name in names:
                 lines.append(line := runner.play(BY_NAME[name](), number))
                 _show(line)
+                if line.violations:
+                    _keep(found, folder / "logs" / f"{name}.{number}")
                 report.write(folder, lines, seed, os.environ.get("HOOKLINE_TRANSPORT", "aiohttp"))
     _out.print((folder / "report.md").read_text())
     return 1 if any(line.violations for line in lines) else 0
+
+
+def _keep(found: World, folder: Path) -> None:
+    """Keep the logs of a round that violated something."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for log in [*(found.folder / "state" / "logs").glob("*.log"), *found.folder.glob("*.log")]:
+        shutil.copy(log, folder)
+    _out.print(f"    the logs are in {folder}")
 
 
 def _say(text: str) -> None:
