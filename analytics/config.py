@@ -28,6 +28,23 @@ class WarehouseConfig:
     timeout_s: float = setting("HOOKLINE_CLICKHOUSE_TIMEOUT_S", "60", "longest wait for an answer of ClickHouse", number(1, 240))
 
 
+def days_or_none(text: str) -> int:
+    """Parse a number of days from 1 to 3,650; an empty text is 0, which stands for another setting's."""
+    return integer(1, 3_650)(text) if text else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionConfig:
+    """How long ClickHouse keeps what; events on Kafka are kept for HOOKLINE_RETENTION_DAYS."""
+
+    log_days: int = setting(
+        "HOOKLINE_LOG_DAYS", "", "days that the log of attempts is kept; empty: as long as events (HOOKLINE_RETENTION_DAYS)", days_or_none
+    )
+    answer_days: int = setting(
+        "HOOKLINE_ANSWER_DAYS", "30", "days that heads and bodies of receivers' answers are kept in the log", integer(1, 3_650)
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkConfig:
     """How the sink batches."""

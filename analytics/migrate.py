@@ -7,12 +7,16 @@ row of a number says whether it is applied.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
+from hookline.analytics.config import RetentionConfig
 from hookline.analytics.warehouse import Warehouse
+from hookline.kernel.config import load
 from hookline.kernel.errors import WarehouseError
+from hookline.schemas.topics import TopicsConfig
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 _NAME: Final = re.compile(r"(\d{4})_(\w+)\.up\.sql")
@@ -41,6 +45,18 @@ _RETENTION: Final = (
     SETTINGS materialize_ttl_after_modify = 0
     """,
 )
+# What receivers answered may be personal, and is large: it may go before its row does.
+_ANSWERS: Final = (
+    """
+    ALTER TABLE attempts MODIFY COLUMN response_body TTL toDateTime(attempted_at) + toIntervalDay({answer_days:UInt32})
+    SETTINGS materialize_ttl_after_modify = 0
+    """,
+    """
+    ALTER TABLE attempts MODIFY COLUMN response_headers TTL toDateTime(attempted_at) + toIntervalDay({answer_days:UInt32})
+    SETTINGS materialize_ttl_after_modify = 0
+    """,
+)
+_ANSWER_DAYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +86,21 @@ def status(client: Warehouse) -> list[Migration]:
     return [Migration(version=m.version, name=m.name, applied_at=applied.get(m.version, "")) for m in known()]
 
 
-def up(client: Warehouse, *, retention_days: int) -> list[Migration]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """For how many days rows of the log are kept, and the answers in them."""
+
+    log_days: int
+    answer_days: int
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Self:
+        """Return what is configured; raise `ConfigError`."""
+        mine, topics = load(RetentionConfig, environ), load(TopicsConfig, environ)
+        return cls(log_days=mine.log_days or topics.retention_days, answer_days=mine.answer_days)
+
+
+def up(client: Warehouse, *, retention_days: int, answer_days: int = _ANSWER_DAYS) -> list[Migration]:
     """Apply what is missing, set the retention, return what was applied; raise `WarehouseError` naming a step that failed."""
     client.execute(_LOG)
     missing = [migration for migration in status(client) if not migration.applied_at]
@@ -78,7 +108,15 @@ def up(client: Warehouse, *, retention_days: int) -> list[Migration]:
         _run(client, migration, "up", retention_days)
     for statement in _RETENTION:
         client.execute(statement, {"retention_days": retention_days})
+    for statement in _ANSWERS:
+        client.execute(statement, {"answer_days": answer_days})
     return missing
+
+
+def up_as_configured(client: Warehouse, environ: Mapping[str, str]) -> list[Migration]:
+    """Do as `up` does, with the retention of the environment."""
+    kept = Retention.read(environ)
+    return up(client, retention_days=kept.log_days, answer_days=kept.answer_days)
 
 
 def down(client: Warehouse, *, steps: int) -> list[Migration]:

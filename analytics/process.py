@@ -22,7 +22,7 @@ from hookline.kernel.log import logger
 from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
 from hookline.schemas.erasures import Erasures
 from hookline.schemas.registry import SchemaRegistry, open_registry
-from hookline.schemas.topics import Topics, TopicsConfig
+from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 
 _log = logger("sink")
@@ -104,7 +104,7 @@ class SinkProcess:
     def _shape(self, client: Warehouse) -> bool:
         """Migrate the embedded engine, which nobody else can; of a server only require that an operator did."""
         if is_embedded(self._environ):
-            done = migrate.up(client, retention_days=load(TopicsConfig, self._environ).retention_days)
+            done = migrate.up_as_configured(client, self._environ)
             _log.info("clickhouse.migrated", applied=[migration.name for migration in done])
         elif missing := migrate.pending(client):
             raise WarehouseError(missing)

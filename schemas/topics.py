@@ -9,11 +9,16 @@ from itertools import pairwise
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # public by its documentation
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public by its documentation
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+)
 
 from hookline.kernel.config import integer, setting, words
 from hookline.kernel.errors import BrokerError
-from hookline.kernel.kafka import KafkaConfig, admin, translate
+from hookline.kernel.kafka import KafkaConfig, admin, translate, translated
 
 CATEGORIES: Final = ("orders", "products", "checkout", "customers")
 SCHEMAS: Final = "_schemas"
@@ -172,6 +177,47 @@ def create(kafka: KafkaConfig, wanted: list[TopicSpec], replication_factor: int)
     created = [name for name, future in futures.items() if _created(name, future)]
     _wait_until_visible(client_names=lambda: set(client.list_topics(timeout=10).topics), names=set(created))
     return created
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long a topic keeps its records, and how long it should; milliseconds, -1: for ever."""
+
+    topic: str
+    now_ms: int
+    wanted_ms: int
+
+
+def retentions(kafka: KafkaConfig, wanted: list[TopicSpec]) -> list[Kept]:
+    """Return what the topics that exist keep and should keep, of those that do not keep all; raise `BrokerError`."""
+    client = admin(kafka)
+    specs_of = {spec.name: int(spec.config["retention.ms"]) for spec in wanted if "retention.ms" in spec.config}
+    there = set(client.list_topics(timeout=10).topics)
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in specs_of if name in there]
+    found: list[Kept] = []
+    for resource, future in client.describe_configs(asked).items():
+        with translated():
+            entries = future.result(30)
+        found.append(Kept(resource.name, int(entries["retention.ms"].value), specs_of[resource.name]))
+    return sorted(found, key=lambda kept: kept.topic)
+
+
+def retain(kafka: KafkaConfig, those: list[Kept]) -> None:
+    """Have topics keep their records for as long as they should; raise `BrokerError`."""
+    changes = [
+        ConfigResource(
+            ConfigResource.Type.TOPIC,
+            kept.topic,
+            incremental_configs=[ConfigEntry("retention.ms", str(kept.wanted_ms), incremental_operation=AlterConfigOpType.SET)],
+        )
+        for kept in those
+    ]
+    if not changes:
+        return
+    client = admin(kafka)  # held: what it does ends with it
+    for future in client.incremental_alter_configs(changes).values():
+        with translated():
+            future.result(30)
 
 
 def _created(name: str, future: Future[None]) -> bool:

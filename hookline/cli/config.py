@@ -25,6 +25,7 @@ COMPONENTS: Final = (
     ("Lanes", "hookline.dispatcher.lanes:LaneConfig"),
     ("Sink", "hookline.analytics.config:SinkConfig"),
     ("ClickHouse", "hookline.analytics.config:WarehouseConfig"),
+    ("Retention", "hookline.analytics.config:RetentionConfig"),
     ("Log and statistics", "hookline.analytics.config:QueryConfig"),
     ("Console", "hookline.console.config:ConsoleConfig"),
     ("Panel", "hookline.console.panel.config:PanelConfig"),

@@ -11,8 +11,7 @@ import typer
 from hookline.analytics import migrate
 from hookline.analytics.warehouse import Warehouse
 from hookline.cli.output import AsJson, show_table
-from hookline.kernel.config import environment, load
-from hookline.schemas.topics import TopicsConfig
+from hookline.kernel.config import environment
 
 app = typer.Typer(
     no_args_is_help=True, help="Create and change the ClickHouse tables; `hookline up` and an embedded sink do it by themselves."
@@ -23,7 +22,7 @@ app = typer.Typer(
 def up(as_json: AsJson = False) -> None:
     """Apply the migrations that are missing and set how long rows are kept."""
     with _warehouse() as client:
-        done = migrate.up(client, retention_days=load(TopicsConfig, environment()).retention_days)
+        done = migrate.up_as_configured(client, environment())
     _show(done, "applied", as_json=as_json, empty="Nothing to do: all migrations are applied.")
 
 

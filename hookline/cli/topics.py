@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, show_table
 from hookline.kernel import kafka
 from hookline.kernel.config import environment, load
-from hookline.schemas.topics import Topics, TopicsConfig, create, specs
+from hookline.schemas.topics import DAY_MS, Topics, TopicsConfig, create, retentions, specs
+from hookline.schemas.topics import retain as apply_retention
 
 app = typer.Typer(no_args_is_help=True, help="Kafka topics: create those that are missing, list them.")
 
@@ -33,6 +36,31 @@ def list_topics(as_json: AsJson = False) -> None:
     wanted = specs(Topics(config.topic_prefix), load(TopicsConfig, environ))
     rows = [{"topic": s.name, "partitions": kafka.partitions_of(client, s.name), "wanted": s.partitions} for s in wanted]
     show_table(({**row, "state": _state(row)} for row in rows), ("topic", "partitions", "wanted", "state"), as_json=as_json)
+
+
+@app.command()
+def retain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show only.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Have existing topics keep their records for HOOKLINE_RETENTION_DAYS: `create` leaves what is there as it is."""
+    environ = environment()
+    config = reached(environ)
+    found = retentions(config, specs(Topics(config.topic_prefix), load(TopicsConfig, environ)))
+    other = [kept for kept in found if kept.now_ms != kept.wanted_ms]
+    if not dry_run:
+        apply_retention(config, other)
+    done = "would change" if dry_run else "changed"
+    rows = [
+        {"topic": k.topic, "days_before": _days(k.now_ms), "days": _days(k.wanted_ms), "state": done if k in other else "as wanted"}
+        for k in found
+    ]
+    show_table(rows, ("topic", "days_before", "days", "state"), as_json=as_json)
+
+
+def _days(milliseconds: int) -> float | None:
+    """Return milliseconds in days, None for ever."""
+    return None if milliseconds < 0 else round(milliseconds / DAY_MS, 3)
 
 
 def _state(row: dict[str, object]) -> str:

@@ -248,12 +248,12 @@ class Stack:
             registry.stop()
         if not is_embedded(self.environ):
             self._step("creating the ClickHouse tables")
-            self._migrate(topics.retention_days)
+            self._migrate()
 
-    def _migrate(self, retention_days: int) -> None:
+    def _migrate(self) -> None:
         client = open_client(self.environ)
         try:
-            migrate.up(client, retention_days=retention_days)
+            migrate.up_as_configured(client, self.environ)
         finally:
             client.close()
 
