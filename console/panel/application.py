@@ -116,6 +116,8 @@ class Panel:
             return visit.to(SIGN_IN if acting else rendering.address("sign-in", next=visit.path))
         checked_ids({name: text for name, text in visit.ids.items() if name != "token"})
         _admit(visit)
+        if page.scope:
+            visit.require(page.scope)
         if not acting:
             handler, form = page.show, forms.query_form(request.query)
         else:

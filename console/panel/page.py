@@ -33,13 +33,14 @@ class Page:
     """A page: `show` answers GET, `act` answers POST. `section` is the entry of the menu that it belongs to.
 
     `grave` acts ask for the password again when it was typed long ago; `back` is where to go on after that when `show` is None, with the
-    path's ids in braces. Neither `show` nor `act` runs for whom `access` shuts out.
+    path's ids in braces. Neither `show` nor `act` runs for whom `access` shuts out, or who lacks `scope` (empty: none is needed).
     """
 
     name: str
     path: str
     access: Access = Access.STORE
     section: str = ""
+    scope: str = ""
     show: Handler | None = None
     act: Handler | None = None
     grave: bool = False

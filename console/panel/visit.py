@@ -83,6 +83,11 @@ class Visit:
         """Tell whether whoever comes may use what needs a scope; buttons that would be refused are not shown."""
         return self.presence is not None and self.presence.user.caller.allows(scope)
 
+    def require(self, scope: str) -> None:
+        """Raise `Refused` (403) for whoever may not use what needs a scope."""
+        if not self.caller.allows(scope):
+            raise Refused(Code.MISSING_SCOPE, "You may look at the store, and not do this", remedy="Ask an admin of the store.")
+
     def url(self, *parts: str, **query: object) -> str:
         """Return a path within the page's store."""
         return rendering.address("s", self.store, *parts, **query)
@@ -104,8 +109,7 @@ class Visit:
         `id_` is the `{id}` of its path; `version` the one that a change was made from; `key` is its Idempotency-Key.
         """
         services, route, caller = self.services, self.services.routes[name], self.caller
-        if not caller.allows(route.scope):
-            raise Refused(Code.MISSING_SCOPE, "You may look at this, and not change it", remedy="Ask an admin of the store.")
+        self.require(route.scope)
         raw = orjson.dumps(body) if body is not None else b""
         call = Call(
             parts=services.parts,

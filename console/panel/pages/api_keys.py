@@ -77,6 +77,8 @@ async def _listed(visit: Visit, error: HooklineError | None) -> web.Response:
 
 
 PAGES: Final = (
-    Page(name="keys", path="/s/{store}/keys", section="keys", show=keys, act=create, grave=True),
-    Page(name="key_revoke", path="/s/{store}/keys/{id}/revoke", section="keys", act=revoke, grave=True, back="/s/{store}/keys"),
+    Page(name="keys", path="/s/{store}/keys", section="keys", scope="admin", show=keys, act=create, grave=True),
+    Page(
+        name="key_revoke", path="/s/{store}/keys/{id}/revoke", section="keys", scope="admin", act=revoke, grave=True, back="/s/{store}/keys"
+    ),
 )

@@ -118,5 +118,5 @@ def _actors(visit: Visit) -> Sequence[tuple[str, str]]:
 
 PAGES: Final = (
     Page(name="audit", path="/audit", access=Access.OPERATOR, section="audit", show=audit),
-    Page(name="store_audit", path="/s/{store}/audit", section="audit", show=audit),
+    Page(name="store_audit", path="/s/{store}/audit", section="audit", scope="admin", show=audit),
 )

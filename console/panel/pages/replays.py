@@ -186,8 +186,15 @@ def _progress(visit: Visit, found: ReplayDetail) -> dict[str, Any]:
 
 PAGES: Final = (
     Page(name="replays", path="/s/{store}/replays", section="replays", show=replays),
-    Page(name="replay_new", path="/s/{store}/replays/new", section="replays", show=ask_first, act=create, grave=True),
-    Page(name="replay_recount", path="/s/{store}/replays/recount", section="replays", act=recount, back="/s/{store}/replays"),
+    Page(name="replay_new", path="/s/{store}/replays/new", section="replays", scope="dlq:replay", show=ask_first, act=create, grave=True),
+    Page(
+        name="replay_recount",
+        path="/s/{store}/replays/recount",
+        section="replays",
+        scope="dlq:replay",
+        act=recount,
+        back="/s/{store}/replays",
+    ),
     Page(name="replay", path="/s/{store}/replays/{id}", section="replays", show=replay),
     Page(name="replay_progress", path="/s/{store}/replays/{id}/progress", section="replays", show=progress),
     Page(name="replay_cancel", path="/s/{store}/replays/{id}/cancel", section="replays", act=cancel, back="/s/{store}/replays/{id}"),

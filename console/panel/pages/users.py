@@ -13,7 +13,6 @@ from typing import Any, Final
 from aiohttp import web
 
 from hookline.console.http.pools import Work
-from hookline.console.http.problems import Code, Refused
 from hookline.console.panel.first_run import link, origin_of
 from hookline.console.panel.page import Access, Handler, Page
 from hookline.console.panel.visit import Visit
@@ -42,13 +41,11 @@ class Person:
 
 async def people(visit: Visit) -> web.Response:
     """List them, and ask whom to let in."""
-    _refuse_viewers(visit)
     return await _listed(visit, None)
 
 
 async def invite(visit: Visit) -> web.Response:
     """Let somebody in, and show the link with which they choose a password, this once."""
-    _refuse_viewers(visit)
     try:
         user, token = await visit.services.parts.pools[Work.CHANGES].run(lambda: _invited(visit))
     except (Conflict, InputError) as error:
@@ -67,7 +64,6 @@ async def reset(visit: Visit) -> web.Response:
         _note(visit, "user.reset", before, after)
         return after, token
 
-    _refuse_viewers(visit)
     user, token = await visit.services.parts.pools[Work.CHANGES].run(act)
     return _link_shown(visit, user, token)
 
@@ -87,14 +83,8 @@ async def _changed(visit: Visit, action: str, change: Callable[[str], User], don
         before = _other(visit)
         _note(visit, action, before, change(before.id))
 
-    _refuse_viewers(visit)
     await visit.services.parts.pools[Work.CHANGES].run(act)
     return visit.to(_home(visit), done)
-
-
-def _refuse_viewers(visit: Visit) -> None:
-    if not visit.can("admin"):
-        raise Refused(Code.MISSING_SCOPE, "Only the store's admins see its users", remedy="Ask one of them.")
 
 
 def _invited(visit: Visit) -> tuple[User, str]:
@@ -175,14 +165,23 @@ def _people(visit: Visit, wanted: str) -> list[Person]:
 def _deeds(prefix: str, name: str, access: Access) -> tuple[Page, ...]:
     deeds: tuple[tuple[str, Handler], ...] = (("reset", reset), ("disable", disable), ("enable", enable))
     return tuple(
-        Page(name=f"{name}.{deed}", path=f"{prefix}/{{id}}/{deed}", access=access, section="users", act=act, grave=True, back=prefix)
+        Page(
+            name=f"{name}.{deed}",
+            path=f"{prefix}/{{id}}/{deed}",
+            access=access,
+            section="users",
+            scope="admin",
+            act=act,
+            grave=True,
+            back=prefix,
+        )
         for deed, act in deeds
     )
 
 
 PAGES: Final = (
-    Page(name="users", path="/users", access=Access.OPERATOR, section="users", show=people, act=invite, grave=True),
+    Page(name="users", path="/users", access=Access.OPERATOR, section="users", scope="admin", show=people, act=invite, grave=True),
     *_deeds("/users", "users", Access.OPERATOR),
-    Page(name="store_users", path="/s/{store}/users", section="users", show=people, act=invite, grave=True),
+    Page(name="store_users", path="/s/{store}/users", section="users", scope="admin", show=people, act=invite, grave=True),
     *_deeds("/s/{store}/users", "store_users", Access.STORE),
 )

@@ -157,5 +157,5 @@ PAGES: Final = (
     Page(name="webhook_move", path=f"{PATH}/{{move:pause|resume|enable}}", section="webhooks", act=move),
     Page(name="webhook_disable", path=f"{PATH}/disable", section="webhooks", act=disable),
     Page(name="webhook_delete", path=f"{PATH}/delete", section="webhooks", act=delete, grave=True, back=BACK),
-    Page(name="webhook_rotate", path=f"{PATH}/rotate", section="webhooks", show=show_rotate, act=rotate, grave=True),
+    Page(name="webhook_rotate", path=f"{PATH}/rotate", section="webhooks", scope="hooks:write", show=show_rotate, act=rotate, grave=True),
 )

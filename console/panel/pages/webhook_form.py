@@ -11,7 +11,6 @@ from hookline.analytics.warehouse import Rows
 from hookline.console.api.webhook_models import WebhookCreated, WebhookView
 from hookline.console.event_samples import Samples
 from hookline.console.http.pools import Work
-from hookline.console.http.problems import Code, Refused
 from hookline.console.panel import wording
 from hookline.console.panel.filter_lab import Lab, try_out
 from hookline.console.panel.page import Page
@@ -34,13 +33,11 @@ _BACK_US: Final = 31 * 86_400_000_000
 
 async def show_new(visit: Visit) -> web.Response:
     """Show an empty form; what the address gives (`event_types`, `url`, `name`, `filter`) is filled in."""
-    _writes(visit)
     return _shown(visit, Typed.of_form(visit.form))
 
 
 async def create(visit: Visit) -> web.Response:
     """Make the webhook and show its secret, this once; or try the filter."""
-    _writes(visit)
     typed = Typed.of_form(visit.form)
     if visit.form.has(TRY):
         return _shown(visit, typed, lab=await _lab(visit, typed))
@@ -53,14 +50,12 @@ async def create(visit: Visit) -> web.Response:
 
 async def show_edit(visit: Visit) -> web.Response:
     """Show the form of a webhook as it is."""
-    _writes(visit)
     view = await visit.ask(WebhookView, "webhooks.get", visit.ids["id"])
     return _shown(visit, Typed.of_view(view), view)
 
 
 async def save(visit: Visit) -> web.Response:
     """Change the webhook, or try the filter; when somebody else changed it meanwhile, show both and what they differ in."""
-    _writes(visit)
     typed, id_ = Typed.of_form(visit.form), visit.ids["id"]
     view = await visit.ask(WebhookView, "webhooks.get", id_)
     if visit.form.has(TRY):
@@ -79,7 +74,6 @@ async def save(visit: Visit) -> web.Response:
 
 async def check_address(visit: Visit) -> web.Response:
     """Return a piece: whether a URL may be called, why not, and which webhooks send some of the ticked types there already."""
-    _writes(visit)
     typed, parts = Typed.of_form(visit.form), visit.services.parts
     problem, stored = "", ""
     try:
@@ -92,7 +86,6 @@ async def check_address(visit: Visit) -> web.Response:
 
 async def lab(visit: Visit) -> web.Response:
     """Return a piece: what the filter says to the last events of the ticked types."""
-    _writes(visit)
     typed = Typed.of_form(visit.form)
     return visit.show("webhook_lab.html", typed=typed, lab=await _lab(visit, typed))
 
@@ -179,15 +172,9 @@ def _context(typed: Typed, view: WebhookView | None, lab: Lab | None = None) -> 
     }
 
 
-def _writes(visit: Visit) -> None:
-    """Raise `Refused` for who may only look."""
-    if not visit.can("hooks:write"):
-        raise Refused(Code.MISSING_SCOPE, "You may look at this, and not change it", remedy="Ask an admin of the store.")
-
-
 PAGES: Final = (
-    Page(name="webhook_new", path=PATH + "/new", section="webhooks", show=show_new, act=create),
-    Page(name="webhook_url", path=PATH + "/check-url", section="webhooks", act=check_address),
-    Page(name="webhook_lab", path=PATH + "/lab", section="webhooks", act=lab),
-    Page(name="webhook_edit", path=_ONE + "/edit", section="webhooks", show=show_edit, act=save),
+    Page(name="webhook_new", path=PATH + "/new", section="webhooks", scope="hooks:write", show=show_new, act=create),
+    Page(name="webhook_url", path=PATH + "/check-url", section="webhooks", scope="hooks:write", act=check_address),
+    Page(name="webhook_lab", path=PATH + "/lab", section="webhooks", scope="hooks:write", act=lab),
+    Page(name="webhook_edit", path=_ONE + "/edit", section="webhooks", scope="hooks:write", show=show_edit, act=save),
 )

@@ -75,4 +75,4 @@ def _form(view: WebhookView, event_type: str, data: str) -> Mapping[str, Any]:
     return {"view": view, "event_type": event_type, "data": data, "own": view.event_types, "others": others}
 
 
-PAGES: Final = (Page(name="webhook_test", path=f"{PATH}/test", section="webhooks", show=show, act=act),)
+PAGES: Final = (Page(name="webhook_test", path=f"{PATH}/test", section="webhooks", scope="hooks:write", show=show, act=act),)

@@ -168,9 +168,9 @@ def test_operators_let_in_whom_they_like(panel: Any, store: str, another: Callab
 def test_nobody_found_and_escape(panel: Any, store: str) -> None:
     """A search without a result says what it looked for, as text; a sheet that asks closes on Escape."""
     panel.open("/users")
-    panel.page.fill("#q", HOSTILE.lower())
+    panel.page.fill("#q", f"{store}{HOSTILE}".lower())
     panel.page.keyboard.press("Enter")
-    assert HOSTILE.lower() in panel.page.locator(".empty").inner_text()
+    assert f"{store}{HOSTILE}".lower() in panel.page.locator(".empty").inner_text()
     panel.post(f"/s/{store}/users", login=f"vic-{store}@example.com", role="viewer")
     panel.open(f"/s/{store}/users")
     panel.page.locator("summary:has-text('Disable')").focus()

@@ -1,0 +1,109 @@
+"""The overview: an empty store, one with data, charts that are also tables, what a viewer does not see; the page of all stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+HOSTILE: Final = '<img src=x onerror=alert(1)>"><script>alert(2)</script>{{7*7}}'
+
+
+def tile(panel: Any, label: str) -> str:
+    """Return what a tile says."""
+    return str(panel.page.locator(".tile", has_text=label).inner_text())
+
+
+def test_an_empty_store_teaches(panel: Any, store: str) -> None:
+    """No webhooks: what they are, and the way to the first one; every number is a dash or zero."""
+    panel.open(f"/s/{store}")
+    assert "No webhooks yet" in panel.page.locator(".empty").inner_text()
+    assert "none waits" in tile(panel, "Waiting for retry")
+    assert "none to decide on" in tile(panel, "Dead letters")
+    assert "\N{EN DASH}" in tile(panel, "Success rate")
+    panel.accessible()
+    panel.shoot("overview-empty")
+    panel.page.click("text=Make the first one")
+    panel.page.wait_for_url(f"**/s/{store}/webhooks/new")
+
+
+def test_what_happened_is_summed_up(panel: Any, shop: Any, until: Callable[..., None]) -> None:
+    """Deliveries, rate, errors by kind with their way into the log, who needs somebody, who is slowest; names are text."""
+    good, bad = shop.webhook("fine", name="Warehouse"), shop.webhook("bad", status=500, name=HOSTILE)
+    for _ in range(3):
+        shop.publish()
+    until(lambda: shop.admin.get(f"/dead-letters/count?webhook={bad}").json["total"] == 3, what="3 dead letters")
+    shop.logged(3, f"webhook={bad}&outcome=dead")
+    shop.logged(3, f"webhook={good}&outcome=delivered")
+    panel.open(f"/s/{shop.store}")
+    assert tile(panel, "Deliveries, 30 days").split("\n")[1] == "6"
+    assert "50\u202f%" in tile(panel, "Success rate")
+    assert "waiting for a decision" in tile(panel, "Dead letters")
+    troubled = panel.page.locator("section", has_text="Webhooks that need somebody")
+    assert HOSTILE in troubled.inner_text()
+    assert "Failing" in troubled.inner_text()
+    assert "Warehouse" not in troubled.inner_text()
+    assert "Warehouse" in panel.page.locator("section", has_text="Slowest webhooks").inner_text()
+    panel.accessible()
+    panel.shoot("overview")
+    errors = panel.page.locator("table.shares tbody tr")
+    assert errors.count() == 1
+    assert "500 Internal Server Error" in errors.inner_text()
+    assert "9" in errors.locator(".num").inner_text()
+    errors.locator("a").click()
+    panel.page.wait_for_url(f"**/s/{shop.store}/log?**")
+    assert "status=500" in panel.page.url
+
+
+def test_charts_are_also_tables(panel: Any, shop: Any) -> None:
+    """What the picture shows stands in a table beside it, opened by the keyboard, and adds up to the tiles."""
+    shop.webhook("charted")
+    shop.publish()
+    shop.logged(1)
+    panel.open(f"/s/{shop.store}")
+    card = panel.page.locator("section", has_text="Deliveries by day").first
+    assert card.locator("svg rect").count() >= 1
+    card.locator("summary").focus()
+    panel.page.keyboard.press("Enter")
+    numbers = [int(text) for text in card.locator("tbody td.num").all_inner_texts()]
+    assert sum(numbers) == 1
+    assert card.locator("thead th").all_inner_texts() == ["Day", "Delivered", "Failed calls, tried again", "Given up"]
+
+
+def test_a_viewer_sees_the_same_without_buttons(shop: Any, person: Any) -> None:
+    """Numbers and lists, no way to make anything."""
+    shop.webhook("seen", name="Warehouse")
+    shop.publish()
+    shop.logged(1)
+    viewer = person("viewer", of=shop.store)
+    assert viewer.heading() == "Overview"
+    assert tile(viewer, "Deliveries, 30 days").split("\n")[1] == "1"
+    assert viewer.page.locator("main form").count() == 0
+    assert viewer.page.locator("text=New webhook").count() == 0
+    assert viewer.page.locator("text=change").count() == 0
+    viewer.accessible()
+    viewer.shoot("overview-viewer")
+
+
+def test_an_empty_store_has_no_button_for_a_viewer(person: Any) -> None:
+    """They are told what a webhook is, not to make one."""
+    viewer = person("viewer")
+    assert "No webhooks yet" in viewer.page.locator(".empty").inner_text()
+    assert viewer.page.locator("text=Make the first one").count() == 0
+
+
+def test_the_stores(panel: Any, shop: Any) -> None:
+    """Every store with its counts; one that is typed is opened, also before it has anything; a bad id is told."""
+    shop.webhook("counted")
+    panel.open("/stores")
+    panel.page.fill("#store", "a b")
+    panel.page.click("text=Open")
+    assert "store" in panel.page.locator("[role=alert]").inner_text()
+    assert panel.page.locator("#store").input_value() == "a b"
+    panel.accessible()
+    panel.page.fill("#store", shop.store)
+    panel.page.click("text=Open")
+    panel.page.wait_for_url(f"**/s/{shop.store}")
+    panel.open("/stores")
+    panel.shoot("stores")
+    panel.page.locator(f"a[href='/s/{shop.store}']").click()
+    assert panel.heading() == "Overview"
