@@ -16,12 +16,13 @@ from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, say, show_fields, show_table
 from hookline.dispatcher.letters import Reason
 from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter, Pace, Replays, replay_all
-from hookline.kernel.clock import from_us, rfc3339
+from hookline.kernel.clock import SystemClock, from_us, rfc3339, to_us
 from hookline.kernel.config import environment
 from hookline.kernel.errors import InputError, NotFound, WireError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.schemas import catalogue, payload
 from hookline.schemas.erasures import Erasures, following
+from hookline.schemas.events import new_id
 from hookline.schemas.registry import open_registry
 from hookline.schemas.topics import CATEGORIES, Topics
 from hookline.schemas.wire import Codec
@@ -114,7 +115,7 @@ def replay(  # one parameter per option
         show_fields({"matching": matching, "would_replay": chosen, "replayed": 0}, as_json=as_json)
         return
     job_id = f"job_{uuid.uuid4().hex[:20]}"
-    made = _replay(stack, _replayable(stack, wanted), Pace(rate=rate, most=chosen), job_id) if chosen else 0
+    made = _replay(stack, _replayable(stack, wanted), Pace(rate=rate, most=chosen), _Job(job_id, store)) if chosen else 0
     show_fields({"job_id": job_id, "matching": matching, "replayed": made}, as_json=as_json)
     if made and not as_json:
         say("Follow them with: hookline log --trigger replay")
@@ -124,7 +125,15 @@ def _replayable(stack: _Stack, wanted: LetterFilter) -> Iterator[FoundLetter]:
     return (found for found in stack.letters.find(wanted) if found.letter.reason is not Reason.POISON)
 
 
-def _replay(stack: _Stack, letters: Iterator[FoundLetter], pace: Pace, job_id: str) -> int:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What the audit tells of a replay; `store_id` is empty when it is not of one store."""
+
+    id: str
+    store_id: str
+
+
+def _replay(stack: _Stack, letters: Iterator[FoundLetter], pace: Pace, job: _Job) -> int:
     bar = Progress(
         TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True, console=Console(stderr=True)
     )
@@ -134,7 +143,8 @@ def _replay(stack: _Stack, letters: Iterator[FoundLetter], pace: Pace, job_id: s
         with bar, following(stack.kafka, stack.topics, codec := Codec(registry)) as erasures:
             task = bar.add_task("replaying", total=pace.most)
             replays = Replays(stack.kafka, stack.topics, codec, erasures)
-            made = replay_all(replays, _kept(letters, erasures), pace, job_id, lambda count: bar.update(task, completed=count))
+            _note(stack, codec, job)
+            made = replay_all(replays, _kept(letters, erasures), pace, job.id, lambda count: bar.update(task, completed=count))
     finally:
         registry.stop()
     replays.flush()
@@ -145,6 +155,21 @@ def _kept(letters: Iterator[FoundLetter], erasures: Erasures) -> Iterator[FoundL
     """Leave out the letters of erased events: they stay where they are until retention takes them."""
     waits = ((found, found.letter.waiting) for found in letters)
     return (found for found, waiting in waits if waiting is None or not erasures.has(waiting.store_id, waiting.event_id))
+
+
+def _note(stack: _Stack, codec: Codec, job: _Job) -> None:
+    """Put the replay onto the audit before its first letter moves; raise `BrokerError`, and nothing is replayed."""
+    from hookline.console.audit import AuditLog, Entry  # keep the commands that only look quick
+
+    entry = Entry(
+        id=new_id("aud"),
+        at_us=to_us(SystemClock().now()),
+        store_id=job.store_id,
+        actor="command-line",
+        action="replay.create",
+        target=job.id,
+    )
+    AuditLog(stack.kafka, stack.topics, codec).write(entry)
 
 
 def _filter(store: str, webhook: str, category: str, reason: str, event_type: str, again: bool) -> LetterFilter:

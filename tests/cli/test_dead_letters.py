@@ -64,6 +64,11 @@ class Graveyard:
         """Return what lies on the replays topic."""
         return [Waiting.from_headers(kafka.headers_of(m)) for m in kafka.scan(self.config, [self.topics.replays])]
 
+    def audited(self) -> list[tuple[str, str, str]]:
+        """Return who did what to which job, by the audit."""
+        data = [self.codec.decode_record(m.value() or b"")[1] for m in kafka.scan(self.config, [self.topics.audit])]
+        return [(found["store_id"], found["action"], found["target"]) for found in data]
+
 
 def _value(config: KafkaConfig, topic: str, partition: int, offset: int) -> object:
     found = kafka.read_at(config, topic, partition, offset)
@@ -139,9 +144,11 @@ def test_list_show_and_replay(hookline: Hookline, graveyard: Graveyard) -> None:
     dry = hookline("dead-letters", "replay", "--store", "shop", "--dry-run", "--max", "2", "--json").json
     assert dry == {"matching": 4, "would_replay": 2, "replayed": 0}
     assert graveyard.replayed() == []
+    assert graveyard.audited() == []
 
     done = hookline("dead-letters", "replay", "--store", "shop", "--max", "2", "--rate", "1000", "--json").json
     assert (done["matching"], done["replayed"]) == (4, 2)
+    assert graveyard.audited() == [("shop", "replay.create", done["job_id"])]
     rest = hookline("dead-letters", "replay", "--store", "shop", "--rate", "1000")
     assert (rest.status, "hookline log --trigger replay" in rest.err) == (0, True)
     replayed = graveyard.replayed()
