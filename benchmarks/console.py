@@ -19,11 +19,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.many import write_many
+from benchmarks.panel import Visitor, pages
 from benchmarks.stack import STORE, Process, Stack, receiver, stack, wait
 from benchmarks.statistics import RUNS, fill
 from hookline.analytics import migrate
 from hookline.analytics.client import open_client
+from hookline.console.panel.services import first_run_token
+from hookline.kernel.config import load
 from hookline.local.kafka_broker import free_port
+from hookline.producers.api_keys import ApiKeyConfig
 from hookline.schemas.catalogue import EVENT_TYPES
 
 ROWS: Final = 5_000_000
@@ -82,15 +86,23 @@ def measure(rows: int = ROWS, webhooks: int = WEBHOOKS) -> dict[str, Any]:
         event = _delivered(asker, busy)
         with _largest(process) as seen:
             found = {name: _cost(process, asker, path) for name, path in _questions(busy, others[0], event).items()}
+            visitor = _visitor(on, port)
+            found |= {name: _cost(process, visitor, path) for name, path in pages(STORE, busy).items()}
         times = {f"{name}_{unit}": value for name, costs in found.items() for unit, value in costs.items()}
         return {"rows": rows, "webhooks": webhooks, **times, "rss_mb": max(seen)}
 
 
-def _cost(process: Process, asker: Asker, path: str) -> dict[str, float]:
+def _cost(process: Process, asker: Asker | Visitor, path: str) -> dict[str, float]:
     """Return what a question takes: median and least milliseconds, and milliseconds of the console's CPU, which moves least."""
     cpu_s = process.cpu_s
     times = asker.ms(path)
     return {"ms": statistics.median(times), "least_ms": min(times), "cpu_ms": (process.cpu_s - cpu_s) / (RUNS + 1) * 1e3}
+
+
+def _visitor(on: Stack, port: int) -> Visitor:
+    found = Visitor(port)
+    found.settle_in(first_run_token(load(ApiKeyConfig, on.environ).pepper))
+    return found
 
 
 def _fill(on: Stack, webhooks: list[str], rows: int) -> None:

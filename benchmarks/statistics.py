@@ -34,13 +34,14 @@ INSERT INTO attempts (
     error_kind, error_detail, response_time_us, queue_wait_us, url, request_headers, response_headers, response_body,
     source_topic, source_partition, source_offset, source_timestamp, dispatcher, log_partition, log_offset
 )
+WITH if(number % 20 = 1, toUInt64(number - 1), number) AS delivery  -- a call that failed, and was made again with success
 SELECT
     {store:String},
-    splitByChar(',', {webhooks:String})[if(sipHash64(number, 7) % 2 = 0, 1, 1 + sipHash64(number, 8) % {many:UInt32})],
+    splitByChar(',', {webhooks:String})[if(sipHash64(delivery, 7) % 2 = 0, 1, 1 + sipHash64(delivery, 8) % {many:UInt32})],
     fromUnixTimestamp64Micro({now_us:Int64} - toInt64(intDiv(number * 29 * 86400000000, {rows:UInt64})), 'UTC') AS at,
     concat('att_', lower(hex(sipHash64(number))), lower(hex(sipHash64(number, 1)))),
-    concat('msg_', lower(hex(sipHash64(number, 2))), lower(hex(sipHash64(number, 3)))),
-    concat('evt_', lower(hex(sipHash64(number, 4)))),
+    concat('msg_', lower(hex(sipHash64(delivery, 2))), lower(hex(sipHash64(delivery, 3)))),
+    concat('evt_', lower(hex(sipHash64(delivery, 4)))),
     ['order.created', 'order.paid', 'product.changed', 'cart.updated'][1 + number % 4],
     'event',
     1 + (number % 20 = 0),

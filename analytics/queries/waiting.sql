@@ -1,25 +1,18 @@
 -- How many of a store's deliveries wait for their next attempt, webhook by webhook, and since when the event of the oldest has been there.
--- Only deliveries with a failed attempt are looked at; of these the newest row tells whether they still wait.
+-- The newest row of a delivery tells. A first attempt that did not fail ended its delivery, or is a resend beside it: most of the log need
+-- not be looked at. That a webhook is paused ends no delivery either.
 SELECT webhook_id, count() AS waiting, min(event_us) AS oldest_us
 FROM (
     SELECT
         webhook_id,
-        delivery_id,
         toUnixTimestamp64Milli(min(source_timestamp)) * 1000 AS event_us,
-        argMax(outcome, (attempted_at, attempt_id)) AS newest
+        argMax(outcome, (attempted_at, attempt)) AS newest
     FROM attempts
+    PREWHERE attempt != 1 OR outcome = 'retrying'
     WHERE store_id = {store_id:String}
-        AND ({webhook_id:String} = '' OR webhook_id = {webhook_id:String})
         AND attempted_at >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')
-        AND delivery_id IN (
-            SELECT delivery_id
-            FROM attempts
-            WHERE store_id = {store_id:String}
-                AND ({webhook_id:String} = '' OR webhook_id = {webhook_id:String})
-                AND outcome = 'retrying'
-                AND attempted_at >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')
-        )
-    GROUP BY webhook_id, delivery_id
+        AND error_kind != 'paused'
+    GROUP BY webhook_id, sipHash128(delivery_id)
     HAVING newest = 'retrying'
 )
 GROUP BY webhook_id

@@ -37,7 +37,7 @@ def evidence_of(parts: Parts, webhook: Webhook, lanes: LaneConfig, now_us: int, 
     if any(row["error_kind"] == ErrorKind.FILTER and row["recent"] for row in rows):
         last += parts.queries.run("webhook_calls", {**span, "error_kind": ErrorKind.FILTER, "limit": 1})
     newest = {(row["error_kind"], row["http_status"]): row for row in reversed(last)}
-    waiting = waiting_of(parts, webhook.store_id, now_us, webhook.id).get(webhook.id)
+    waiting = waiting_of(parts, webhook.store_id, now_us).get(webhook.id)
     return Evidence(
         webhook=webhook,
         now_us=now_us,

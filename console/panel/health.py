@@ -58,9 +58,9 @@ class Health:
         return "slow" if self.p95_ms is not None and self.p95_ms > _SLOW_S * 1_000 else "ok"
 
 
-def waiting_of(parts: Parts, store_id: str, now_us: int, webhook_id: str = "") -> dict[str, Waiting]:
-    """Return what waits, by webhook; asks ClickHouse."""
-    rows = parts.queries.run("waiting", {"store_id": store_id, "webhook_id": webhook_id, "since_us": now_us - _LONGEST_WAIT_US})
+def waiting_of(parts: Parts, store_id: str, now_us: int) -> dict[str, Waiting]:
+    """Return what waits, by webhook, as it was a moment ago; asks ClickHouse."""
+    rows = parts.queries.lately("waiting", {"store_id": store_id, "since_us": now_us - _LONGEST_WAIT_US})
     return {row["webhook_id"]: Waiting(row["waiting"], row["oldest_us"]) for row in rows}
 
 
@@ -75,7 +75,7 @@ def all_waiting(found: Mapping[str, Waiting]) -> Waiting:
 def health_of(parts: Parts, store_id: str, now_us: int, days: int = 1) -> list[Health]:
     """Return the health of each webhook of a store over the last days, in the order of their making; asks ClickHouse twice."""
     span: Parameters = {"store_id": store_id, "since_us": now_us - days * _DAY_US, "until_us": now_us}
-    rows = {row["webhook_id"]: row for row in parts.queries.run("statistics_by_webhook", span)}
+    rows = {row["webhook_id"]: row for row in parts.queries.lately("statistics_by_webhook", span)}
     waiting = waiting_of(parts, store_id, now_us)
     webhooks = sorted(parts.registry.of_store(store_id), key=lambda webhook: (webhook.created_at_us, webhook.id))
     return [_health(webhook, rows.get(webhook.id), waiting.get(webhook.id, Waiting())) for webhook in webhooks]
