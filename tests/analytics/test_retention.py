@@ -53,7 +53,7 @@ def test_what_is_configured() -> None:
 
 
 @pytest.mark.kafka
-def test_topics_that_exist_are_told_a_new_retention(kafka_environ: dict[str, str]) -> None:
+def test_topics_that_exist_are_told_a_new_retention(kafka_environ: dict[str, str], until: Callable[..., None]) -> None:
     """Making topics changes none that is there; `retain` does, only where it differs, and leaves compacted topics and the audit alone."""
     prefix = f"t{os.urandom(4).hex()}"
     config = load(KafkaConfig, {**kafka_environ, "HOOKLINE_TOPIC_PREFIX": prefix})
@@ -68,6 +68,6 @@ def test_topics_that_exist_are_told_a_new_retention(kafka_environ: dict[str, str
     assert Topics(prefix).events("orders") in {kept.topic for kept in other}
     assert not {Topics(prefix).webhooks, Topics(prefix).audit} & {kept.topic for kept in other}
     retain(config, other)
-    assert {kept.now_ms for kept in retentions(config, wanted(7)) if kept.now_ms > 0} == {7 * DAY_MS}
+    until(lambda: {kept.now_ms for kept in retentions(config, wanted(7)) if kept.now_ms > 0} == {7 * DAY_MS}, what="the change seen by all")
     retain(config, [])
     assert kafka.partitions_of(kafka.admin(config), Topics(prefix).webhooks) == 1

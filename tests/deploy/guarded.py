@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public by i
     ResourcePatternType,
     ResourceType,
 )
+from cryptography.hazmat.primitives import serialization
 
 from hookline.local.jars import Told
 from hookline.local.kafka_broker import EmbeddedBroker, free_port
@@ -80,12 +81,19 @@ class GuardedBroker(EmbeddedBroker):
         command = super().prepare(told)
         self._authority.cert_pem.write_to_path(str(self.ca))
         keys = self.ca.with_name("server.pem")
-        self._authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(str(keys))
+        keys.write_bytes(self._certificate())
         path = Path(command[-1])
         settings = dict(line.partition("=")[::2] for line in path.read_text().splitlines())
         settings |= self._guard(settings, keys)
         path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         return command
+
+    def _certificate(self) -> bytes:
+        """Return a server's key and certificates in the one form that Java reads."""
+        made = self._authority.issue_cert("127.0.0.1", "localhost")
+        key = serialization.load_pem_private_key(made.private_key_pem.bytes(), None)
+        form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return key.private_bytes(*form) + b"".join(blob.bytes() for blob in made.cert_chain_pems)
 
     def _guard(self, settings: dict[str, str], keys: Path) -> dict[str, str]:
         users = " ".join(f'user_{name}="{PASSWORD}"' for name in sorted(self._users))

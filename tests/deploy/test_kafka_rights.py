@@ -144,7 +144,8 @@ def test_the_broker_enforces_exactly_the_file(guarded: GuardedBroker, principal:
     config = load(KafkaConfig, environ_of(guarded, principal, tmp_path))
     allowed = {AclOperation.READ: "Read", AclOperation.WRITE: "Write", AclOperation.CREATE: "Create"}
     allowed |= {AclOperation.ALTER_CONFIGS: "AlterConfigs", AclOperation.DESCRIBE_CONFIGS: "DescribeConfigs"}
-    futures = kafka.admin(config).describe_topics(TopicCollection(topics()), include_authorized_operations=True)
+    client = kafka.admin(config)
+    futures = client.describe_topics(TopicCollection(topics()), include_authorized_operations=True)
     for topic, future in futures.items():
         wanted = granted(principal, topic)
         if not wanted:
