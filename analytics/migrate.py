@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from hookline.analytics.config import RetentionConfig
-from hookline.analytics.warehouse import Warehouse
+from hookline.analytics.warehouse import Warehouse, only
 from hookline.kernel.config import load
 from hookline.kernel.errors import WarehouseError
 from hookline.schemas.topics import TopicsConfig
@@ -135,7 +135,7 @@ def pending(client: Warehouse) -> str:
 
 
 def _applied(client: Warehouse) -> dict[int, str]:
-    if not client.rows(_LOG_EXISTS)[0]["n"]:
+    if not only(client.rows(_LOG_EXISTS))["n"]:
         return {}
     return {row["version"]: str(row["at"]) for row in client.rows(_APPLIED) if row["applied"]}
 

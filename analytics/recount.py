@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from hookline.analytics.warehouse import Parameters, Warehouse
+from hookline.analytics.warehouse import Parameters, Warehouse, only
 
 # Rows may be expired after a day at the earliest (HOOKLINE_RETENTION_DAYS=1), and sums outlive them: never count older hours anew.
 _OLDEST_US: Final = 20 * 3_600_000_000
@@ -101,7 +101,7 @@ def recount(client: Warehouse, partition: int, since_us: int, until_us: int) -> 
     """
     since_us = max(since_us, time.time_ns() // 1_000 - _OLDEST_US)
     span: Parameters = {"partition": partition, "since_us": since_us, "until_us": until_us}
-    found = client.rows(_COMPARE, span)[0] if since_us <= until_us else {}
+    found = only(client.rows(_COMPARE, span)) if since_us <= until_us else {}
     if len(set(found.values())) <= 1:
         return False
     client.execute(_FORGET, span)

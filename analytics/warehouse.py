@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from hookline.kernel.errors import WarehouseError
+from hookline.kernel.errors import WarehouseError, WarehouseUnavailable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Parameters: TypeAlias = Mapping[str, str | int]
 Rows: TypeAlias = list[dict[str, Any]]
+
+
+def only(rows: Rows) -> dict[str, Any]:
+    """Return the row of a question that always has one.
+
+    Raises `WarehouseUnavailable` when there is none: to clickhouse-connect an answer that broke off before its first
+    block is an empty one, and must not be taken for "nothing is there".
+    """
+    if not rows:
+        raise WarehouseUnavailable("ClickHouse's answer broke off", remedy="Check the network and that ClickHouse runs.")
+    return rows[0]
 
 
 class RowsRefused(WarehouseError):

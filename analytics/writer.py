@@ -13,7 +13,7 @@ from hookline.analytics import metrics
 from hookline.analytics.config import SinkConfig
 from hookline.analytics.recount import index_events, recount
 from hookline.analytics.rows import Decoded, Decoder, Rejected, decode, token_of
-from hookline.analytics.warehouse import Parameters, RowsRefused, Warehouse
+from hookline.analytics.warehouse import Parameters, RowsRefused, Warehouse, only
 from hookline.kernel.errors import WarehouseError, WireError
 from hookline.kernel.kafka import produce_sync
 from hookline.kernel.log import logger
@@ -36,7 +36,7 @@ _SETTINGS: Final[dict[str, str | int]] = {
 }
 _KNOWN: Final = "SELECT name FROM system.settings"
 _PRESENT: Final = """
-SELECT log_offset FROM attempts
+SELECT groupArray(log_offset) AS offsets FROM attempts
 WHERE log_partition = {partition:UInt32} AND log_offset BETWEEN {first:UInt64} AND {last:UInt64}
     AND attempted_at BETWEEN fromUnixTimestamp64Micro({since_us:Int64}, 'UTC') AND fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
 """
@@ -127,7 +127,7 @@ class BatchWriter:
 
     def _missing(self, batch: Parameters, decoded: Decoded) -> list[int]:
         """Return the indexes of rows that are not in the table."""
-        present = {row["log_offset"] for row in self._client.rows(_PRESENT, batch)}
+        present = set(only(self._client.rows(_PRESENT, batch))["offsets"])
         return [index for index, message in enumerate(decoded.messages) if message.offset() not in present]
 
     def _put_aside(self, rejected: Sequence[Rejected]) -> None:

@@ -278,6 +278,18 @@ def test_a_refused_row_is_found_by_halving(
     assert {token for token in picky.tokens if ":repair" not in token} == tokens, "the halves have the same tokens every time"
 
 
+def test_an_answer_that_broke_off_is_no_empty_table(warehouse: ClickHouse, rig: Rig, make: Callable[..., BatchWriter]) -> None:
+    """A batch that is there is not inserted again because the question for its rows was answered by nothing."""
+    messages = rig.records([rig.attempt() for _ in range(20)])
+    make(warehouse).write("attempts", 0, messages)
+    broken = Picky(warehouse, set())
+    broken.rows = lambda query, parameters=None: [] if parameters else warehouse.rows(query)  # type: ignore[method-assign]
+    with pytest.raises(WarehouseUnavailable, match="broke off"):
+        make(broken).rewrite("attempts", 0, messages)
+    make(warehouse).rewrite("attempts", 0, messages)
+    assert _counts(warehouse) == (20, 20, 20)
+
+
 def test_a_batch_of_refused_rows_only_ends(warehouse: ClickHouse, rig: Rig, make: Callable[..., BatchWriter], aside: Aside) -> None:
     """All are put aside, nothing loops."""
     make(Picky(warehouse, {0, 1, 2})).write("attempts", 0, rig.records([rig.attempt() for _ in range(3)]))
