@@ -146,7 +146,7 @@ def wanted_only(history: History, _chapter: Chapter) -> list[Violation]:
 
 
 def zombies(history: History, chapter: Chapter) -> list[Violation]:
-    """I6: a dispatcher that stood still repeats nothing, once it wakes, of what others called meanwhile."""
+    """I6: a dispatcher that stood still repeats nothing, once it wakes, of what others called while it slept."""
     found = []
     for tried in history.attempts[chapter.attempts_from :]:
         slept = _slept(history.incidents[chapter.incidents_from :], tried)
@@ -286,9 +286,9 @@ def _slept(incidents: Sequence[Incident], tried: Tried) -> tuple[float, float] |
 
 
 def _called_meanwhile(history: History, tried: Tried, slept: tuple[float, float]) -> Tried | None:
-    """Return the attempt of another process that makes this one a repetition, None when its event is on Kafka as often."""
+    """Return the attempt of another process, made while this one's slept, that makes this one a repetition, None when its event is on Kafka as often."""
     same = [t for t in history.tried_of[tried.delivery_id] if t.attempt == tried.attempt and t is not tried]
-    other = next((t for t in same if t.process != tried.process and slept[0] < t.at < tried.at), None)
+    other = next((t for t in same if t.process != tried.process and slept[0] < t.at < slept[1]), None)
     copies = max(1, history.copies_of[_event_of(history.calls_of[tried.delivery_id])])
     return other if len(same) >= copies else None
 
