@@ -286,7 +286,7 @@ def _slept(incidents: Sequence[Incident], tried: Tried) -> tuple[float, float] |
 
 
 def _called_meanwhile(history: History, tried: Tried, slept: tuple[float, float]) -> Tried | None:
-    """Return the attempt of another process, made while this one's slept, that makes this one a repetition, None when its event is on Kafka as often."""
+    """Return the attempt that another process made while this one's slept, None when its event is on Kafka as often."""
     same = [t for t in history.tried_of[tried.delivery_id] if t.attempt == tried.attempt and t is not tried]
     other = next((t for t in same if t.process != tried.process and slept[0] < t.at < slept[1]), None)
     copies = max(1, history.copies_of[_event_of(history.calls_of[tried.delivery_id])])
