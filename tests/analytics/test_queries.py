@@ -22,7 +22,7 @@ from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger
 Rig = Any  # the fixture's class stands in conftest.py
 Fill = Callable[[Sequence[Attempt]], None]
 HOUR_US = 3_600_000_000
-ONCE = {"deliveries_count", "deliveries_newest", "job_outcomes", "webhook_held"}
+ONCE = {"deliveries_count", "deliveries_newest", "job_outcomes", "waiting", "webhook_held"}
 """The queries that count a delivery once, however many rows it has."""
 
 
@@ -54,6 +54,8 @@ def test_every_query_names_its_store(name: str) -> None:
 def test_no_query_sees_another_stores_rows(name: str, fill: Fill, rig: Rig, log: ClickHouseQueries) -> None:
     """The answer is the same whether or not another store has rows with the very same ids and times."""
     failed = {"http_status": 500, "outcome": Outcome.DEAD, "error_kind": ErrorKind.HTTP_STATUS, "error_detail": "answered 500"}
+    if name == "waiting":
+        failed["outcome"] = Outcome.RETRYING
     mine = [rig.attempt(**failed) for _ in range(5)]
     fill(mine)
     parameters = _parameters(name, mine[2])
@@ -74,6 +76,7 @@ def _parameters(name: str, one: Attempt) -> dict[str, str | int]:
         "until_us": one.attempted_at_us + 2 * HOUR_US, "before_us": one.attempted_at_us + HOUR_US, "before_id": "", "limit": 100,
         "job_id": "", "keys": f"{one.webhook_id}/{one.delivery_id}", "most": 100, "now_us": one.attempted_at_us + HOUR_US, "step_s": 3_600,
         "events": one.event_id, "event_types": one.event_type, "mark": "",
+        "recent_us": one.attempted_at_us - HOUR_US,
     }  # fmt: skip
     known |= {
         "delivery": {"delivery_id": one.delivery_id},
