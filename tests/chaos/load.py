@@ -45,10 +45,16 @@ class HttpDoor:
         try:
             status = self._post(publish)
         except (OSError, http.client.HTTPException):
-            self._connection = None
+            self.close()
             return False
         self.answers[status] = self.answers.get(status, 0) + 1
         return status == 202
+
+    def close(self) -> None:
+        """Close the connection; the next event opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _post(self, publish: Publish) -> int:
         if self._connection is None:

@@ -101,8 +101,8 @@ class Runner:
         """Wait until everything has come to its end, and note what has not."""
         world, deadline = self._world, time.monotonic() + _SETTLE_S
         world.wait(lambda: world.load.idle, 60)
-        world.wait(lambda: not self._complaints(), deadline - time.monotonic())
-        chapter.unready = self._complaints()
+        well = world.wait(lambda: not self._complaints(), deadline - time.monotonic())
+        chapter.unready = [] if well else self._complaints()
         world.reader.catch_up(60)
         owed = self._owed(copies_from)
         last = _Every(_READ_EVERY_S)

@@ -116,11 +116,11 @@ class World:
 
     def close(self) -> None:
         """Stop everything, whatever state it is in."""
-        for name in ("load", "library", "reader", "cast", "_registry"):
+        for name in ("load", "ingest", "console", "library", "reader", "cast", "_registry"):
             part = getattr(self, name, None)
             if part is not None:
                 with contextlib.suppress(HooklineError, RuntimeError):
-                    part.close() if name == "library" else part.stop()
+                    part.close() if name in {"ingest", "console", "library"} else part.stop()
         for pid in (self._pid(name) for name in self.names):
             if pid:
                 os.kill(pid, signal.SIGCONT)
