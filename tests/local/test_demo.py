@@ -110,7 +110,7 @@ def test_a_demo_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     assert of_this_folder(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_demo_that_is_kept_can_be_clicked_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """With --keep the panel answers at the printed link until Ctrl-C or SIGTERM; then status 0, no process and no file left."""
     command = (*COMMAND, "--keep")
