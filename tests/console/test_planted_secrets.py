@@ -139,7 +139,7 @@ def play(scene: Scene, receiver: int, until: Callable[..., None]) -> None:
     until(lambda: len(admin.get("/deliveries?limit=1000&each=attempt").json["data"]) >= 2 + 6 + 1, what="the attempts in the log")
     until(lambda: len(admin.get("/dead-letters").json["data"]) >= 3, what="the dead letters")
     scene.ask(admin, "POST", f"/webhooks/{hooks[0]}/test")
-    scene.ask(admin, "POST", "/replays", {"from": "dead_letters"})
+    assert scene.ask(admin, "POST", "/replays", {"source": "dead_letters"}).status in {201, 202}
     for path in ("/webhooks", f"/webhooks/{hooks[0]}", "/api-keys", "/audit", f"/webhooks/{hooks[1]}/statistics"):
         assert scene.ask(admin, "GET", path).status == 200
 
