@@ -63,6 +63,9 @@ class SinkConfig:
     backoff_max_s: float = setting(
         "HOOKLINE_SINK_BACKOFF_MAX_S", "15", "longest pause between two tries while ClickHouse is down", number(0.05, 300)
     )
+    audit_every_s: float = setting(
+        "HOOKLINE_SINK_AUDIT_EVERY_S", "3600", "pause between two audits of the last hours' rows and sums", number(1, 604_800)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,5 +22,7 @@ RETRIES: Final = Counter("hookline_sink_retries_total", "Writes that failed and 
 WAITING: Final = Gauge("hookline_sink_waiting", "1 while the sink waits for ClickHouse, Kafka or the schema registry")
 LAG: Final = Gauge("hookline_sink_lag_records", "Attempt records on Kafka that are not in ClickHouse yet")
 DELAY: Final = Gauge("hookline_sink_delay_seconds", "Age of the newest row when its batch was in ClickHouse")
+AUDITS: Final = Counter("hookline_sink_audits_total", "Audits of the last hours, by what they found: adds_up, differs, failed", ["result"])
+AUDIT_DIFFERENCE: Final = Gauge("hookline_sink_audit_difference_rows", "By how many rows the last audit was off; 0 when all adds up")
 QUERIES: Final = Counter("hookline_query_requests_total", "Named queries answered", ["query", "result"])
 QUERY_SECONDS: Final = Histogram("hookline_query_seconds", "Time of a named query", ["query"], buckets=LATENCY_BUCKETS_S)

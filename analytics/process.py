@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from hookline.analytics import migrate
+from hookline.analytics.auditor import Auditor
 from hookline.analytics.client import is_embedded, open_client
 from hookline.analytics.config import QueryConfig, SinkConfig
 from hookline.analytics.gateway import Gateway
@@ -84,7 +85,10 @@ class SinkProcess:
         if self._once(stop, lambda: self._followed(erasures)) is None:
             return
         redaction = threading.Thread(target=Redaction(client.another(), erasures).run, args=(stop,), name="redaction", daemon=True)
-        redaction.start()
+        auditor = Auditor(client.another(), self._settings.audit_every_s)
+        audits = threading.Thread(target=auditor.run, args=(stop,), name="audit", daemon=True)
+        for thread in (redaction, audits):
+            thread.start()
         self._waits_for = ""
         self._health.alive("sink", sink.stalled)
         self._health.ready("sink", lambda: sink.trouble)
@@ -94,6 +98,7 @@ class SinkProcess:
         finally:
             stop.set()
             redaction.join(_REDACTION_END_S)
+            audits.join(_REDACTION_END_S)
             erasures.stop()
         _log.info("sink.stopped")
 
