@@ -37,7 +37,6 @@ OTHERS: Final = (
     Setting(env="HOOKLINE_STATE_DIR", default=".hookline", doc="folder of the embedded stack's state", parse=str),
     Setting(env="HOOKLINE_CACHE_DIR", default="~/.cache/hookline", doc="folder of what the embedded stack has fetched once", parse=str),
     Setting(env="HOOKLINE_STORE", default="demo", doc="the store that commands mean when they get no --store", parse=str),
-    Setting(env="HOOKLINE_CONSOLE_URL", default="", doc="where the console answers; `hookline up` sets it for other terminals", parse=str),
     Setting(env="HOOKLINE_INGEST_URL", default="", doc="where `demo-store --via http` publishes; `hookline up` sets it", parse=str),
     Setting(env="HOOKLINE_API_KEY", default="", doc="the API key that `demo-store --via http` uses", parse=str, secret=True),
 )
