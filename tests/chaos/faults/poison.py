@@ -54,10 +54,14 @@ class PoisonRecords(Fault):
 
 
 class PoisonFlood(Fault):
-    """After the limit the partition is held, loudly; each restart allows as many again, and in the end all is read."""
+    """After the limit the partition is held, loudly; each restart allows as many again, and in the end all is read.
+
+    What lies behind the held record and was taken up with it is delivered, cannot be committed, and comes again.
+    """
 
     name = "poison-flood"
     what = "50 undecodable records in a row: the partition is held, the others go on, restarts let it through"
+    bounded = False
     _FLOOD: Final = 50
 
     def inject(self, world: World, numbers: random.Random) -> None:
