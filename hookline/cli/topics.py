@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, show_table
 from hookline.kernel import kafka
 from hookline.kernel.config import environment, load
+from hookline.kernel.errors import InputError
 from hookline.schemas.topics import DAY_MS, Topics, TopicsConfig, create, retentions, specs
 from hookline.schemas.topics import retain as apply_retention
 
@@ -56,6 +58,40 @@ def retain(
         for k in found
     ]
     show_table(rows, ("topic", "days_before", "days", "state"), as_json=as_json)
+
+
+@app.command("dump")
+def dump_topics(
+    folder: Annotated[Path, typer.Option("--to", help="A folder for the files, one per topic; it is made if need be.")],
+    every: Annotated[bool, typer.Option("--all", help="Events and dead letters too, not only what Hookline keeps of itself.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy topics into files while everything runs: schemas, webhooks, API keys, users, erasures, audit, jobs. See docs/backup.md."""
+    from hookline.local.dump import dump, flow_topics, state_topics
+
+    config = reached(environment())
+    topics = Topics(config.topic_prefix)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    names = [*state_topics(topics), *(flow_topics(topics) if every else [])]
+    show_table([{"topic": name, "records": dump(config, name, folder)} for name in names], ("topic", "records"), as_json=as_json)
+
+
+@app.command("restore")
+def restore_topics(
+    folder: Annotated[Path, typer.Option("--from", help="The folder that `dump` wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Put dumped records on topics that were created and are empty, before any process runs on them. See docs/backup.md."""
+    from hookline.local.dump import SUFFIX, flow_topics, restore, state_topics
+
+    config = reached(environment())
+    topics = Topics(config.topic_prefix)
+    known = [name.removeprefix(f"{config.topic_prefix}.") for name in (*state_topics(topics), *flow_topics(topics))]
+    found = [path for name in known if (path := folder / f"{name}{SUFFIX}").exists()]
+    if not found:
+        raise InputError(f"{folder} holds no dump", field="from", remedy="Give the folder that `hookline topics dump --to` wrote.")
+    rows = [dict(zip(("topic", "records"), restore(config, path), strict=True)) for path in found]
+    show_table(rows, ("topic", "records"), as_json=as_json)
 
 
 def _days(milliseconds: int) -> float | None:
