@@ -29,7 +29,7 @@ class PanelConfig:
     url: str = setting(
         "HOOKLINE_CONSOLE_URL",
         "",
-        "the console's address as browsers see it, such as https://hooks.example.com: for links, for commands, and for secure cookies where it is https",
+        "the console's address, such as https://hooks.example.com: for links, for commands, and for secure cookies where it is https",
         origin,
     )
     idle_min: float = setting("HOOKLINE_PANEL_IDLE_MIN", "30", "minutes after which an unused session of the panel ends", number(1, 1_440))
