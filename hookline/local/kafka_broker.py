@@ -22,7 +22,7 @@ from hookline.kernel.errors import LocalError
 from hookline.local.jars import VERSION, Told, cache_dir, jars
 
 _CLUSTER_ID: Final = "aG9va2xpbmUtbG9jYWwtMQ"
-_READY_S: Final = 60.0
+_READY_S: Final = 120.0
 _STOP_S: Final = 20.0
 _HEAP: Final = "-Xmx512m"
 # Warnings and errors, and a line for each start and stop; without this Kafka would say nothing at all, not even why it ends.
