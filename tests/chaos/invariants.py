@@ -6,18 +6,17 @@ The numbers I1 to I9 are those of the promise: see docs/chaos.md.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from tests.chaos.bounds import bound
+from tests.chaos.chapter import SLACK_S, Chapter
 from tests.chaos.history import Call, Copy, History, Incident, Kind, Role, Tried
 
-SLACK_S: Final = 0.7
-"""Beside the commit interval: a poll of 50 ms, a round trip to the broker, a busy machine."""
 NAMED: Final = 5
 _AWAKE_S: Final = 5.0
-_REPEATERS: Final = ("dispatcher", "kafka", "receiver")
-"""Who, when harmed, may make a delivery be repeated."""
+_TOGETHER_S: Final = 1.0
 RECOVERY_S: Final = 60.0
 
 
@@ -28,35 +27,6 @@ class Violation:
     invariant: str
     text: str
     story: tuple[str, ...] = ()
-
-
-@dataclass(slots=True, kw_only=True)
-class Chapter:
-    """One fault from its injection to the moment when everything had settled; all times are wall seconds.
-
-    `calls_from`, `attempts_from`: how much of the history was there before. `committed` and `rows` are read at the end.
-    """
-
-    fault: str
-    round: int = 0
-    commit_s: float = 0.5
-    began_at: float = 0.0
-    healed_at: float = 0.0
-    calls_from: int = 0
-    attempts_from: int = 0
-    incidents_from: int = 0
-    deaths_expected: int = 0
-    deaths_from: int = 0
-    unsettled: list[str] = field(default_factory=list)
-    """Delivery ids that had not come to an end when patience was over."""
-    committed: Mapping[tuple[str, int], int] = field(default_factory=dict)
-    rows: Mapping[tuple[int, int], str] = field(default_factory=dict)
-    doubled: Sequence[tuple[int, int]] = ()
-    sums_right: bool = True
-    unready: Sequence[str] = ()
-    """What processes complain of after the fault."""
-    free_of_bound: bool = False
-    """Duplicates are counted and not held against a bound: the fault takes the process between a call and its record at every one."""
 
 
 Check = Callable[[History, Chapter], list[Violation]]
@@ -146,7 +116,10 @@ def wanted_only(history: History, _chapter: Chapter) -> list[Violation]:
 
 
 def zombies(history: History, chapter: Chapter) -> list[Violation]:
-    """I6: a dispatcher that stood still repeats nothing, once it wakes, of what others called while it slept."""
+    """I6: a dispatcher that stood still repeats nothing, once it wakes, of what it had in hand and others called meanwhile.
+
+    Where the others had stood still too, a rebalance after their waking may give it what they began: no zombie's doing.
+    """
     found = []
     for tried in history.attempts[chapter.attempts_from :]:
         slept = _slept(history.incidents[chapter.incidents_from :], tried)
@@ -197,33 +170,6 @@ def repeated(history: History, chapter: Chapter) -> dict[str, int]:
     touched = {call.delivery_id for call in history.calls[chapter.calls_from :]}
     found = {delivery: history.surplus(delivery) - _surplus_before(history, chapter, delivery) for delivery in touched}
     return {delivery: count for delivery, count in found.items() if count > 0}
-
-
-def bound(history: History, chapter: Chapter) -> int:
-    """Return how many deliveries may be repeated: at each disturbance those in flight, and those of a commit interval before it.
-
-    Of a dispatcher that is harmed its own calls count, and those that nobody recorded; of Kafka and receivers everybody's.
-    """
-    unrecorded = [call for call in history.calls if not _is_recorded(history, call)]
-    explained: set[tuple[str, int, float]] = set()
-    for incident in history.incidents[chapter.incidents_from :]:
-        if incident.what in {Kind.START, Kind.THAW} or not incident.name.startswith(_REPEATERS):
-            continue
-        theirs = [t for t in history.attempts if t.attempt and _concerns(incident, t)]
-        oldest = min((t.at for t in theirs if t.at <= incident.at <= t.end), default=incident.at)
-        since, until = oldest - chapter.commit_s - SLACK_S, max(incident.until, incident.at) + SLACK_S
-        made: list[Tried | Call] = [*theirs, *unrecorded]
-        explained |= {(one.delivery_id, one.attempt, one.at) for one in made if since <= one.at <= until}
-    return len(explained)
-
-
-def _concerns(incident: Incident, tried: Tried) -> bool:
-    return tried.process == incident.pid or not incident.name.startswith("dispatcher")
-
-
-def _is_recorded(history: History, call: Call) -> bool:
-    tried = sum(1 for t in history.tried_of.get(call.delivery_id, ()) if t.attempt == call.attempt)
-    return tried >= sum(1 for other in history.calls_of[call.delivery_id] if other.attempt == call.attempt)
 
 
 def recovery_s(history: History, chapter: Chapter) -> float:
@@ -286,11 +232,18 @@ def _slept(incidents: Sequence[Incident], tried: Tried) -> tuple[float, float] |
 
 
 def _called_meanwhile(history: History, tried: Tried, slept: tuple[float, float]) -> Tried | None:
-    """Return the attempt that another process made while this one's slept, None when its event is on Kafka as often."""
+    """Return the attempt that a waking process made while this one's slept, of an event that this one may have had in hand.
+
+    None when its event is on Kafka as often as it was called.
+    """
+    event_id = _event_of(history.calls_of[tried.delivery_id])
+    publish = history.publishes.get(event_id)
+    if publish is None or publish.at > slept[0]:
+        return None
+    asleep = {i.pid for i in history.incidents if i.what is Kind.FREEZE and slept[0] - _TOGETHER_S < i.at < slept[1]}
     same = [t for t in history.tried_of[tried.delivery_id] if t.attempt == tried.attempt and t is not tried]
-    other = next((t for t in same if t.process != tried.process and slept[0] < t.at < slept[1]), None)
-    copies = max(1, history.copies_of[_event_of(history.calls_of[tried.delivery_id])])
-    return other if len(same) >= copies else None
+    other = next((t for t in same if t.process not in {tried.process, *asleep} and slept[0] < t.at < slept[1]), None)
+    return other if len(same) >= max(1, history.copies_of[event_id]) else None
 
 
 def _event_of(calls: Sequence[Call]) -> str:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hookline.kernel.errors import HooklineError
+from tests.chaos.bounds import bound
+from tests.chaos.chapter import Chapter
 from tests.chaos.faults.fault import Fault
 from tests.chaos.history import Kind, Role
-from tests.chaos.invariants import Chapter, Violation, bound, check, recovery_s, repeated
+from tests.chaos.invariants import Violation, check, recovery_s, repeated
 from tests.chaos.world import COMMIT_S, SPARE, World
 
 _BEFORE_S: Final = 0.7
@@ -63,10 +65,9 @@ class Runner:
             self._world.load.off()
 
     def _play(self, fault: Fault, number: int) -> Line:
-        world, history = self._world, self._world.history
+        world = self._world
         world.look()
         chapter = self._begin(fault, number)
-        copies_from = len(history.copies)
         world.load.on()
         world.sleep(_BEFORE_S)
         fault.inject(world, random.Random(f"{self._seed}:{fault.name}:{number}"))
@@ -75,7 +76,7 @@ class Runner:
         world.sleep(_AFTER_S)
         world.load.off()
         chapter.deaths_expected = fault.deaths
-        self._settle(chapter, copies_from, fault)
+        self._settle(chapter, fault)
         own = [Violation(fault.name, text) for text in fault.check(world)]
         line = self._line(fault, number, chapter, own)
         fault.after(world)
@@ -90,6 +91,7 @@ class Runner:
             began_at=time.time(),
             calls_from=len(history.calls),
             attempts_from=len(history.attempts),
+            copies_from=len(history.copies),
             incidents_from=len(history.incidents),
             deaths_from=len(history.deaths),
             free_of_bound=not fault.bounded,
@@ -97,14 +99,14 @@ class Runner:
 
     # ---- settling ----
 
-    def _settle(self, chapter: Chapter, copies_from: int, fault: Fault) -> None:
+    def _settle(self, chapter: Chapter, fault: Fault) -> None:
         """Wait until everything has come to its end, and note what has not."""
         world, deadline = self._world, time.monotonic() + _SETTLE_S
         world.wait(lambda: world.load.idle, 60)
         well = world.wait(lambda: not self._complaints(), deadline - time.monotonic())
         chapter.unready = [] if well else self._complaints()
         world.reader.catch_up(60)
-        owed = self._owed(copies_from)
+        owed = self._owed(chapter.copies_from)
         last = _Every(_READ_EVERY_S)
         world.wait(lambda: last.due() and self._done(owed), max(1.0, deadline - time.monotonic()))
         chapter.unsettled = [delivery for delivery, role in owed.items() if not world.history.settled(delivery, role)]

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -277,6 +277,13 @@ class World:
             return all(audit(queries, store).adds_up for store in {role.store_id for role in self.history.roles.values()})
         finally:
             queries.close()
+
+    def produce_together(self, topic: str, values: Sequence[bytes], partition: int) -> None:
+        """Put records on a partition right behind each other."""
+        self._hand = self._hand or kafka.producer(self.config)
+        for value in values:
+            self._hand.produce(topic, key=b"shop:x", value=value, partition=partition)
+        self._hand.flush(20)
 
     def produce_raw(self, topic: str, value: bytes | None, key: bytes = b"shop:x", partition: int = -1) -> None:
         """Put bytes on a topic that no part of Hookline would."""

@@ -1,0 +1,40 @@
+"""One fault from its injection to the moment when everything had settled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+SLACK_S: Final = 0.7
+"""Beside the commit interval: a poll of 50 ms, a round trip to the broker, a busy machine."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Chapter:
+    """One fault from its injection to the moment when everything had settled; all times are wall seconds.
+
+    `calls_from`, `attempts_from`: how much of the history was there before. `committed` and `rows` are read at the end.
+    """
+
+    fault: str
+    round: int = 0
+    commit_s: float = 0.5
+    began_at: float = 0.0
+    healed_at: float = 0.0
+    calls_from: int = 0
+    attempts_from: int = 0
+    copies_from: int = 0
+    incidents_from: int = 0
+    deaths_expected: int = 0
+    deaths_from: int = 0
+    unsettled: list[str] = field(default_factory=list)
+    """Delivery ids that had not come to an end when patience was over."""
+    committed: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    rows: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    doubled: Sequence[tuple[int, int]] = ()
+    sums_right: bool = True
+    unready: Sequence[str] = ()
+    """What processes complain of after the fault."""
+    free_of_bound: bool = False
+    """Duplicates are counted and not held against a bound: the fault takes the process between a call and its record at every one."""
