@@ -20,10 +20,10 @@ def payload_of(environ: Mapping[str, str], row: Mapping[str, Any]) -> bytes:
 
     Raises `NotFound` when Kafka's retention has taken the event or it was erased, `BrokerError`, `WireError` or a schema error.
     """
-    config = load(KafkaConfig, environ)
     topic, partition, offset = row["source_topic"], row["source_partition"], row["source_offset"]
     if not topic:
         raise NotFound("A test call is made from no event on Kafka", field="source_topic")
+    config = load(KafkaConfig, environ)
     message = read_at(config, topic, partition, offset)
     value = message.value() if message is not None else None
     if not isinstance(value, bytes):

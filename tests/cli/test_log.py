@@ -164,7 +164,7 @@ def test_the_audit_tells_whether_the_log_adds_up(hookline: Hookline, keep: Keep,
     attempts = [Rig().attempt() for _ in range(3)]
     keep(attempts)
     good = hookline("log", "--store", "shop", "audit", "--json")
-    assert (good.status, good.json) == (0, {"rows": 3, "distinct": 3, "counted": 3, "summed": 3, "adds_up": True})
+    assert (good.status, good.json) == (0, {"rows": 3, "distinct": 3, "counted": 3, "summed": 3, "summed_whole": 3, "adds_up": True})
     client = open_client({"HOOKLINE_STATE_DIR": str(tmp_path)})
     client.execute("INSERT INTO attempts SELECT * FROM attempts LIMIT 1 SETTINGS async_insert = 0, insert_deduplicate = 0")
     client.close()

@@ -66,7 +66,7 @@ def test_a_broker_that_stops_and_is_killed(own_broker: EmbeddedBroker, own_pipel
     until(lambda: not pipeline.account("hook", webhook, load.events).lost, timeout_s=60, what="every confirmed event delivered")
     account = pipeline.account("hook", webhook, load.events)
     assert account.delivered == len(load.events) >= 30
-    assert account.duplicates <= len(load.events) // 2
+    assert account.duplicates <= len(load.events)  # what was called and not yet committed as the broker went, twice
     assert dispatcher.poll() is None
     until(lambda: pipeline.metric(dispatcher, "hookline_dispatcher_pending_records") == 0, what="nothing pending")
 

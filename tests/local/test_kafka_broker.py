@@ -76,7 +76,8 @@ def test_another_versions_folder_is_refused(broker: EmbeddedBroker, tmp_path: Pa
 def test_a_broker_that_cannot_start_says_why(broker: EmbeddedBroker, tmp_path: Path) -> None:
     """Data that Kafka cannot read: the error has Kafka's last words and the place of its log."""
     broker.prepare()
-    (tmp_path / "kafka" / "data" / "meta.properties").write_text("version=1\nnode.id=99\ncluster.id=other\n")
+    meta = tmp_path / "kafka" / "data" / "meta.properties"
+    meta.write_text(meta.read_text().replace("node.id=1", "node.id=99"))
     with pytest.raises(LocalError, match="embedded Kafka ended with status") as caught:
         broker.start()
     assert "broker.log" in caught.value.remedy
