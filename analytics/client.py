@@ -26,6 +26,9 @@ from hookline.kernel.errors import ConfigError, LocalError, WarehouseError, Ware
 FOLDER: Final = "clickhouse"
 LOCK: Final = "clickhouse.lock"
 SCRATCH: Final = "clickhouse.tmp"
+# chDB's allocator keeps freed pages for five seconds, which are hundreds of megabytes while a backlog is inserted. It reads this when it
+# is loaded; what the environment says already stays.
+_ALLOCATOR: Final = ("JE_MALLOC_CONF", "dirty_decay_ms:1000")
 # Codes that speak of the rows themselves: cannot parse, type mismatch, out of bound, incorrect data, too large.
 _ROWS_AT_FAULT: Final = frozenset({6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407})
 # Codes that speak of the moment: timeouts, memory, too many queries or parts, read-only, disk full, network, Keeper.
@@ -125,6 +128,7 @@ def _open_embedded(state: Path) -> ClickHouse:
     lock = FolderLock(state / LOCK, folder)
     lock.acquire()
     _own_scratch(state / SCRATCH)
+    os.environ.setdefault(*_ALLOCATOR)
     try:
         client = ClickHouse(lambda: clickhouse_connect.get_client(interface="chdb", path=str(folder)), lock)
         _require_all_tables(client, folder)

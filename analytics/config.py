@@ -49,8 +49,13 @@ class RetentionConfig:
 class SinkConfig:
     """How the sink batches."""
 
-    batch_rows: int = setting("HOOKLINE_SINK_BATCH_ROWS", "20000", "rows that make a partition's batch full", integer(1, 500_000))
-    batch_bytes: int = setting("HOOKLINE_SINK_BATCH_BYTES", "67108864", "bytes held that make all batches full", integer(65_536, 1 << 30))
+    batch_rows: int = setting("HOOKLINE_SINK_BATCH_ROWS", "10000", "rows that make a partition's batch full", integer(1, 500_000))
+    batch_bytes: int = setting(
+        "HOOKLINE_SINK_BATCH_BYTES",
+        "33554432",
+        "bytes held that make all batches full; a quarter of them fills one",
+        integer(65_536, 1 << 30),
+    )
     batch_wait_s: float = setting(
         "HOOKLINE_SINK_BATCH_WAIT_S", "1", "longest time that a row waits for its batch to fill", number(0.01, 60)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from confluent_kafka import Message
@@ -51,12 +52,16 @@ class Share:
         self.newest = _offset(messages[-1])
         self.held_bytes += sum(map(len, messages))
 
-    def batch(self, most: int) -> list[Message]:
-        """Return the records to write next: the announced batch once it is complete, else up to `most` of those held."""
+    def batch(self, most: int, most_bytes: int) -> list[Message]:
+        """Return the records to write next: the announced batch once it is complete, else the first of those held.
+
+        These are up to `most`, and end where their values reach `most_bytes`, so that an insert of large answers stays small.
+        """
         if not self.known or not self.messages:
             return []
         if self.replay_to is None:
-            return self.messages[:most]
+            sizes = accumulate(map(len, self.messages[:most]))
+            return self.messages[: 1 + sum(1 for size in sizes if size < most_bytes)][:most]
         if _offset(self.messages[-1]) < self.replay_to:
             return []
         return [message for message in self.messages if _offset(message) <= self.replay_to]

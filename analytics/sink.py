@@ -32,6 +32,8 @@ _log = logger("sink")
 GROUP: Final = "sink"
 _POLL_S: Final = 0.05
 _FETCH: Final = 5_000
+# What is fetched is compressed: a few megabytes become tens of them, and those are in nobody's account but librdkafka's.
+_FETCHED: Final = {"fetch_message_max_bytes": 262_144, "fetch_max_bytes": 2_097_152, "queued_max_messages_kbytes": 8_192}
 _PATIENCE_S: Final = 1.0
 _BATCHES_HELD: Final = 4
 _ASK_S: Final = 10.0
@@ -49,6 +51,7 @@ class Sink:
         self._codec = codec
         self._client = client
         self._settings = settings
+        self._batch_bytes = settings.batch_bytes // _BATCHES_HELD
         self._shares: dict[int, Share] = {}
         self._paused = False
         self._inserts = ThreadPoolExecutor(1, thread_name_prefix="insert")
@@ -57,7 +60,7 @@ class Sink:
 
     def run(self, stop: Stop) -> None:
         """Move records until `stop`, then write what is held if that needs no waiting, and leave the group."""
-        consumer = kafka.group_consumer(self._kafka, GROUP)
+        consumer = kafka.group_consumer(self._kafka, GROUP, **_FETCHED)
         producer = kafka.producer(self._kafka)
         writer = BatchWriter(self._client, self._codec, producer, self._rejected_topic, self._settings)
         consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
@@ -146,7 +149,8 @@ class Sink:
     def _ripe(self, share: Share, now: float) -> bool:
         if not share.known or not share.messages:
             return False
-        enough = len(share.messages) >= self._settings.batch_rows or now - share.since >= self._settings.batch_wait_s
+        filled = len(share.messages) >= self._settings.batch_rows or share.held_bytes >= self._batch_bytes
+        enough = filled or now - share.since >= self._settings.batch_wait_s
         return enough or share.replayable()
 
     def _write(self, consumer: Consumer, writer: BatchWriter, shares: list[Share], stop: Stop) -> None:
@@ -154,7 +158,7 @@ class Sink:
         for share in shares:
             share.forget_lost_intent()
         held = {share.partition: share for share in shares}
-        batches = {p: batch for p, share in held.items() if (batch := share.batch(self._settings.batch_rows))}
+        batches = {p: batch for p, share in held.items() if (batch := share.batch(self._settings.batch_rows, self._batch_bytes))}
         if not batches or not self._commit(consumer, {p: (_first(batch), intent(_last(batch))) for p, batch in batches.items()}):
             return
         writes = {p: self._inserts.submit(self._write_one, writer, held[p], batch, stop) for p, batch in batches.items()}

@@ -87,7 +87,14 @@ MEASUREMENTS = (
             Figure("ingest, events per CPU-second in batches of 100", "batch_per_cpu_s", "/s", 10_000, at_most=False),
         ),
     ),
-    Measurement("sink", sink.measure, (Figure("sink, rows per second into ClickHouse", "rows_per_s", "/s", 50_000, at_most=False),)),
+    Measurement(
+        "sink",
+        sink.measure,
+        (
+            Figure("sink, rows per second into ClickHouse", "rows_per_s", "/s", 50_000, at_most=False),
+            Figure("sink, memory at a backlog, with its ClickHouse", "rss_mb", "MB", 1_000, at_most=True),
+        ),
+    ),
     Measurement(
         "statistics",
         statistics.measure,

@@ -11,16 +11,13 @@ import http.client
 import json
 import os
 import statistics
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.many import write_many
 from benchmarks.panel import Visitor, pages
-from benchmarks.stack import STORE, Process, Stack, receiver, stack, wait
+from benchmarks.stack import STORE, Process, Stack, largest, receiver, stack, wait
 from benchmarks.statistics import RUNS, fill
 from hookline.analytics import migrate
 from hookline.analytics.client import open_client
@@ -34,7 +31,6 @@ ROWS: Final = 5_000_000
 WEBHOOKS: Final = 1_000
 _OPERATOR: Final = "operator-of-the-benchmark-0123456789"  # of a process that lives for a minute on loopback
 _OK: Final = 200
-_SAMPLE_S: Final = 0.05
 
 
 class Asker:
@@ -84,7 +80,7 @@ def measure(rows: int = ROWS, webhooks: int = WEBHOOKS) -> dict[str, Any]:
         asker = Asker(port)
         wait(lambda: asker.ask("GET", "/statistics?days=1")[0] == _OK, 90, "the console")
         event = _delivered(asker, busy)
-        with _largest(process) as seen:
+        with largest(process) as seen:
             found = {name: _cost(process, asker, path) for name, path in _questions(busy, others[0], event).items()}
             visitor = _visitor(on, port)
             found |= {name: _cost(process, visitor, path) for name, path in pages(STORE, busy).items()}
@@ -146,24 +142,6 @@ def _questions(busy: str, other: str, event: str) -> dict[str, str]:
         "explain_delivered": f"/webhooks/{busy}/explain?event={event}",
         "explain_not_its_type": f"/webhooks/{other}/explain?event={event}",
     }
-
-
-@contextmanager
-def _largest(process: Process) -> Iterator[list[float]]:
-    """Yield a list that resident megabytes of a process are put into, many times a second."""
-    seen, done = [process.rss_mb], threading.Event()
-
-    def sample() -> None:
-        while not done.wait(_SAMPLE_S):
-            seen.append(process.rss_mb)
-
-    thread = threading.Thread(target=sample, daemon=True)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        thread.join()
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from hookline.webhooks.store import Webhooks
 from hookline.webhooks.urls import UrlPolicy
 
 STORE = "bench"
+_SAMPLE_S = 0.05
 
 
 @dataclass
@@ -202,6 +204,24 @@ def wait(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         if time.monotonic() > deadline:
             sys.exit(f"not within {timeout_s:g} s: {what}")
         time.sleep(0.02)
+
+
+@contextmanager
+def largest(process: Process) -> Iterator[list[float]]:
+    """Yield a list that resident megabytes of a process are put into, many times a second."""
+    seen, done = [process.rss_mb], threading.Event()
+
+    def sample() -> None:
+        while not done.wait(_SAMPLE_S):
+            seen.append(process.rss_mb)
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
 
 
 def metric(port: int, name: str) -> float:
