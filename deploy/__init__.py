@@ -1,0 +1,1 @@
+"""What runs Hookline elsewhere; only the generator of the dashboards is code."""

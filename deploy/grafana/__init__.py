@@ -1,0 +1,1 @@
+"""Grafana dashboards, generated from the metric definitions and from queries on the log: `python -m deploy.grafana`."""
