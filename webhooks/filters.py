@@ -1,10 +1,12 @@
-"""Filters in CEL: compiled when saved, refused with the parser's words and the position, asked per event."""
+"""Filters in CEL: compiled when saved, refused with what is wrong and the position, asked per event."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from functools import lru_cache
+from types import NoneType
 from typing import Any, Final
 
 import cel
@@ -12,6 +14,7 @@ import cel
 from hookline.kernel.errors import FilterError
 from hookline.schemas.catalogue import event_type
 from hookline.webhooks.filter_cost import BUDGET, MOST_VALUES, Cost, Size, cost_of, size_of
+from hookline.webhooks.filter_hints import fault_of
 from hookline.webhooks.filter_syntax import LOOPS, Pattern, Syntax, Use, read
 
 MAX_BYTES: Final = 2_048
@@ -28,7 +31,17 @@ FUNCTIONS: Final = frozenset(
 """The functions that the library has; any other would fail on every event."""
 
 _SMALL_EVENT: Final = Size(values=100, longest=20, widest=20)
-_POSITION: Final = re.compile(r"<input>:(\d+):(\d+): *([^\n]*)")
+_KINDS: Final[Mapping[type, tuple[str, str]]] = {
+    **dict.fromkeys((int, float), ("a number", "> 100")),
+    str: ("a text", "== 'DE'"),
+    bytes: ("bytes", "== b''"),
+    list: ("a list", ".size() > 0"),
+    dict: ("an object", "!= null"),
+    datetime: ("a time", "> timestamp('2026-01-01T00:00:00Z')"),
+    timedelta: ("a duration", "> duration('1h')"),
+    NoneType: ("null", "== null"),
+}
+"""What a filter may give in place of true or false, in words, and a comparison that would make it a condition."""
 # The evaluator is a foreign library that may raise any of these on data a filter did not expect.
 _RUN_TIME: Final = (ValueError, TypeError, KeyError, RuntimeError, IndexError, OverflowError, AttributeError, ZeroDivisionError)
 
@@ -73,7 +86,7 @@ class Filter:
         except _RUN_TIME as error:
             raise FilterError(f"The filter failed on this event: {type(error).__name__}: {str(error)[:200]}") from error
         if not isinstance(found, bool):
-            raise FilterError(f"The filter gave {type(found).__name__} instead of true or false")
+            raise NotYesOrNo(found, sure=found is not None or not self._with_data)
         return found
 
 
@@ -83,6 +96,15 @@ class MissingField(FilterError):
     def __init__(self, message: str, *, name: str, position: int = 0) -> None:
         super().__init__(message, position=position)
         self.name = name
+
+
+class NotYesOrNo(FilterError):
+    """The filter gave something other than true or false; `sure`: not only because a field of the event was null."""
+
+    def __init__(self, found: object, *, sure: bool) -> None:
+        self.gave, self.compared = _KINDS.get(type(found), (type(found).__name__, "!= null"))
+        super().__init__(f"The filter gave {self.gave} instead of true or false")
+        self.sure = sure
 
 
 @lru_cache(maxsize=10_000)
@@ -107,32 +129,47 @@ def compile_filter(text: str) -> Filter:
 
 
 def check_examples(text: str, event_types: Iterable[str]) -> None:
-    """Raise `MissingField` when a filter names a field that no example of these event types has: it is misspelt."""
-    found, missing = compile_filter(text), None
-    for name in event_types:
-        kind = event_type(name)
+    """Refuse what no example of these event types bears out.
+
+    Raises `MissingField` when each of them lacks a field that the filter names (it is misspelt), `FilterError` when the filter
+    gives something other than true or false for one of them. A filter that fails otherwise may still fit real events.
+    """
+    found, missing, kinds = compile_filter(text), dict[str, MissingField](), [event_type(name) for name in event_types]
+    for kind in kinds:
         try:
             found.matches(Facts({"type": kind.name, "store_id": "example", "data": kind.example}))
         except MissingField as error:
-            missing = error
+            missing[kind.name] = error
+        except NotYesOrNo as error:
+            if error.sure:
+                raise _no_condition(kind.name, error) from error
         except FilterError:
-            return
-        else:
-            return
-    if missing is not None:
-        said = f"The filter names {missing.name!r}, which events of these types do not have there; ask has(…) for what may be absent"
-        raise MissingField(said, name=missing.name, position=_column(text, missing.name)) from missing
+            continue
+    if missing and len(missing) == len(kinds):
+        raise _misspelt(missing)
+
+
+def _no_condition(name: str, error: NotYesOrNo) -> FilterError:
+    said = f"The filter gives {error.gave} for events of {name}, not true or false"
+    return FilterError(f"{said}: compare it with something, such as {error.compared}")
+
+
+def _misspelt(missing: Mapping[str, MissingField]) -> MissingField:
+    """Return one refusal that says of each field which types lack it."""
+    types: dict[str, list[str]] = {}
+    for name, error in missing.items():
+        types.setdefault(error.name, []).append(name)
+    parts = [f"{field!r}, which events of {', '.join(names)} do not have there" for field, names in types.items()]
+    first = next(iter(missing.values()))
+    said = f"The filter names {', and '.join(parts)}; ask has(…) for what may be absent"
+    return MissingField(said, name=first.name, position=first.position)
 
 
 def _refused(text: str, words: str) -> FilterError:
-    """Return the parser's complaint with its column, counted over line breaks."""
-    found = _POSITION.search(words)
-    if found is None:
-        return FilterError(f"The filter is no CEL: {words[:200]}")
-    line, column, said = int(found[1]), int(found[2]), found[3]
-    before = sum(len(part) + 1 for part in text.split("\n")[: line - 1])
-    position = before + column
-    return FilterError(f"The filter is no CEL at position {position}: {said.strip()[:200]}", position=position)
+    """Return the parser's complaint in plain words, with its column counted over line breaks."""
+    position, hint = fault_of(text, words)
+    where = f" at position {position}" if position else ""
+    return FilterError(f"The filter is no CEL{where}: {hint}", position=position)
 
 
 def _known_names(syntax: Syntax) -> None:

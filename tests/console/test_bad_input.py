@@ -104,6 +104,7 @@ FIELDS = [
         "Host", "Content-Length", "Connection", "Transfer-Encoding", "TE", "Cookie", "User-Agent", "webhook-id", "Proxy-Authorization",
     )),
     body("filter no CEL", 422, "filter_invalid", "filter", filter="data.order ==="),
+    body("filter no condition", 422, "filter_invalid", "filter", filter="1+1"),
     body("filter of unknown names", 422, "filter_invalid", "filter", filter="password == 'x'"),
     body("filter too long", 422, "invalid", "filter", filter="x" * 2_049),
     body("filter of spaces", 422, "filter_invalid", "filter", filter="   "),

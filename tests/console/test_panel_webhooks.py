@@ -95,12 +95,19 @@ def test_an_empty_filter_takes_everything() -> None:
     ],
 )
 def test_what_would_not_be_saved_says_where(text: str, at: str, said: str) -> None:
-    """A filter that cannot be saved is told with the parser's words, and the place of the fault is set apart."""
+    """A filter that cannot be saved is told in plain words, and the place of the fault is set apart."""
     found = tried(text)
     assert said in found.problem
     assert found.marked is not None
     assert found.marked.at == at
     assert (found.marked.before + found.marked.at + found.marked.after).rstrip() == text
+
+
+def test_a_filter_that_is_no_condition_would_not_be_saved() -> None:
+    """The lab says the same as saving does, beside what became of each event."""
+    found = tried("data.order.number", order_created=[sample("order.created")])
+    assert "gives a text for events of order.created, not true or false: compare it" in found.problem
+    assert (found.marked, found.benches[0].errors) == (None, 1)
 
 
 def test_a_filter_that_is_too_long_has_no_place() -> None:

@@ -72,6 +72,8 @@ BAD: list[tuple[dict[str, Any], type[InputError], str]] = [
     ({"filter": "data.order.total >"}, FilterError, "filter"),
     ({"filter": "data.order.totl == 1"}, FilterError, "filter"),
     ({"filter": "   "}, FilterError, "filter"),
+    ({"filter": "1+1"}, FilterError, "filter"),
+    ({"filter": "data.order.number"}, FilterError, "filter"),
     ({"filter": 7}, InputError, "filter"),
     ({"name": "x" * 129}, InputError, "name"),
     ({"name": "x" * 1_000_000}, InputError, "name"),
