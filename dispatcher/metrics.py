@@ -21,6 +21,11 @@ RESPONSE_S: Final = Histogram("hookline_dispatcher_response_seconds", "Time of o
 QUEUE_WAIT_S: Final = Histogram(
     "hookline_dispatcher_queue_wait_seconds", "From published, or due, to the start of the attempt.", buckets=_WAIT_BUCKETS_S
 )
+RECEIVED_S: Final = Histogram(
+    "hookline_dispatcher_received_seconds",
+    "From published to the receiver's 2xx, of events delivered at their first attempt.",
+    buckets=LATENCY_BUCKETS_S,
+)
 IN_FLIGHT: Final = Gauge("hookline_dispatcher_in_flight", "HTTP calls under way.")
 LANES: Final = Gauge("hookline_dispatcher_lanes", "Lanes in memory, by breaker state.", ["state"])
 PENDING: Final = Gauge("hookline_dispatcher_pending_records", "Records taken up and not settled.", ["source"])

@@ -338,6 +338,8 @@ class Sending:
         match settle(sent.result, delivery.waiting.attempt + 1, self._parts.policies.of(webhook), now):
             case Delivered():
                 settlement.delivered(delivery, sent)
+                if delivery.waiting.attempt == 0 and delivery.waiting.trigger is Trigger.EVENT:
+                    metrics.RECEIVED_S.observe(max(0.0, now.timestamp() - delivery.waiting.source.timestamp_ms / 1_000))
             case Retry(delay_s=delay_s) if not testing:
                 settlement.retry(delivery, sent, delay_s)
                 rest_s = asked_to_wait(sent.result, now)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from hookline.dispatcher.shares import Share
 from hookline.dispatcher.transport.contract import Failure
@@ -41,6 +42,23 @@ def test_a_delivery_that_succeeds() -> None:
     assert rig.share.under_way == 1  # a rebalance waits for the acknowledgement too
     assert rig.settled() == 1
     assert rig.at_rest()
+
+
+def test_how_long_an_event_was_on_its_way_is_measured_once() -> None:
+    """From the broker's time of the event to the 2xx; retries and what is made again are no news."""
+
+    def measured() -> float | None:
+        return REGISTRY.get_sample_value("hookline_dispatcher_received_seconds_count")
+
+    before = measured() or 0.0
+    rig = Rig()
+    rig.submit()
+    rig.submit(attempt=1)
+    rig.submit(trigger=Trigger.RESEND)
+    rig.submit(count=2)
+    rig.transport.answer(reply(200), 3)
+    rig.transport.answer(reply(500))
+    assert measured() == before + 1
 
 
 @pytest.mark.parametrize(

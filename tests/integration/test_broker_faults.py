@@ -163,6 +163,7 @@ def test_all_metrics_are_there(pipeline: Pipeline, until: Until) -> None:
         "queue_wait_seconds_count",
         "queued_deliveries",
         "rebalances_total",
+        "received_seconds_count",
         "registry_age_seconds",
         "response_seconds_count",
         "tier_depth_records",
