@@ -72,7 +72,7 @@ class EventSamples:
             ends = {
                 (topic, number): kafka.watermarks(asker, topic, number)
                 for topic in topics
-                for number in range(kafka.partitions_of(asker, topic))
+                for number in range(kafka.partitions_of(reader, topic))  # see `EventSearch`: so it knows whom to fetch from
             }
             for spans in _rounds(ends):
                 if catch.full:

@@ -77,11 +77,12 @@ class EventSearch:
 
     def _look(self, store_id: str, event_id: str, about_us: int) -> Search:
         budget, looked = _Budget(), (0, 0)
-        # Two consumers: what is asked on the connection of one that fetches waits behind its fetches.
+        # Two consumers: what is asked on the connection of one that fetches waits behind its fetches. The one that fetches is asked for
+        # the partitions: without their leaders it would look for them only at its next tick, up to a second later.
         asker = kafka.plain_consumer(self._config)
         reader = kafka.plain_consumer(self._config, queued_max_messages_kbytes=32_768, fetch_wait_max_ms=10)
         try:
-            shares = [(topic, number) for topic in self._topics.all_events() for number in range(kafka.partitions_of(asker, topic))]
+            shares = [(topic, number) for topic in self._topics.all_events() for number in range(kafka.partitions_of(reader, topic))]
             for since_us, until_us in self._spans(event_id, about_us):
                 for message in _holding(reader, event_id, _parts(asker, shares, (since_us, until_us)), budget):
                     found = self._event(message, store_id, event_id)

@@ -147,7 +147,7 @@ def _by_rules(facts: Facts) -> Judgement:
     if webhook is None:
         return Judgement(verdict=Verdict.CANCELLED, text="The webhook was deleted")
     if facts.event_type not in webhook.event_types:
-        text = f"It is a {facts.event_type}, and the webhook gets {', '.join(webhook.event_types)}"
+        text = f"Its type is {facts.event_type}, and the webhook gets {', '.join(webhook.event_types)}"
         return Judgement(verdict=Verdict.NOT_ITS_TYPE, text=text)
     if webhook.created_at_us > published_us + CLOCK_SLACK_US:
         text = f"The event was published at {_time(published_us)}, and the webhook created at {_time(webhook.created_at_us)}"
