@@ -14,11 +14,12 @@ from typing import Final
 from hookline.analytics.gateway import open_queries
 from hookline.analytics.queries import Audit, Queries, audit, statistics, statistics_by_webhook
 from hookline.dispatcher.letters import Reason
-from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter, Pace, Replays, replay_all
+from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter
 from hookline.kernel.config import load
 from hookline.kernel.errors import LocalError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.local.demo import report
+from hookline.local.demo.admin import Admin
 from hookline.local.demo.board import Board
 from hookline.local.demo.cast import CAST, Behaviour, Role
 from hookline.local.demo.company import Company
@@ -39,7 +40,7 @@ _SHOP_RANK: Final = 5
 _SHOP_LATE_S: Final = 60.0
 _QUIET_S: Final = 1.0
 _LOG_S: Final = 60.0
-_REPLAY: Final = Pace(rate=500.0, most=100_000)
+_REPLAY_RATE: Final = 500.0
 _KILL_AT, _DOWN_AT, _UP_AT = 0.3, 0.4, 0.65
 
 
@@ -251,12 +252,10 @@ class Show:
         for name in mended:
             self._company.mend(name, self._stage.supervisor)
         self._stage.ready()
-        letters = self._replayable()
-        replays = Replays(self._config, self._topics, self._codec)
-        made = replay_all(replays, iter(letters), _REPLAY, "job_demo", lambda _: None)
-        replays.flush()
+        letters, admin = self._replayable(), Admin(self._stage.environ, STORE)
+        job_id = admin.replay(str(Reason.EXHAUSTED), _REPLAY_RATE)
         missing = {found.letter.waiting.delivery_id for found in letters if found.letter.waiting is not None}
-        text = f"{made:,} dead letters of {len(missing):,} deliveries replayed, all of them arrived"
+        text = f"{len(letters):,} dead letters of {len(missing):,} deliveries replayed, all of them arrived; on the audit as {job_id}"
 
         def arrived() -> bool:
             for journal in self._company.journals.values():
@@ -264,9 +263,17 @@ class Show:
             return not missing
 
         self._stage.wait(arrived, self._programme.patience_s)
-        self._at_rest()
         wrong = [f"{delivery_id} was replayed and did not arrive" for delivery_id in sorted(missing)]
+        wrong += self._job_faults(admin, job_id, len(letters))
+        self._at_rest()
         return self._judge([Check(text=text, wrong=wrong), self._log_check()])
+
+    def _job_faults(self, admin: Admin, job_id: str, count: int) -> list[str]:
+        """Return what is wrong with the replay's job: it must be done, with all dead letters, and on the audit."""
+        self._stage.wait(lambda: bool(admin.job(job_id)["finished_at"]) and admin.audited(job_id), self._programme.patience_s)
+        job = admin.job(job_id)
+        wrong = [] if (job["state"], job["done"]) == ("done", count) else [f"{job_id} is {job['state']} with {job['done']:,} of {count:,}"]
+        return wrong if admin.audited(job_id) else [*wrong, f"{job_id} is not on the audit"]
 
     def _replayable(self) -> list[FoundLetter]:
         """Return the dead letters of receivers that answer now; a disabled webhook's stay until it is enabled again."""
