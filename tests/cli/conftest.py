@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import structlog
 
-from hookline.cli import main as command_line
+from hookline.cli import commands
+from hookline.cli.main import main
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,13 @@ def hookline(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
     monkeypatch.setenv("COLUMNS", "300")
     # The real configuration would keep this test's streams for the tests to come.
     silent = structlog.make_filtering_bound_logger("critical")
-    monkeypatch.setattr(command_line, "configure", lambda _level: structlog.configure(wrapper_class=silent))
+    monkeypatch.setattr(commands, "configure", lambda _level: structlog.configure(wrapper_class=silent))
 
     def run(*arguments: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["hookline", *arguments])
         capfd.readouterr()
         with pytest.raises(SystemExit) as left:
-            command_line.main()
+            main()
         out, err = capfd.readouterr()
         assert "Traceback" not in out + err
         status = left.value.code

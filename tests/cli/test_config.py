@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hookline.cli import config
-from hookline.cli.main import build
+from hookline.cli.commands import build
 from hookline.kernel.config import settings_of
 
 pytestmark = pytest.mark.unit

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hookline.cli.main import build
+from hookline.cli.commands import build
 from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.errors import InputError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -32,6 +33,35 @@ def test_without_a_command_the_help_is_shown() -> None:
     done = hookline()
     assert done.returncode == 2
     assert "Start with:" in done.stdout
+
+
+LOADING = """
+import builtins, os, signal, sys
+from hookline.cli.main import main
+load = builtins.__import__
+
+def interrupted(name, *more):
+    if name == "hookline.cli.commands":
+        os.kill(os.getpid(), signal.SIGINT)
+    return load(name, *more)
+
+builtins.__import__ = interrupted
+signal.signal(signal.SIGINT, signal.SIG_IGN if "ignored" in sys.argv else signal.default_int_handler)
+sys.argv = ["hookline", "--version"]
+main()
+"""
+
+
+def test_an_interrupt_while_the_commands_are_loaded_is_quiet() -> None:
+    """Ctrl-C in a command's first second ends it as a shell expects, and shows nothing."""
+    done = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored() -> None:
+    """A command in a shell's background, where Ctrl-C is not for it, goes on."""
+    done = subprocess.run([sys.executable, "-c", LOADING, "ignored"], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, __version__, "")
 
 
 @pytest.mark.parametrize("text", ["foo == 1", "data.order.total.amount > nothing", "type.surely('x')"])
