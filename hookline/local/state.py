@@ -199,14 +199,33 @@ class StateFolder:
         os.pwrite(self.lock_handle, str(os.getpid()).encode(), 0)
 
     def _read_keys(self) -> Keys:
-        path = self.path / _KEYS
         try:
-            found = Keys(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise LocalError(f"The state folder {self.path} is damaged: {_KEYS} cannot be read ({error})", remedy=_ANEW) from error
-        if not all(isinstance(value, str) for value in dataclasses.astuple(found)):
-            raise LocalError(f"The state folder {self.path} is damaged: {_KEYS} holds no texts", remedy=_ANEW)
-        return found
+            found = json.loads((self.path / _KEYS).read_text())
+        except OSError as error:
+            raise self._damaged(error.strerror or "the disk fails") from error
+        except ValueError as error:
+            raise self._damaged("it is no JSON") from error
+        wrong = _wrong_with(found)
+        if wrong:
+            raise self._damaged(wrong)
+        return Keys(**found)
+
+    def _damaged(self, why: str) -> LocalError:
+        return LocalError(f"The state folder {self.path} is damaged: {_KEYS} cannot be read: {why}", remedy=_ANEW)
+
+
+def _wrong_with(found: object) -> str:
+    """Return what keeps something from being keys, empty when nothing does."""
+    if not isinstance(found, dict):
+        return "it is no JSON object"
+    missing = [field.name for field in dataclasses.fields(Keys) if field.default is dataclasses.MISSING and field.name not in found]
+    if missing:
+        return f"{', '.join(missing)} must be in it"
+    unknown = sorted(found.keys() - {field.name for field in dataclasses.fields(Keys)})
+    if unknown:
+        return f"{', '.join(unknown)[:80]} is not known to this version"
+    numbers = [name for name, value in found.items() if not isinstance(value, str)]
+    return f"{', '.join(numbers)} must be text in quotes" if numbers else ""
 
 
 def _fixed(name: str, port: int) -> int:

@@ -84,12 +84,24 @@ def test_keys_are_made_once_and_readable_by_nobody_else(tmp_path: Path) -> None:
     assert mode(tmp_path / "keys.json") == 0o600
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"secret_keys": "a"}', '{"secret_keys": 1, "api_key_pepper": 2, "query_token": 3}'])
-def test_damaged_keys_are_an_error_with_a_way_out(tmp_path: Path, content: str) -> None:
-    """Whatever is wrong with the keys' file, it is named together with `--fresh`."""
-    (tmp_path / "keys.json").write_text(content)
-    with pytest.raises(LocalError, match=r"is damaged: keys\.json") as caught:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "it is no JSON"),
+        ("{", "it is no JSON"),
+        ("\udcff", "it is no JSON"),
+        ("[]", "it is no JSON object"),
+        ('{"secret_keys": "a"}', "api_key_pepper, query_token must be in it"),
+        ('{"secret_keys": "1", "api_key_pepper": "2", "query_token": "3", "shape": "4"}', "shape is not known to this version"),
+        ('{"secret_keys": 1, "api_key_pepper": "2", "query_token": null}', "secret_keys, query_token must be text in quotes"),
+    ],
+)
+def test_damaged_keys_are_an_error_with_a_way_out(tmp_path: Path, content: str, said: str) -> None:
+    """Whatever is wrong with the keys' file, it is told in plain words together with `--fresh`."""
+    (tmp_path / "keys.json").write_text(content, errors="surrogateescape")
+    with pytest.raises(LocalError, match=r"is damaged: keys\.json cannot be read: ") as caught:
         acquired(tmp_path).keys()
+    assert caught.value.message.endswith(said)
     assert "hookline up --fresh" in caught.value.remedy
 
 
