@@ -8,14 +8,18 @@ from typing import Annotated
 import typer
 
 from hookline.cli.broker import reached
-from hookline.cli.output import AsJson, show_table
+from hookline.cli.output import AsJson, say, show_table
 from hookline.kernel import kafka
 from hookline.kernel.config import environment, load
 from hookline.kernel.errors import InputError
-from hookline.schemas.topics import DAY_MS, Topics, TopicsConfig, create, retentions, specs
+from hookline.schemas.drift import Action, Difference, differences, look, mend
+from hookline.schemas.topics import DAY_MS, Topics, TopicsConfig, TopicSpec, create, retentions, specs
 from hookline.schemas.topics import retain as apply_retention
 
-app = typer.Typer(no_args_is_help=True, help="Kafka topics: create those that are missing, list them.")
+app = typer.Typer(no_args_is_help=True, help="Kafka topics: create those that are missing, list them, mend those that differ.")
+
+_COLUMNS = ("action", "topic", "what", "now", "wanted")
+_NONE = "All topics are as they should be."
 
 
 @app.command("create")
@@ -38,6 +42,38 @@ def list_topics(as_json: AsJson = False) -> None:
     wanted = specs(Topics(config.topic_prefix), load(TopicsConfig, environ))
     rows = [{"topic": s.name, "partitions": kafka.partitions_of(client, s.name), "wanted": s.partitions} for s in wanted]
     show_table(({**row, "state": _state(row)} for row in rows), ("topic", "partitions", "wanted", "state"), as_json=as_json)
+
+
+@app.command()
+def plan(
+    detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Leave with 2 when something differs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how topics differ from the settings in force: partitions, copies, retention and the like; changes nothing."""
+    found = _drift(*_wanted())
+    show_table(map(_row, found), _COLUMNS, as_json=as_json, empty=_NONE)
+    if found and detailed_exitcode:
+        raise typer.Exit(2)
+
+
+@app.command()
+def apply(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mend what `plan` shows: create, add partitions, set; what says `by hand` stays as it is, and the status is 1 then."""
+    config, settings, wanted = _wanted()
+    found = _drift(config, settings, wanted)
+    show_table(map(_row, found), _COLUMNS, as_json=as_json, empty=_NONE)
+    doable = [one for one in found if one.action is not Action.BY_HAND]
+    if doable:
+        if not yes:
+            typer.confirm(f"Make these {len(doable)} changes?", abort=True, err=True)
+        mend(config, doable, wanted, settings.replication_factor)
+        say(f"{len(doable)} changes made.")
+    if len(doable) < len(found):
+        say("Left as they are: partitions are never taken away, and copies move data. See docs/deploy.md.")
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -92,6 +128,20 @@ def restore_topics(
         raise InputError(f"{folder} holds no dump", field="from", remedy="Give the folder that `hookline topics dump --to` wrote.")
     rows = [dict(zip(("topic", "records"), restore(config, path), strict=True)) for path in found]
     show_table(rows, ("topic", "records"), as_json=as_json)
+
+
+def _wanted() -> tuple[kafka.KafkaConfig, TopicsConfig, list[TopicSpec]]:
+    environ = environment()
+    config, settings = reached(environ), load(TopicsConfig, environ)
+    return config, settings, specs(Topics(config.topic_prefix), settings)
+
+
+def _drift(config: kafka.KafkaConfig, settings: TopicsConfig, wanted: list[TopicSpec]) -> list[Difference]:
+    return differences(look(config, wanted), wanted, settings.replication_factor)
+
+
+def _row(difference: Difference) -> dict[str, str]:
+    return {column: str(getattr(difference, column)) for column in _COLUMNS}
 
 
 def _days(milliseconds: int) -> float | None:

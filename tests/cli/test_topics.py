@@ -1,0 +1,74 @@
+"""`hookline topics plan` and `apply` over the real broker."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hookline.kernel.config import load
+from hookline.kernel.kafka import KafkaConfig
+from hookline.schemas.topics import Topics, TopicsConfig, create, specs
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture(autouse=True)
+def prefix(kafka_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the test topics of its own, each with two partitions, events kept for 30 days; return their prefix."""
+    found = {**kafka_environ, "HOOKLINE_TOPIC_PREFIX": f"t{os.urandom(4).hex()}", "HOOKLINE_RETRY_TIERS": "1s"}
+    found |= {f"HOOKLINE_{kind}_PARTITIONS": "2" for kind in ("EVENT", "RETRY", "ATTEMPT")}
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    create(load(KafkaConfig, found), specs(Topics(found["HOOKLINE_TOPIC_PREFIX"]), load(TopicsConfig, found)), 1)
+    return found["HOOKLINE_TOPIC_PREFIX"]
+
+
+def test_nothing_differs(hookline: Callable[..., Any]) -> None:
+    """What `create` has made is as it should be: an empty plan, status 0 even with --detailed-exitcode."""
+    planned = hookline("topics", "plan", "--detailed-exitcode")
+    assert planned.status == 0, planned
+    assert "as they should be" in planned.out
+    assert hookline("topics", "apply", "--json").json == []
+
+
+def test_what_differs_is_shown_and_mended(hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    """More partitions, another retention, one more tier: planned, made, and gone from the next plan; a plan makes nothing."""
+    monkeypatch.setenv("HOOKLINE_ATTEMPT_PARTITIONS", "4")
+    monkeypatch.setenv("HOOKLINE_RETENTION_DAYS", "3")
+    monkeypatch.setenv("HOOKLINE_RETRY_TIERS", "1s,5s")
+    planned = hookline("topics", "plan", "--detailed-exitcode", "--json")
+    assert planned.status == 2
+    rows = {(row["topic"].removeprefix(f"{prefix}."), row["what"]): (row["action"], row["now"], row["wanted"]) for row in planned.json}
+    assert rows["attempts", "partitions"] == ("change", "2", "4")
+    assert rows["events.orders", "retention.ms"] == ("change", "2592000000", "259200000")
+    assert rows["retry.5s", "partitions"] == ("create", "", "2")
+    assert hookline("topics", "plan", "--json").json == planned.json
+    applied = hookline("topics", "apply", "--yes", "--json")
+    assert applied.status == 0, applied
+    assert applied.json == planned.json
+    assert hookline("topics", "plan", "--detailed-exitcode").status == 0
+
+
+def test_what_cannot_be_mended_is_left(hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    """Partitions are not taken away and copies are not moved: status 1, said why, the rest made all the same."""
+    monkeypatch.setenv("HOOKLINE_ATTEMPT_PARTITIONS", "1")
+    monkeypatch.setenv("HOOKLINE_RETENTION_DAYS", "3")
+    applied = hookline("topics", "apply", "--yes")
+    assert applied.status == 1
+    assert "by hand" in applied.out
+    assert "never taken away" in applied.err
+    left = hookline("topics", "plan", "--json").json
+    assert [(row["topic"], row["what"], row["action"]) for row in left] == [(f"{prefix}.attempts", "partitions", "by hand")]
+
+
+def test_a_no_changes_nothing(hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --yes it asks first."""
+    monkeypatch.setenv("HOOKLINE_RETENTION_DAYS", "3")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    before = hookline("topics", "plan", "--json").json
+    assert hookline("topics", "apply").status == 1
+    assert hookline("topics", "plan", "--json").json == before
