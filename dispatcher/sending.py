@@ -300,7 +300,7 @@ class Sending:
             call.lane.began()
         sent_at_us = time.time_ns() // 1_000
         try:
-            headers = self._parts.signatures.headers(webhook, delivery)
+            headers, identity = self._parts.signatures.headers(webhook, delivery), self._parts.signatures.identity(webhook)
         except HooklineError as error:  # a key is missing: our fault, not the receiver's
             failure = Failure(ErrorKind.INTERNAL, error.message, 0.0)
             self._finished(call, webhook, Sent(result=failure, at_us=sent_at_us, url=webhook.url, request_headers=""))
@@ -312,9 +312,8 @@ class Sending:
             self._finished(call, webhook, sent)
 
         metrics.QUEUE_WAIT_S.observe(max(0.0, sent_at_us / 1e6 - delivery.ready_at))
-        self._parts.transport.send(
-            Request(url=webhook.url, headers=headers, body=delivery.body, timeout_s=webhook.timeout_s, webhook_id=webhook.id), done
-        )
+        request = Request(webhook.url, headers, delivery.body, webhook.timeout_s, webhook.id, identity)
+        self._parts.transport.send(request, done)
 
     def _finished(self, call: _Call, webhook: Webhook, sent: Sent) -> None:
         result = sent.result

@@ -10,6 +10,7 @@ from hookline.dispatcher.delivery import Delivery
 from hookline.dispatcher.signing import Signer
 from hookline.dispatcher.transport.contract import MAX_BODY, Reply, Result
 from hookline.kernel.clock import Clock, to_us
+from hookline.webhooks.certificates import Identity, open_identity
 from hookline.webhooks.model import Webhook
 from hookline.webhooks.secrets import Vault, open_headers, signing_keys
 
@@ -25,10 +26,11 @@ class _Cached:
     until_us: int
     signer: Signer
     own: tuple[tuple[str, str], ...]
+    identity: Identity | None
 
 
 class Signatures:
-    """Signers by webhook, made anew when the webhook changes or an old secret runs out."""
+    """Signers and client certificates by webhook, made anew when the webhook changes or an old secret runs out."""
 
     def __init__(self, vault: Vault, clock: Clock) -> None:
         self._vault = vault
@@ -54,6 +56,10 @@ class Signatures:
             *parts.own,
         )
 
+    def identity(self, webhook: Webhook) -> Identity | None:
+        """Return the client certificate that the webhook presents, None for none; raise `HooklineError` as `headers` does."""
+        return self._parts(webhook, to_us(self._clock.now())).identity if webhook.client_certificate is not None else None
+
     def forget(self, webhook_id: str) -> None:
         """Drop what is cached of a webhook that changed."""
         self._cache.pop(webhook_id, None)
@@ -64,7 +70,7 @@ class Signatures:
             return cached
         signer = Signer(signing_keys(webhook, self._vault, self._clock.now()))
         ends = [s.expires_at_us for s in webhook.secrets if s.expires_at_us > now_us]
-        made = _Cached(webhook, min(ends, default=2**63), signer, open_headers(webhook, self._vault))
+        made = _Cached(webhook, min(ends, default=2**63), signer, open_headers(webhook, self._vault), open_identity(webhook, self._vault))
         self._cache[webhook.id] = made
         return made
 

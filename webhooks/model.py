@@ -37,6 +37,16 @@ class SealedHeader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SealedCertificate:
+    """A client certificate with its chain and its private key, encrypted together; the rest is what may be shown of it."""
+
+    blob: bytes
+    subject: str
+    fingerprint: str
+    not_after_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
     """The whole state of a webhook; immutable, so that any thread may hold one."""
 
@@ -57,6 +67,7 @@ class Webhook:
     updated_at_us: int
     version: int
     write_id: str
+    client_certificate: SealedCertificate | None = None
 
     def to_datum(self) -> dict[str, Any]:
         """Return the Avro datum."""
@@ -73,4 +84,6 @@ class Webhook:
         found["secrets"] = tuple(SealedSecret(**secret) for secret in found["secrets"])
         found["headers"] = tuple(SealedHeader(**header) for header in found["headers"])
         found["schedule"] = sys.intern(found["schedule"])
+        certificate = found.get("client_certificate")
+        found["client_certificate"] = SealedCertificate(**certificate) if certificate is not None else None
         return cls(**found)

@@ -1,4 +1,4 @@
-"""Signing secrets and the values of headers: kept encrypted, opened only to call; secrets are made here and shown once."""
+"""Signing secrets, values of headers, client certificates: kept encrypted, opened only to call; secrets are made here and shown once."""
 
 from __future__ import annotations
 
@@ -124,6 +124,11 @@ def aad_of(store_id: str, webhook_id: str, created_at_us: int) -> bytes:
     return f"{store_id}|{webhook_id}|secret|{created_at_us}".encode()
 
 
+def certificate_aad(store_id: str, webhook_id: str, fingerprint: str) -> bytes:
+    """Return what a sealed client certificate is bound to."""
+    return f"{store_id}|{webhook_id}|certificate|{fingerprint}".encode()
+
+
 def seal_secret(key: bytes, vault: Vault, store_id: str, webhook_id: str, now_us: int) -> SealedSecret:
     """Return the key bytes of a secret, encrypted, as the current one from now on."""
     return SealedSecret(vault.seal(key, aad_of(store_id, webhook_id, now_us)), now_us)
@@ -131,18 +136,24 @@ def seal_secret(key: bytes, vault: Vault, store_id: str, webhook_id: str, now_us
 
 def sealed_blobs(webhook: Webhook) -> tuple[bytes, ...]:
     """Return all that is encrypted of a webhook."""
-    return (*(secret.blob for secret in webhook.secrets), *(header.blob for header in webhook.headers))
+    certificate = webhook.client_certificate
+    own = (*(secret.blob for secret in webhook.secrets), *(header.blob for header in webhook.headers))
+    return own if certificate is None else (*own, certificate.blob)
 
 
 def resealed(webhook: Webhook, vault: Vault) -> Webhook:
-    """Return the webhook with its secrets and headers encrypted anew, with the first key."""
+    """Return the webhook with its secrets, headers and client certificate encrypted anew, with the first key."""
 
     def again(secret: SealedSecret) -> SealedSecret:
         aad = aad_of(webhook.store_id, webhook.id, secret.created_at_us)
         return replace(secret, blob=vault.seal(vault.open(secret.blob, aad), aad))
 
     headers = seal_headers(open_headers(webhook, vault), vault, webhook.store_id, webhook.id)
-    return replace(webhook, secrets=tuple(map(again, webhook.secrets)), headers=headers)
+    certificate = webhook.client_certificate
+    if certificate is not None:
+        aad = certificate_aad(webhook.store_id, webhook.id, certificate.fingerprint)
+        certificate = replace(certificate, blob=vault.seal(vault.open(certificate.blob, aad), aad))
+    return replace(webhook, secrets=tuple(map(again, webhook.secrets)), headers=headers, client_certificate=certificate)
 
 
 def seal_headers(pairs: Iterable[tuple[str, str]], vault: Vault, store_id: str, webhook_id: str) -> tuple[SealedHeader, ...]:

@@ -9,15 +9,16 @@ from typing import Any, Final
 
 from hookline.kernel import kafka
 from hookline.kernel.clock import Clock, to_us
-from hookline.kernel.errors import Conflict, InputError, LimitExceeded, NotFound, Stale
+from hookline.kernel.errors import CertificateError, Conflict, InputError, LimitExceeded, NotFound, Stale
 from hookline.schemas.events import check_id, new_id
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 from hookline.webhooks import fields
+from hookline.webhooks.certificates import ClientCertificate, seal_certificate
 from hookline.webhooks.filters import check_examples
 from hookline.webhooks.headers import check_headers
 from hookline.webhooks.log import WebhookLog, stale
-from hookline.webhooks.model import SealedHeader, SealedSecret, State, Webhook
+from hookline.webhooks.model import SealedCertificate, SealedHeader, SealedSecret, State, Webhook
 from hookline.webhooks.registry import WebhookRegistry
 from hookline.webhooks.secrets import Vault, new_secret, parse_secret, resealed, seal_headers, seal_secret, sealed_blobs, show_secret
 from hookline.webhooks.urls import UrlPolicy, check_url
@@ -26,7 +27,7 @@ MOST_PER_TYPE: Final = 10
 MOST_PER_STORE: Final = 1_000
 MOST_SECRETS: Final = 5
 OVERLAP_S: Final = 24 * 3_600
-_CHANGEABLE: Final = frozenset({"name", "url", "event_types", "filter", "headers", "timeout_s", "schedule"})
+_CHANGEABLE: Final = frozenset({"name", "url", "event_types", "filter", "headers", "timeout_s", "schedule", "client_certificate"})
 _TRIES: Final = 5
 
 
@@ -43,6 +44,7 @@ class NewWebhook:
     timeout_s: float = 10.0
     schedule: str = "default"
     secret: str = ""
+    client_certificate: ClientCertificate | None = None
 
 
 class Webhooks:
@@ -92,8 +94,10 @@ class Webhooks:
             updated_at_us=now,
             version=1,
             write_id=_write_id(),
+            client_certificate=self._sealed(new.client_certificate, store_id, webhook_id),
         )
         _check_filter(webhook)
+        _check_presentable(webhook)
         self._log.catch_up()
         self._check_limits(webhook, self._others(webhook))
         self._log.write(webhook)
@@ -106,10 +110,10 @@ class Webhooks:
         return self._known(webhook_id)
 
     def update(self, webhook_id: str, changes: Mapping[str, Any], expected_version: int | None = None) -> Webhook:
-        """Change name, url, event_types, filter, headers, timeout_s or schedule; raise `InputError`, `Conflict`, `Stale`.
+        """Change the fields that are given, any but id, store, state and secret; raise `InputError`, `Conflict`, `Stale`.
 
         `expected_version` None takes whatever is there. `headers` are pairs and replace all that there were; a value of None keeps what
-        the webhook has under that name.
+        the webhook has under that name. A `client_certificate` of None takes away the one that there is.
         """
         unknown = set(changes) - _CHANGEABLE
         if unknown:
@@ -121,6 +125,7 @@ class Webhooks:
             new = replace(old, **self._checked(changes, old))
             if {"filter", "event_types"} & set(changes):
                 _check_filter(new)
+            _check_presentable(new)
             return new
 
         return self._change(webhook_id, changed, expected_version)
@@ -225,7 +230,12 @@ class Webhooks:
             fresh = seal_headers((pair for pair in found["headers"] if pair[0] not in kept), self._vault, old.store_id, old.id)
             sealed = {header.name: header for header in fresh} | kept
             found["headers"] = tuple(sealed[name] for name, _ in found["headers"])
+        if "client_certificate" in found:
+            found["client_certificate"] = self._sealed(found["client_certificate"], old.store_id, old.id)
         return found
+
+    def _sealed(self, given: ClientCertificate | None, store_id: str, webhook_id: str) -> SealedCertificate | None:
+        return seal_certificate(given, self._vault, store_id, webhook_id, self._clock.now()) if given is not None else None
 
     def _others(self, webhook: Webhook) -> list[Webhook]:
         return [other for other in self._registry.of_store(webhook.store_id) if other.id != webhook.id]
@@ -264,7 +274,7 @@ class Webhooks:
 
 
 def checked(changes: Mapping[str, Any], policy: UrlPolicy) -> dict[str, Any]:
-    """Return the fields of a webhook as they are stored, headers not encrypted yet; raise `InputError`. Asks no broker."""
+    """Return the fields of a webhook as they are stored, headers and certificate not encrypted yet; raise `InputError`. Asks no broker."""
     checks: dict[str, Callable[[Any], Any]] = {
         "name": fields.name,
         "url": lambda text: check_url(text, policy),
@@ -273,6 +283,7 @@ def checked(changes: Mapping[str, Any], policy: UrlPolicy) -> dict[str, Any]:
         "headers": check_headers,
         "timeout_s": fields.timeout_s,
         "schedule": fields.schedule,
+        "client_certificate": lambda given: given,  # checked where it is sealed: that needs the time
     }
     return {name: checks[name](value) for name, value in changes.items()}
 
@@ -295,6 +306,13 @@ def _kept_headers(changes: Mapping[str, Any], old: Webhook) -> tuple[dict[str, A
 def _check_filter(webhook: Webhook) -> None:
     if webhook.filter:
         check_examples(webhook.filter, webhook.event_types)
+
+
+def _check_presentable(webhook: Webhook) -> None:
+    """Refuse a certificate that would never be presented: plain HTTP, where an operator allows it, knows none."""
+    if webhook.client_certificate is not None and not webhook.url.startswith("https://"):
+        remedy = "Call the receiver by https, or take the certificate away."
+        raise CertificateError("A client certificate needs an https URL", field="client_certificate", remedy=remedy)
 
 
 def _asks_for_more(old: Webhook, new: Webhook) -> bool:

@@ -8,7 +8,8 @@ from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from hookline.console.http.models import VISIBLE, EventTypeName, Model, Time, time_of
 from hookline.schemas.catalogue import EVENT_TYPES
-from hookline.webhooks.model import Webhook
+from hookline.webhooks.certificates import MAX_CERTIFICATE, MAX_KEY, ClientCertificate
+from hookline.webhooks.model import SealedCertificate, Webhook
 
 MASK: Final = "********"
 _HEADER_NAME: Final = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"
@@ -70,6 +71,32 @@ def unmasked(headers: dict[str, Any] | None) -> dict[str, Any] | None:
     return headers
 
 
+class CertificateGiven(Model):
+    """A client certificate for receivers that want mutual TLS; both empty: none, or the one that there is goes away."""
+
+    certificate: Annotated[
+        str, Field(max_length=MAX_CERTIFICATE, description="PEM: the certificate, then those of its chain, 4 at most in all")
+    ] = ""
+    private_key: Annotated[
+        str,
+        Field(
+            max_length=MAX_KEY, description="PEM, not encrypted: RSA of 2,048 to 4,096 bits, P-256, P-384, P-521 or Ed25519; never shown"
+        ),
+    ] = ""
+
+    def given(self) -> ClientCertificate | None:
+        """Return it as the store of webhooks takes it, None for none."""
+        return ClientCertificate(self.certificate, self.private_key) if self.certificate or self.private_key else None
+
+
+class CertificateView(Model):
+    """A client certificate as it may be shown."""
+
+    subject: str = Field(description="whom it names")
+    fingerprint_sha256: str = Field(description="of the certificate itself, in hexadecimal digits")
+    not_after: Time | None = Field(description="when it ends; calls after that are made all the same, and receivers refuse them")
+
+
 class WebhookCreate(Model):
     """A webhook to make."""
 
@@ -81,12 +108,16 @@ class WebhookCreate(Model):
     timeout_s: Timeout = 10.0
     schedule: Schedule = "default"
     secret: Secret | None = None
+    client_certificate: CertificateGiven | None = None
 
     _no_mask = field_validator("headers")(unmasked)
 
 
 class WebhookPatch(Model):
-    """What to change; what is left out or null stays. `event_types` and `headers` are replaced whole."""
+    """What to change; what is left out or null stays. `event_types` and `headers` are replaced whole.
+
+    An empty `client_certificate` (`{}`) takes away the one that there is.
+    """
 
     url: Url | None = None
     event_types: EventTypes | None = None
@@ -95,6 +126,7 @@ class WebhookPatch(Model):
     headers: ChangedHeaders | None = None
     timeout_s: Timeout | None = None
     schedule: Schedule | None = None
+    client_certificate: CertificateGiven | None = None
 
     _no_mask = field_validator("headers")(unmasked)
 
@@ -109,6 +141,8 @@ class WebhookPatch(Model):
         found = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
         if self.headers is not None:
             found["headers"] = tuple(self.headers.items())
+        if self.client_certificate is not None:
+            found["client_certificate"] = self.client_certificate.given()
         return found
 
 
@@ -143,6 +177,7 @@ class WebhookView(Model):
     created_at: Time | None
     updated_at: Time | None
     old_secret_signs_until: Time | None = Field(description="null when only one secret signs")
+    client_certificate: CertificateView | None = Field(description="what receivers that want mutual TLS are shown; null: nothing")
     version: int = Field(description="the ETag without its quotes")
 
 
@@ -176,6 +211,12 @@ def old_secret_until(webhook: Webhook) -> str | None:
     return time_of(max((secret.expires_at_us for secret in webhook.secrets), default=0))
 
 
+def _certificate(sealed: SealedCertificate | None) -> dict[str, object] | None:
+    if sealed is None:
+        return None
+    return {"subject": sealed.subject, "fingerprint_sha256": sealed.fingerprint, "not_after": time_of(sealed.not_after_us)}
+
+
 def _shown(webhook: Webhook) -> dict[str, object]:
     return {
         "id": webhook.id,
@@ -193,5 +234,6 @@ def _shown(webhook: Webhook) -> dict[str, object]:
         "created_at": time_of(webhook.created_at_us),
         "updated_at": time_of(webhook.updated_at_us),
         "old_secret_signs_until": old_secret_until(webhook),
+        "client_certificate": _certificate(webhook.client_certificate),
         "version": webhook.version,
     }

@@ -72,6 +72,7 @@ def create_webhook(call: Call) -> Answer:
         timeout_s=asked.timeout_s,
         schedule=asked.schedule,
         secret=asked.secret or "",
+        client_certificate=asked.client_certificate.given() if asked.client_certificate is not None else None,
     )
     made, secret = call.parts.webhooks.create(wanted)
     change = Change(target=made.id, after=view(made))
@@ -99,7 +100,14 @@ def changed(before: Webhook, after: Webhook) -> Answer:
     return Answer(value=view(after), version=after.version, change=Change(target=after.id, before=view(before), after=view(after)))
 
 
-_REFUSALS: Final = (Code.UNKNOWN_EVENT_TYPE, Code.URL_NOT_ALLOWED, Code.FILTER_INVALID, Code.LIMIT_EXCEEDED, Code.CONFLICT)
+_REFUSALS: Final = (
+    Code.UNKNOWN_EVENT_TYPE,
+    Code.URL_NOT_ALLOWED,
+    Code.FILTER_INVALID,
+    Code.CERTIFICATE_INVALID,
+    Code.LIMIT_EXCEEDED,
+    Code.CONFLICT,
+)
 
 ROUTES: Final = (
     Route(

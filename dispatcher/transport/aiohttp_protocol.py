@@ -54,13 +54,22 @@ class Handler(ResponseHandler):
         super().data_received(data)
 
     def set_exception(self, exc: Any, exc_cause: Any = None) -> None:  # noqa: ANN401  # aiohttp's own parameters
-        """Save the head of a malformed answer, and tell the reader of its body, who would wait for the timeout otherwise."""
+        """Save the head of a malformed answer, and tell the reader of its body, who would wait for the timeout otherwise.
+
+        That a connection could not be written to is no reason but what a reason leads to: `connection_lost` knows it, or will.
+        """
+        if isinstance(exc.__cause__, aiohttp.ClientConnectionResetError) and (self.exception() is not None or self._closing()):
+            return
         piece, self._piece = self._piece, b""
         if isinstance(exc, HttpProcessingError) and not self._final and piece:
             self._parse_heads(piece)
         if self._payload is not None and not self._payload.is_eof() and self._payload.exception() is None:
             self._payload.set_exception(aiohttp.ClientPayloadError("the body is malformed"))
         super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
+
+    def _closing(self) -> bool:
+        """Tell whether the connection is about to be lost."""
+        return self.transport is not None and self.transport.is_closing()
 
     def _parse_heads(self, piece: bytes) -> None:
         """Parse again up to the end of the final answer's head, if it is in this piece; no error comes out of that."""

@@ -19,6 +19,8 @@ from yarl import URL
 
 from hookline.dispatcher.transport.aiohttp_protocol import Connector
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result
+from hookline.dispatcher.transport.tls import Identities, tls_context
+from hookline.kernel.errors import CertificateError
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.urls import UrlPolicy, refusal
 
@@ -69,11 +71,11 @@ def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[Resolve
 
 
 class AiohttpTransport:
-    """One session for all webhooks; connections are pooled by origin, which is also what TLS was checked for."""
+    """One session for all webhooks; connections are pooled by origin and TLS context: by whom was checked, and as whom we came."""
 
-    def __init__(self, policy: UrlPolicy, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, policy: UrlPolicy, tls: Callable[[], ssl.SSLContext] = tls_context) -> None:
         self._policy = policy
-        self._tls = tls or tls_context()
+        self._identities = Identities(tls)
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._urls: dict[str, URL] = {}
@@ -81,7 +83,6 @@ class AiohttpTransport:
     async def start(self) -> None:
         """Open the session."""
         connector = Connector(
-            ssl=self._tls,
             resolver=_Resolver(self._policy),
             socket_factory=self._guarded_socket,
             # No limits here: lanes and budget bound the calls, and a limit per host would let one store's calls to a
@@ -131,8 +132,9 @@ class AiohttpTransport:
         timeout = aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=min(_CONNECT_S, request.timeout_s))
         # aiohttp warns of bytes above a mebibyte, not of a file of them.
         data = request.body if len(request.body) <= _LARGE else io.BytesIO(request.body)
+        context = (await self._identities.of(request.identity)).context
         response = await self._session.post(
-            self._url(request.url), data=data, headers=request.headers, allow_redirects=False, timeout=timeout
+            self._url(request.url), data=data, headers=request.headers, allow_redirects=False, timeout=timeout, ssl=context
         )
         body, whole = await _read(response)
         reply = Reply(response.status, _head(response), body, time.monotonic() - started, response.headers.get("Retry-After", ""))
@@ -161,13 +163,6 @@ class AiohttpTransport:
         made.setblocking(False)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
-
-
-def tls_context() -> ssl.SSLContext:
-    """Return a context that verifies names and certificates, TLS 1.2 and up."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
@@ -206,6 +201,8 @@ def _by_cause(error: Exception) -> tuple[ErrorKind, str] | None:
         match cause:
             case _Blocked():
                 return ErrorKind.BLOCKED, str(cause)
+            case CertificateError():
+                return ErrorKind.TLS, f"TLS: {cause.message}"
             case ssl.SSLError() if not isinstance(cause, aiohttp.ClientError):
                 return ErrorKind.TLS, f"TLS: {getattr(cause, 'verify_message', '') or cause.reason or cause}"
             case OSError() if cause.errno in _OURS:

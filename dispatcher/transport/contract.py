@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from hookline.schemas.records import ErrorKind
+from hookline.webhooks.certificates import Identity
 
 MAX_BODY: Final = 16 * 1024
 MAX_HEAD: Final = 8 * 1024
@@ -15,13 +16,18 @@ MAX_DETAIL: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One POST. `url` is in the form that `check_url` gave; `timeout_s` bounds everything, from the name look-up on."""
+    """One POST. `url` is in the form that `check_url` gave; `timeout_s` bounds everything, from the name look-up on.
+
+    `identity` is what the receiver is shown when it wants a client certificate, None: nothing. Connections are shared by requests of the
+    same identity only.
+    """
 
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
     timeout_s: float
     webhook_id: str
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,10 @@ from hookline.dispatcher.transport.connecting import connect
 from hookline.dispatcher.transport.connection import Connection
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, Failure, Reply, Request, Result
 from hookline.dispatcher.transport.origins import Blocked, Resolver, Target, target_of
-from hookline.dispatcher.transport.tls import TlsSessions, tls_context
+from hookline.dispatcher.transport.tls import Identities, tls_context
+from hookline.kernel.errors import CertificateError
 from hookline.schemas.records import ErrorKind
+from hookline.webhooks.certificates import Identity
 from hookline.webhooks.urls import UrlPolicy
 
 _CONNECT_S: Final = 3.0
@@ -87,11 +89,12 @@ class _Exchange:
 
 
 class _Pool:
-    """The connections of one origin: idle ones, the last used first, and the requests that wait for one."""
+    """The connections to one origin under one identity: idle ones, the last used first, and the requests that wait for one."""
 
-    __slots__ = ("connecting", "idle", "open", "waiting")
+    __slots__ = ("connecting", "identity", "idle", "open", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, identity: Identity | None) -> None:
+        self.identity = identity
         self.idle: list[Connection] = []
         self.waiting: deque[_Exchange] = deque()
         self.open = 0
@@ -101,10 +104,10 @@ class _Pool:
 class NativeTransport:
     """The `Transport` of this module; all calls on the event loop's thread."""
 
-    def __init__(self, policy: UrlPolicy, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, policy: UrlPolicy, tls: Callable[[], ssl.SSLContext] = tls_context) -> None:
         self._resolver = Resolver(policy)
-        self._sessions = TlsSessions(tls or tls_context())
-        self._pools: dict[tuple[bool, str, int], _Pool] = {}
+        self._identities = Identities(tls)
+        self._pools: dict[tuple[bool, str, int, Identity | None], _Pool] = {}
         self._targets: dict[str, Target] = {}
         self._due: dict[float, OrderedDict[_Exchange, None]] = {}
         self._connects: set[asyncio.Task[None]] = set()
@@ -147,7 +150,8 @@ class NativeTransport:
             return
         exchange = _Exchange(self, request, target, on_done)
         self._due.setdefault(request.timeout_s, OrderedDict())[exchange] = None
-        pool = exchange.pool = self._pools.get(target.origin) or self._pools.setdefault(target.origin, _Pool())
+        key = (target.tls, target.host, target.port, request.identity)
+        pool = exchange.pool = self._pools.get(key) or self._pools.setdefault(key, _Pool(request.identity))
         connection = self._idle(pool)
         if connection is not None:
             self._write(exchange, connection)
@@ -233,7 +237,7 @@ class NativeTransport:
         """Open one connection for whoever is first in line; what prevents it is that one's failure."""
         try:
             async with asyncio.timeout(_CONNECT_S):
-                connection = await connect(target, self._resolver, self._sessions)
+                connection = await connect(target, self._resolver, await self._identities.of(pool.identity))
         except Exception as error:  # noqa: BLE001  # the contract: whatever happens, there is a result
             pool.connecting -= 1
             self._failed(target, pool, error)
@@ -300,7 +304,7 @@ class NativeTransport:
 
     def _tidy(self, now: float) -> None:
         """Close what has been idle for long, connect for whom the limits kept waiting, forget origins without use."""
-        for origin, pool in list(self._pools.items()):
+        for key, pool in list(self._pools.items()):
             while pool.waiting and pool.waiting[0].on_done is None:
                 pool.waiting.popleft()
             if pool.waiting:
@@ -309,7 +313,7 @@ class NativeTransport:
                 pool.idle.pop(0).close()
                 self._lost(pool)
             if not pool.open and not pool.waiting:
-                del self._pools[origin]
+                del self._pools[key]
 
 
 def _rest(request: Request) -> bytes:
@@ -318,11 +322,13 @@ def _rest(request: Request) -> bytes:
     return f"{len(request.body)}\r\n{lines}\r\n".encode("latin-1")
 
 
-def reason(error: BaseException) -> tuple[ErrorKind, str]:  # noqa: PLR0911  # one line per kind
+def reason(error: BaseException) -> tuple[ErrorKind, str]:  # noqa: C901, PLR0911  # one line per kind
     """Say in plain words why there is no answer; the order matters, since the errors inherit from each other."""
     match error:
         case Blocked():
             return ErrorKind.BLOCKED, str(error)
+        case CertificateError():
+            return ErrorKind.TLS, f"TLS: {error.message}"
         case TimeoutError():
             return ErrorKind.TIMEOUT, f"no connection within {_CONNECT_S:g} s"
         case ssl.SSLError():

@@ -8,6 +8,7 @@ HooklineError                 code, message, remedy; what a person sees
 │   ├── PayloadTooLarge
 │   ├── UrlNotAllowed
 │   ├── FilterError           `position` is the column of the fault, from 1
+│   ├── CertificateError      a client certificate, or its key, cannot be used
 │   ├── LimitExceeded
 │   ├── NotFound
 │   ├── Conflict              it exists already, or its state forbids it
@@ -97,6 +98,12 @@ class FilterError(InputError):
         told = f"{message} (at position {position})" if position and "position" not in message else message
         super().__init__(told, field="filter", remedy=remedy)
         self.position = position
+
+
+class CertificateError(InputError):
+    """The client certificate of a webhook, or its private key, cannot be used."""
+
+    code = "certificate_invalid"
 
 
 class LimitExceeded(InputError):

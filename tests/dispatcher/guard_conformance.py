@@ -19,6 +19,7 @@ import pytest
 import trustme
 
 from hookline.dispatcher.transport.contract import Reply
+from hookline.dispatcher.transport.tls import tls_context
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.urls import UrlPolicy
 from tests.dispatcher.hostile import OK, Caller, Peer, Server, always
@@ -28,11 +29,18 @@ STRICT = UrlPolicy(allow_http=True, allowed_ports=(), allow_addresses=(), deny_a
 Names = dict[str, Callable[[], list[str]]]
 
 
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    """Return a client's context as the transport makes its own, which trusts the authority too."""
+    context = tls_context()
+    authority.configure_trust(context)
+    return context
+
+
 class Guard(Suite):
     """Addresses, names, certificates."""
 
     @contextlib.asynccontextmanager
-    async def calling(self, policy: UrlPolicy = LOCAL, tls: ssl.SSLContext | None = None) -> AsyncIterator[Caller]:
+    async def calling(self, policy: UrlPolicy = LOCAL, tls: Callable[[], ssl.SSLContext] = tls_context) -> AsyncIterator[Caller]:
         """Give a caller over a started transport."""
         transport = self.make(policy, tls)
         await transport.start()
@@ -183,13 +191,6 @@ class Guard(Suite):
         """Give a certificate authority."""
         return trustme.CA()
 
-    def trusting(self, authority: trustme.CA) -> ssl.SSLContext:
-        """Return a client's context as the transport makes its own, which trusts the authority too."""
-        context = ssl.create_default_context()
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        authority.configure_trust(context)
-        return context
-
     @contextlib.contextmanager
     def certified(self, authority: trustme.CA, *names: str, days: int = 1) -> Iterator[ssl.SSLContext]:
         """Give a server's context with a certificate for the names that runs out in so many days."""
@@ -207,7 +208,7 @@ class Guard(Suite):
             context.sni_callback = lambda _socket, name, _context: told.append(name)
             async with (
                 Server(always(OK, close=False)).running(context) as server,
-                self.calling(tls=self.trusting(authority)) as caller,
+                self.calling(tls=lambda: trusting(authority)) as caller,
             ):
                 body = os.urandom(300_000)
                 for _ in range(3):
@@ -220,7 +221,7 @@ class Guard(Suite):
         """Connections made one after another work as the first did."""
         names["hooks.test"] = lambda: ["127.0.0.1"]
         with self.certified(authority, "hooks.test") as context:
-            async with Server(always(OK)).running(context) as server, self.calling(tls=self.trusting(authority)) as caller:
+            async with Server(always(OK)).running(context) as server, self.calling(tls=lambda: trusting(authority)) as caller:
                 for _ in range(3):
                     assert (await caller.reply(server.url(scheme="https", host="hooks.test"))).body == b"ok"
                 assert server.connections == 3
@@ -240,8 +241,8 @@ class Guard(Suite):
         names["hooks.test"] = lambda: ["127.0.0.1"]
         words = {"expired": "expired", "wrong host": "mismatch", "unknown authority": "certificate"}
         with self.certified(authority, *names_in, days=days) as context:
-            trusting = self.trusting(authority) if trusted else None
-            async with Server(always(OK)).running(context) as server, self.calling(tls=trusting) as caller:
+            known = (lambda: trusting(authority)) if trusted else tls_context
+            async with Server(always(OK)).running(context) as server, self.calling(tls=known) as caller:
                 failure = await caller.failure(server.url(scheme="https", host="hooks.test"))
                 assert failure.kind is ErrorKind.TLS
                 assert words[what] in failure.detail.lower()
@@ -254,18 +255,7 @@ class Guard(Suite):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
                 context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-            async with Server(always(OK)).running(context) as server, self.calling(tls=self.trusting(authority)) as caller:
-                failure = await caller.failure(server.url(scheme="https", host="hooks.test"))
-                assert failure.kind in {ErrorKind.TLS, ErrorKind.RESET}
-                assert server.seen == []
-
-    async def test_server_that_wants_a_client_certificate(self, names: Names, authority: trustme.CA) -> None:
-        """A server that insists on a certificate of ours, which we have not, is a TLS error."""
-        names["hooks.test"] = lambda: ["127.0.0.1"]
-        with self.certified(authority, "hooks.test") as context:
-            authority.configure_trust(context)
-            context.verify_mode = ssl.CERT_REQUIRED
-            async with Server(always(OK)).running(context) as server, self.calling(tls=self.trusting(authority)) as caller:
+            async with Server(always(OK)).running(context) as server, self.calling(tls=lambda: trusting(authority)) as caller:
                 failure = await caller.failure(server.url(scheme="https", host="hooks.test"))
                 assert failure.kind in {ErrorKind.TLS, ErrorKind.RESET}
                 assert server.seen == []

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from hookline.dispatcher.transport.contract import Transport
+from hookline.dispatcher.transport.tls import tls_context
 from hookline.webhooks.addresses import networks
 from hookline.webhooks.urls import UrlPolicy
 from tests.dispatcher.hostile import Caller
@@ -38,8 +39,8 @@ class Suite:
 
     both_loops = True
 
-    def make(self, policy: UrlPolicy, tls: ssl.SSLContext | None = None) -> Transport:
-        """Return a transport, not started; `tls` None: the transport's own context."""
+    def make(self, policy: UrlPolicy, tls: Callable[[], ssl.SSLContext] = tls_context) -> Transport:
+        """Return a transport, not started; `tls` makes the contexts that it connects with."""
         raise NotImplementedError
 
     @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from dataclasses import replace
 
 import pytest
 import standardwebhooks.webhooks
@@ -17,9 +18,11 @@ from hookline.dispatcher.transport.contract import MAX_BODY, Failure, Reply
 from hookline.kernel.clock import SystemClock, to_us
 from hookline.kernel.errors import ConfigError
 from hookline.schemas.records import ErrorKind
+from hookline.webhooks.certificates import open_identity, seal_certificate
 from hookline.webhooks.model import SealedSecret
 from hookline.webhooks.secrets import MasterKey, Vault, aad_of, parse_secret, seal_headers
 from tests.dispatcher.fakes import KEY, VAULT, FakeClock, delivery, webhook
+from tests.webhooks import certified
 
 pytestmark = pytest.mark.unit
 
@@ -159,3 +162,20 @@ def test_a_receiver_that_repeats_our_headers_does_not_bring_them_into_the_log() 
     assert failure == Failure(ErrorKind.PROTOCOL, "bad line: ********", 1.0)
     plain = webhook()
     assert without_echoes(reply, Signatures(VAULT, FakeClock()).headers(plain, delivery()), plain) is reply
+
+
+def test_a_webhook_presents_its_own_certificate_and_no_other_any() -> None:
+    """What the transport is given is the webhook's certificate as it is by now; one that no key opens is an error of ours."""
+    clock = FakeClock()
+    signatures = Signatures(VAULT, clock)
+    assert signatures.identity(webhook()) is None
+    first, second = (
+        webhook(number, client_certificate=seal_certificate(certified.given(key, clock.at), VAULT, "shop", f"wh_{number}", clock.at))
+        for number, key in ((1, certified.P256), (2, certified.OTHER))
+    )
+    found = [signatures.identity(one) for one in (first, second)]
+    assert found == [open_identity(first, VAULT), open_identity(second, VAULT)]
+    assert found[0] != found[1]
+    assert signatures.identity(replace(first, client_certificate=None)) is None
+    with pytest.raises(ConfigError):
+        signatures.identity(replace(second, id="wh_1"))

@@ -2,7 +2,7 @@
 
 Subclass `Conformance`, say in `make` how the transport is made, and pytest runs all of it against real, hostile servers:
 answers here, time and connections in `connections_conformance.py`, whom not to call in `guard_conformance.py` and,
-for the whole table of bad and good places, `spellings_conformance.py`.
+for the whole table of bad and good places, `spellings_conformance.py`; as whom, in `certificates_conformance.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pytest
 
 from hookline.dispatcher.transport.contract import Reply
 from hookline.schemas.records import ErrorKind
+from tests.dispatcher.certificates_conformance import Certificates
 from tests.dispatcher.connections_conformance import Connections
-from tests.dispatcher.guard_conformance import Guard
 from tests.dispatcher.hostile import CHUNKED, OK, Caller, Peer, Server, always
 from tests.dispatcher.spellings_conformance import Spellings
 from tests.dispatcher.suite import Suite
@@ -240,5 +240,5 @@ class Answers(Suite):
             assert len(server.seen) <= 1
 
 
-class Conformance(Answers, Connections, Guard, Spellings):
+class Conformance(Answers, Connections, Certificates, Spellings):
     """All of it."""
