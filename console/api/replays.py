@@ -24,7 +24,7 @@ from hookline.console.api.replays_models import (
 from hookline.console.http.models import Page
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code, Refused
-from hookline.console.http.routes import Answer, Call, Change, Route
+from hookline.console.http.routes import UNCHANGED, Answer, Call, Change, Route
 from hookline.console.jobs import Job, JobKind, JobState
 from hookline.console.letters import place_in
 from hookline.dispatcher.letters import Reason
@@ -46,7 +46,7 @@ def create_replay(call: Call) -> Answer:
     job = _job(call, asked, counts.total(), ends)
     if asked.dry_run:
         value = _preview(call, job, counts, None, _PREVIEW)
-        return Answer(value=value, status=200, change=Change(target="dry-run"))
+        return Answer(value=value, status=200, change=UNCHANGED)
     job = _added(call, job)
     value = _preview(call, job, counts, job.id, state_of(call, job))
     return Answer(value=value, location=f"/replays/{job.id}", change=Change(target=job.id, after=value))

@@ -18,7 +18,7 @@ from hookline.console.http.etags import etag, versions
 from hookline.console.http.idempotency import HEADER, Idempotency, Kept, Place, checked_key
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code, Refused
-from hookline.console.http.routes import PREFIX, Answer, Call, Caller, Route
+from hookline.console.http.routes import PREFIX, UNCHANGED, Answer, Call, Caller, Route
 from hookline.console.http.server import ACTOR, REQUEST, ROUTE, Next, expecting
 from hookline.console.parts import Parts
 from hookline.kernel.clock import to_us
@@ -121,7 +121,7 @@ def _done(call: Call) -> Answer:
     answer = call.route.handler(call)
     if inspect.isawaitable(answer):
         raise TypeError(f"{call.route.name} is a coroutine: its work is {Work.LOOP}")
-    if call.route.action:
+    if call.route.action and answer.change is not UNCHANGED:
         call.parts.audit.write(_entry(call, answer))
     return answer
 

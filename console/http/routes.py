@@ -130,6 +130,10 @@ class Change:
     after: Model | None = None
 
 
+UNCHANGED: Final = Change(target="")
+"""What a route that changes something answers when it only looked: it leaves no line on the audit."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What a handler answers.

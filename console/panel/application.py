@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
+from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
@@ -124,14 +125,14 @@ class Panel:
             same_site.check(request, self._services.config.url)
             handler, form = page.act, await self._form(request, bound_to)
             if page.grave and visit.presence is not None and not self._services.sessions.fresh(visit.presence.session):
-                return visit.to(rendering.address("confirm", next=_page_of(visit)))
+                return visit.to(rendering.address("confirm", next=_page_of(visit, form)))
         if handler is None:
             raise of_http(web.HTTPMethodNotAllowed(request.method, ()))
         return await handler(replace(visit, form=form))
 
     async def _form(self, request: web.Request, bound_to: str) -> Form:
         form, _ = await forms.read_form(request, self._services.parts.config.upload_s)
-        if not self._services.sessions.token_fits(form.raw("token"), bound_to):
+        if not self._services.sessions.token_fits(form.raw(forms.TOKEN), bound_to):
             raise Refused(Code.MISSING_SCOPE, "This form is of another session, or too old", remedy="Go back, reload the page, try again.")
         return form
 
@@ -146,9 +147,14 @@ def _admit(visit: Visit) -> None:
         raise NotFound("There is nothing at this address", remedy="Use the menu, or go back.")
 
 
-def _page_of(visit: Visit) -> str:
-    """Return the page that a form was on: its own address where that can be looked at, else where the form says it stands."""
-    return visit.path if visit.page.show is not None else visit.page.back.format(**visit.ids)
+def _page_of(visit: Visit, form: Form) -> str:
+    """Return the page that a form was on, with what was typed: its own address where it can be looked at, else where it says it is."""
+    page = visit.page
+    if page.show is None:
+        return page.back.format(**visit.ids)
+    typed = [(name, text) for name in page.carried for text in form.texts(name)]
+    kept = [(name, text) for name, text in visit.request.query.items() if name not in page.carried]
+    return f"{visit.request.path}?{urlencode([*kept, *typed])}" if typed else visit.path
 
 
 def _error_page(visit: Visit, error: HooklineError) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl
@@ -12,6 +13,10 @@ from hookline.console.http import bodies
 from hookline.console.http.problems import Code, Refused
 from hookline.kernel.errors import InputError
 
+TOKEN: Final = "token"  # noqa: S105  # the name of a field
+"""The field that ties a form to its session."""
+ONCE: Final = "once"
+"""The field that tells one showing of a form from another: what it makes is made once."""
 MAX_FORM: Final = 256 * 1024
 _KIND: Final = "application/x-www-form-urlencoded"
 _MOST_FIELDS: Final = 2_000
@@ -54,6 +59,11 @@ class Form:
     def given(self, *names: str) -> dict[str, str]:
         """Return those of some fields that are not empty."""
         return {name: text for name in names if (text := self.text(name))}
+
+    def digest(self) -> bytes:
+        """Return a digest of what somebody filled in: of all fields but those that every form has."""
+        typed = sorted((name, values) for name, values in self._fields.items() if name not in {TOKEN, ONCE})
+        return hashlib.sha256(repr(typed).encode()).digest()
 
 
 async def read_form(request: web.Request, within_s: float) -> tuple[Form, bytes]:

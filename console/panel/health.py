@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from hookline.analytics.queries import percentiles, rate
 from hookline.analytics.warehouse import Parameters
@@ -28,9 +28,27 @@ class Waiting:
     oldest_us: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How deliveries ended, resends and replays counted: what they mended failed no more. Every rate of the panel is this one."""
+
+    delivered: int
+    dead: int
+
+    @classmethod
+    def of(cls, sums: Mapping[str, int]) -> Self:
+        """Return how the deliveries of a row of sums ended: one that was made again is given up only where that was given up as well."""
+        return cls(sums["delivered"] + sums["again_delivered"], max(0, sums["dead"] - sums["made_again"]) + sums["again_dead"])
+
+    @property
+    def success_rate(self) -> float | None:
+        """From 0 to 1, None when nothing ended."""
+        return rate(self.delivered, self.delivered + self.dead)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """A webhook and how it does, resends and replays counted: what they mended failed no more. `success_rate` is None when nothing ended.
+    """A webhook and how it does; `success_rate` is `Ended`'s, None when nothing ended.
 
     `word` is one of ok, shaky, failing, slow, quiet, paused, disabled.
     """
@@ -85,15 +103,14 @@ def _health(webhook: Webhook, row: Mapping[str, Any] | None, waiting: Waiting) -
     if row is None:
         return Health(webhook=webhook, waiting=waiting)
     found = percentiles(row["response_time_s"])
-    delivered = row["delivered"] + row["again_delivered"]
-    dead = max(0, row["dead"] - row["made_again"]) + row["again_dead"]
+    ended = Ended.of(row)
     return Health(
         webhook=webhook,
         deliveries=row["deliveries"],
-        delivered=delivered,
-        dead=dead,
+        delivered=ended.delivered,
+        dead=ended.dead,
         failed_calls=row["retrying"] + row["dead"] + row["again_dead"],
-        success_rate=rate(delivered, delivered + dead),
+        success_rate=ended.success_rate,
         p95_ms=found[1] * 1_000 if found is not None else None,
         waiting=waiting,
     )

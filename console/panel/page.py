@@ -33,7 +33,8 @@ class Page:
     """A page: `show` answers GET, `act` answers POST. `section` is the entry of the menu that it belongs to.
 
     `grave` acts ask for the password again when it was typed long ago; `back` is where to go on after that when `show` is None, with the
-    path's ids in braces. Neither `show` nor `act` runs for whom `access` shuts out, or who lacks `scope` (empty: none is needed).
+    path's ids in braces; `carried` are the fields of the form that `show` fills in again from its address then. Neither `show` nor `act`
+    runs for whom `access` shuts out, or who lacks `scope` (empty: none is needed).
     """
 
     name: str
@@ -45,3 +46,4 @@ class Page:
     act: Handler | None = None
     grave: bool = False
     back: str = "/"
+    carried: tuple[str, ...] = ()

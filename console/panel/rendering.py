@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import secrets
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +17,11 @@ from hookline.console.panel import wording
 from hookline.console.panel.menu import menu
 
 _HERE: Final = Path(__file__).parent
+_HIDDEN: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]|\r(?!\n)"
+)
+"""Controls, what sets the direction of writing, and what has no width; not the joiners that scripts and emoji need."""
 STATIC: Final = "/static"
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
@@ -29,6 +36,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        finalize=visible,
     )
     found.filters |= {
         "moment": wording.moment,
@@ -43,7 +51,7 @@ def environment() -> Environment:
         "tone": wording.tone,
         "pretty": pretty,
     }
-    found.globals |= {"asset": asset, "words": wording, "menu": menu, "url": address}
+    found.globals |= {"asset": asset, "words": wording, "menu": menu, "url": address, "once": once}
     return found
 
 
@@ -79,6 +87,27 @@ def address(*parts: str, **query: object) -> str:
     path = "/" + "/".join(quote(part, safe="") for part in parts)
     given = {name.removesuffix("_"): str(value) for name, value in query.items() if value is not None and value != ""}
     return f"{path}?{urlencode(given)}" if given else path
+
+
+def once() -> str:
+    """Return what tells this showing of a form from any other."""
+    return secrets.token_urlsafe(16)
+
+
+def visible(value: object) -> object:
+    """Return what a template puts out: in texts that are not markup of ours, what would be invisible or turn others round is spelled out.
+
+    Receivers and publishers choose most of what pages show; U+202E in a header could make its rest read backwards.
+    What is marked as markup stays: fields of forms put `|e` behind a value, so that it is sent again as it was typed.
+    """
+    if not isinstance(value, str) or hasattr(value, "__html__") or _HIDDEN.search(value) is None:
+        return value
+    return _HIDDEN.sub(_spelled, value)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004  # what four digits hold
 
 
 def pretty(text: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hookline.console.event_samples import EventSamples
+from hookline.console.http.idempotency import Idempotency
 from hookline.console.http.routes import Route
 from hookline.console.panel.config import PanelConfig
 from hookline.console.panel.cookies import Cookies
@@ -29,6 +30,7 @@ class Services:
     `users` is read in memory from any thread; `writer` and what changes `sessions` only in `Work.CHANGES`, `sign_in` only in
     `Work.PASSWORDS`. `routes` are the API's by name. `lanes` are the dispatchers' settings, which tell when their
     breakers open; `samples` reads from Kafka, only in `Work.QUERIES`. `first_run` is the token of the link that makes the first operator.
+    `once` remembers what forms made; it is used on the event loop.
     """
 
     parts: Parts
@@ -42,6 +44,7 @@ class Services:
     lanes: LaneConfig
     samples: EventSamples
     first_run: str
+    once: Idempotency
 
 
 def first_run_token(secret: bytes) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final, TypeVar, cast
 
 import orjson
@@ -14,18 +15,19 @@ from hookline.console.http import bodies
 from hookline.console.http.access import store_of
 from hookline.console.http.api import checked_ids, perform
 from hookline.console.http.etags import NO_VERSIONS, Versions
-from hookline.console.http.idempotency import checked_key
+from hookline.console.http.idempotency import Kept, Place, checked_key
 from hookline.console.http.models import Model
-from hookline.console.http.problems import Code, Problem, Refused, trouble
+from hookline.console.http.problems import Code, Refused, trouble
 from hookline.console.http.routes import ALL_STORES, Answer, Call, Caller
 from hookline.console.http.server import REQUEST
 from hookline.console.panel import cookies, rendering
-from hookline.console.panel.forms import Form
+from hookline.console.panel.faults import fault_of
+from hookline.console.panel.forms import ONCE, Form
 from hookline.console.panel.page import Page
 from hookline.console.panel.services import Services
 from hookline.console.sessions import Presence
 from hookline.kernel.clock import to_us
-from hookline.kernel.errors import HooklineError
+from hookline.kernel.errors import Conflict, HooklineError
 from hookline.schemas.events import new_id
 
 HTML: Final = "text/html"
@@ -137,6 +139,40 @@ class Visit:
         """Return the value of a route that changes something; raise what it raises."""
         return _of(kind, (await self.answer(name, id_, body=body, version=version, key=key)).value)
 
+    async def make(self, kind: type[M], name: str, id_: str = "", *, body: Mapping[str, Any] | None = None) -> M:
+        """Return the value of a route that makes something: once for each showing of a form, however often that is sent.
+
+        Raises `Conflict` when the form was sent before with other values, and what the route raises.
+        """
+
+        async def made() -> bytes:
+            key = self.form.text(ONCE)
+            return (await self.change(kind, name, id_, body=body, key=key)).model_dump_json().encode()
+
+        return kind.model_validate_json(await self.once(made))
+
+    async def once(self, act: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Return what an act brought; the same form sent again, or at the same time, gets the same, and nothing is done again.
+
+        Raises `Conflict` when the form was sent before with other values, and what `act` raises: after that it may be sent again.
+        """
+        key = self.form.text(ONCE)
+        if not key:
+            return await act()
+
+        async def kept() -> Kept:
+            return Kept(HTTPStatus.OK, (), await act())
+
+        place = Place(self.store, f"panel {self.request.path} {self.caller.actor} {key}")
+        try:
+            found, _ = await self.services.once.once(place, self.form.digest(), kept)
+        except Refused as error:
+            if error.problem is not Code.IDEMPOTENCY_MISMATCH:
+                raise
+            remedy = "What it did then stays. Is this to be done as well? Then send it once more."
+            raise Conflict("This form was sent already, with other values", remedy=remedy) from error
+        return found.body
+
     def note(
         self, action: str, target: str, before: Model | None = None, after: Model | None = None, *, actor: str = "", store_id: str = ""
     ) -> None:
@@ -164,10 +200,10 @@ class Visit:
 
     def show_wrong(self, template: str, error: HooklineError, **context: object) -> web.Response:
         """Return a page with its form as it was sent and what is wrong with it; `problem.field` tells where."""
-        told = trouble(error)
-        self.headers.update(told.headers)
+        found = fault_of(error)
+        self.headers.update(trouble(error).headers)
         self.headers.pop(hdrs.WWW_AUTHENTICATE, None)  # the browser would ask for a password of its own
-        return self._page(template, told.problem.status, {**context, "problem": told.problem})
+        return self._page(template, found.status, {**context, "problem": found})
 
     def _page(self, template: str, status: int, context: Mapping[str, object]) -> web.Response:
         body = rendering.rendered(template, {"visit": self, "problem": None, **context})
@@ -188,8 +224,3 @@ def _of(kind: type[M], value: Model | None) -> M:
     if not isinstance(value, origin):
         raise TypeError(f"the route answered with a {type(value).__name__}, not a {kind.__name__}")
     return cast("M", value)
-
-
-def problem_of(error: HooklineError) -> Problem:
-    """Return what a person is told of an error."""
-    return trouble(error).problem

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from hookline.console.event_samples import EventSamples
+from hookline.console.http.idempotency import Idempotency
 from hookline.console.http.routes import Route
 from hookline.console.panel.application import Panel
 from hookline.console.panel.config import PanelConfig
@@ -45,6 +46,7 @@ class PanelParts:
             lanes=lanes,
             samples=EventSamples(parts.kafka, parts.topics, parts.places),
             first_run=first_run_token(secret),
+            once=Idempotency(parts.clock),
         )
 
     def start(self) -> None:

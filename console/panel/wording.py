@@ -26,6 +26,8 @@ OUTCOMES: Final[Mapping[str, str]] = {
 }
 TRIED_AGAIN: Final = "Failed, tried again"
 """The same as `retrying`, once the next attempt was made."""
+FAILED: Final = "Failed"
+"""The same of a call long past, where the next one is not looked at."""
 STATES: Final[Mapping[str, str]] = {"enabled": "Enabled", "paused": "Paused", "disabled": "Disabled", "deleted": "Deleted"}
 TRIGGERS: Final[Mapping[str, str]] = {"event": "Event", "resend": "Resend", "replay": "Replay", "test": "Test call"}
 CATEGORIES: Final[Mapping[str, str]] = {"orders": "Orders", "products": "Products", "checkout": "Checkout", "customers": "Customers"}
@@ -54,6 +56,11 @@ REASONS: Final[Mapping[str, str]] = {
     "expired": "Held for too long",
     "poison": "The record cannot be read",
 }
+COUNTED: Final = (
+    "The success rate counts deliveries that have ended: delivered, or given up. One that was sent again counts by how that ended. "
+    "Test calls do not count."
+)
+"""What every success rate of the panel is of, said wherever one is shown."""
 HEALTH: Final[Mapping[str, str]] = {
     "ok": "Well",
     "quiet": "Nothing yet",
@@ -203,11 +210,14 @@ TONES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time, ready to be shown: for machines, in short, and exactly."""
+    """A time, ready to be shown: for machines, in short, and exactly; without its year; its day and its minute alone."""
 
     iso: str
     text: str
     exact: str
+    brief: str
+    date: str
+    clock: str
 
 
 def moment(value: str | int | None) -> Moment | None:
@@ -216,7 +226,15 @@ def moment(value: str | int | None) -> Moment | None:
         return None
     at = from_us(value) if isinstance(value, int) else datetime.fromisoformat(value).astimezone(UTC)
     iso = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Moment(iso, f"{at.day} {at:%b %Y, %H:%M:%S} UTC", f"{at:%Y-%m-%d %H:%M:%S.%f} UTC")
+    date = f"{at.day} {at:%b %Y}"
+    return Moment(
+        iso=iso,
+        text=f"{date}, {at:%H:%M:%S} UTC",
+        exact=f"{at:%Y-%m-%d %H:%M:%S.%f} UTC",
+        brief=f"{at.day} {at:%b, %H:%M:%S} UTC",
+        date=date,
+        clock=f"{at:%H:%M}",
+    )
 
 
 def number(value: float | None) -> str:
@@ -297,6 +315,12 @@ def failure(kind: str | None, detail: str, attempt: int) -> str:
     if not detail:
         return ERRORS[kind]
     return f"{detail[:1].upper()}{detail[1:]}" if attempt else f"{ERRORS[kind]}: {detail}"
+
+
+def attempt_said(outcome: str, next_retry_at: str | None, now_us: int) -> str:
+    """Return what became of one attempt among others: it waits for the next one until that was due."""
+    due = datetime.fromisoformat(next_retry_at).timestamp() * 1_000_000 if next_retry_at else 0
+    return FAILED if outcome == "retrying" and due <= now_us else OUTCOMES[outcome]
 
 
 def tone(word: str) -> str:

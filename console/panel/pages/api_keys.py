@@ -14,6 +14,7 @@ from hookline.console.panel.first_run import origin_of
 from hookline.console.panel.page import Page
 from hookline.console.panel.visit import Visit
 from hookline.kernel.errors import HooklineError, InputError
+from hookline.producers.api_keys import MOST_LIVE
 from hookline.schemas.catalogue import EVENT_TYPES
 
 _LIST: Final = "api_keys.html"
@@ -21,6 +22,7 @@ _LIMIT: Final = "100"
 _TRIED: Final = "newsletter.signed_up"
 EXPIRIES: Final = (("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("730", "Two years"), ("never", "Never"))
 _USUAL_EXPIRY: Final = "365"
+_FIELDS: Final = ("name", "scopes", "expires")
 STATES: Final = (("live", "Live"), ("expired", "Expired"), ("revoked", "Revoked"))
 
 
@@ -34,7 +36,7 @@ async def create(visit: Visit) -> web.Response:
     form = visit.form
     try:
         body = {"name": form.text("name"), "scopes": form.texts("scopes"), "expires_in_days": _days(form.text("expires"))}
-        made = await visit.change(ApiKeyCreated, "api-keys.create", body=body)
+        made = await visit.make(ApiKeyCreated, "api-keys.create", body=body)
     except InputError as error:
         return await _listed(visit, error)
     event = orjson.dumps({"type": _TRIED, "data": dict(EVENT_TYPES[_TRIED].example)}).decode()
@@ -67,17 +69,18 @@ async def _listed(visit: Visit, error: HooklineError | None) -> web.Response:
         "states": STATES,
         "first": visit.url("keys", **filters) if "cursor" in query else "",
         "next": visit.url("keys", **filters, cursor=found.next_cursor) if found.next_cursor else "",
-        "name": "" if asking else form.text("name"),
-        "ticked": ["events:write"] if asking else form.texts("scopes"),
+        "name": form.text("name"),
+        "ticked": form.texts("scopes") or (["events:write"] if asking else []),
         "scopes": wording.SCOPES,
-        "expires": _USUAL_EXPIRY if asking else form.text("expires"),
+        "expires": form.text("expires") or _USUAL_EXPIRY,
         "expiries": EXPIRIES,
+        "most": MOST_LIVE,
     }
     return visit.show(_LIST, **context) if error is None else visit.show_wrong(_LIST, error, **context)
 
 
 PAGES: Final = (
-    Page(name="keys", path="/s/{store}/keys", section="keys", scope="admin", show=keys, act=create, grave=True),
+    Page(name="keys", path="/s/{store}/keys", section="keys", scope="admin", show=keys, act=create, grave=True, carried=_FIELDS),
     Page(
         name="key_revoke", path="/s/{store}/keys/{id}/revoke", section="keys", scope="admin", act=revoke, grave=True, back="/s/{store}/keys"
     ),

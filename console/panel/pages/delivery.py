@@ -52,7 +52,7 @@ async def news(visit: Visit) -> web.Response:
 
 async def resend(visit: Visit) -> web.Response:
     """Have the delivery made again."""
-    made = await visit.change(DeliveryResent, "deliveries.resend", visit.ids["id"])
+    made = await visit.make(DeliveryResent, "deliveries.resend", visit.ids["id"])
     return visit.to(visit.url("log", made.id), _SENT)
 
 

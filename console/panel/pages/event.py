@@ -9,8 +9,9 @@ from aiohttp import web
 from hookline.console.api.event_fates import EventDetail
 from hookline.console.api.explain import Explanation
 from hookline.console.panel import log_filters
+from hookline.console.panel.faults import fault_of
 from hookline.console.panel.page import Page
-from hookline.console.panel.visit import Visit, problem_of
+from hookline.console.panel.visit import Visit
 from hookline.kernel.errors import HooklineError, NotFound
 from hookline.schemas.events import check_id
 
@@ -65,7 +66,7 @@ async def _explained(visit: Visit, published: dict[str, str]) -> tuple[Explanati
         query = {"event": visit.ids["id"], **published}
         return await visit.ask(Explanation, "webhooks.explain", webhook, query=query), None
     except HooklineError as error:
-        return None, problem_of(error)
+        return None, fault_of(error)
 
 
 def _published(visit: Visit) -> dict[str, str]:

@@ -42,7 +42,7 @@ async def log(visit: Visit) -> web.Response:
 async def fresh(visit: Visit) -> web.Response:
     """Answer the newest rows alone, for the live tail."""
     found = await visit.ask(Listed[DeliveryLine], "deliveries.list", query={**_asked(visit), "limit": LIMIT})
-    return visit.show("log_rows.html", rows=found.data, names=log_filters.webhook_names(visit))
+    return visit.show("log_rows.html", rows=found.data, names=log_filters.webhook_names(visit), attempts=_by_attempt(visit))
 
 
 async def export(visit: Visit) -> web.StreamResponse:
@@ -57,11 +57,17 @@ def _asked(visit: Visit) -> dict[str, str]:
     return log_filters.given(visit.form, (*log_filters.LOG, _EACH))
 
 
+def _by_attempt(visit: Visit) -> bool:
+    """Tell whether every attempt has a row of its own."""
+    return visit.form.text(_EACH) == "attempt"
+
+
 def _context(visit: Visit, asked: dict[str, str], found: Listed[DeliveryLine]) -> dict[str, Any]:
     filters = {name: text for name, text in asked.items() if name != _EACH}
     further = visit.form.has("cursor")
     return {
         "rows": found.data,
+        "attempts": _by_attempt(visit),
         "names": log_filters.webhook_names(visit),
         "types": log_filters.event_types(),
         "asked": {name: asked.get(name, "") for name in (*log_filters.LOG, _EACH)},

@@ -13,10 +13,11 @@ from hookline.console.api.statistics import StatisticsAnswer, Sums
 from hookline.console.http.pools import Work
 from hookline.console.panel import wording
 from hookline.console.panel.charts import HALF, Bars, Series, bars
-from hookline.console.panel.health import Health, Waiting, all_waiting, health_of
+from hookline.console.panel.faults import fault_of
+from hookline.console.panel.health import Ended, Health, Waiting, all_waiting, health_of
 from hookline.console.panel.page import Page
 from hookline.console.panel.rendering import address
-from hookline.console.panel.visit import Visit, problem_of
+from hookline.console.panel.visit import Visit
 from hookline.kernel.errors import WarehouseError
 
 DAYS: Final = 30
@@ -41,12 +42,13 @@ async def overview(visit: Visit) -> web.Response:
         found = await visit.ask(StatisticsAnswer, "statistics.get", query={"days": str(DAYS)})
         lists = await visit.services.parts.pools[Work.QUERIES].run(lambda: _lists(visit))
     except WarehouseError as error:
-        return visit.show("overview.html", webhooks=webhooks, letters=letters, found=None, problem=problem_of(error))
+        return visit.show("overview.html", webhooks=webhooks, letters=letters, found=None, problem=fault_of(error))
     return visit.show(
         "overview.html",
         webhooks=webhooks,
         letters=letters,
         found=found,
+        ended=Ended.of(found.total.model_dump()),
         lists=lists,
         deliveries=deliveries_chart(found),
         times=times_chart(found),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -12,10 +11,11 @@ from aiohttp import web
 from hookline.console.api.replays_models import MOST, MOST_RATE, Replay, ReplayDetail, ReplayPreview
 from hookline.console.http.models import Page as Listed
 from hookline.console.panel import log_filters
+from hookline.console.panel.faults import fault_of
 from hookline.console.panel.forms import Form
 from hookline.console.panel.page import Page
 from hookline.console.panel.pages.audit import name_of
-from hookline.console.panel.visit import Visit, problem_of
+from hookline.console.panel.visit import Visit
 from hookline.kernel.errors import HooklineError, NotFound
 
 _LIMIT: Final = "50"
@@ -92,10 +92,8 @@ async def ask_first(visit: Visit) -> web.Response:
 
 async def create(visit: Visit) -> web.Response:
     """Have it made again."""
-    key = visit.form.text("key") or secrets.token_urlsafe(16)
     try:
-        body = body_of(visit.form, dry_run=False)
-        made = await visit.change(ReplayPreview, "replays.create", body=body, key=key)
+        made = await visit.make(ReplayPreview, "replays.create", body=body_of(visit.form, dry_run=False))
     except HooklineError as error:
         return visit.show_wrong(_NEW, error, **_asked(visit, wanted_of(visit.form), None))
     return visit.to(visit.url("replays", made.id or ""), "replay-made")
@@ -108,7 +106,7 @@ async def recount(visit: Visit) -> web.Response:
     try:
         found = await _counted(visit)
     except HooklineError as error:
-        return visit.show(_COUNT, found=None, names={}, wrong=problem_of(error))
+        return visit.show(_COUNT, found=None, names={}, wrong=fault_of(error))
     return visit.show(_COUNT, found=found, names=log_filters.webhook_names(visit), wrong=None)
 
 
@@ -125,7 +123,6 @@ def _asked(visit: Visit, wanted: Wanted, found: ReplayPreview | None) -> dict[st
         "wrong": None,
         "names": names,
         "said": log_filters.in_words(said | ({"again": True} if wanted.again else {}), names),
-        "key": secrets.token_urlsafe(16),
         "most_rate": MOST_RATE,
         "most": MOST,
     }
@@ -186,7 +183,16 @@ def _progress(visit: Visit, found: ReplayDetail) -> dict[str, Any]:
 
 PAGES: Final = (
     Page(name="replays", path="/s/{store}/replays", section="replays", show=replays),
-    Page(name="replay_new", path="/s/{store}/replays/new", section="replays", scope="dlq:replay", show=ask_first, act=create, grave=True),
+    Page(
+        name="replay_new",
+        path="/s/{store}/replays/new",
+        section="replays",
+        scope="dlq:replay",
+        show=ask_first,
+        act=create,
+        grave=True,
+        carried=("rate", "max"),
+    ),
     Page(
         name="replay_recount",
         path="/s/{store}/replays/recount",

@@ -20,6 +20,7 @@ from hookline.kernel.errors import Conflict, HooklineError, InputError, NotFound
 HOME: Final = "/"
 _TEMPLATE: Final = "sign_in.html"
 _WELCOME: Final = "welcome.html"
+_OVER: Final = "link_over.html"
 _CONFIRM: Final = "confirm.html"
 
 
@@ -60,19 +61,22 @@ async def sign_out(visit: Visit) -> web.Response:
 
 async def show_welcome(visit: Visit) -> web.Response:
     """Show the form that sets a password, to whom a one-time link is for."""
-    known = await visit.services.parts.pools[Work.CHANGES].run(lambda: _claimant(visit))
+    try:
+        known = await visit.services.parts.pools[Work.CHANGES].run(lambda: _claimant(visit))
+    except NotFound as error:
+        return visit.show_wrong(_OVER, error)
     return visit.show(_WELCOME, user=known, login="", name="")
 
 
 async def welcome(visit: Visit) -> web.Response:
     """Set the password, and begin a session; without anybody yet, make the first operator."""
-    form = visit.form
-    known = await visit.services.parts.pools[Work.CHANGES].run(lambda: _claimant(visit))
+    form, known = visit.form, None
     try:
+        known = await visit.services.parts.pools[Work.CHANGES].run(lambda: _claimant(visit))
         check_same(form.raw("password"), form.raw("again"))
         user = await visit.services.parts.pools[Work.CHANGES].run(lambda: _claimed(visit, known))
-    except NotFound:
-        raise
+    except NotFound as error:
+        return visit.show_wrong(_OVER, error)
     except InputError as error:
         return visit.show_wrong(_WELCOME, error, user=known, login=form.text("login"), name=form.text("name"))
     return await _begun(visit, user, HOME, "user.password")

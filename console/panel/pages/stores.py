@@ -8,9 +8,10 @@ from aiohttp import web
 
 from hookline.console.api.stores import StoreSummary
 from hookline.console.http.models import Page as Listed
+from hookline.console.panel.faults import fault_of
 from hookline.console.panel.page import Access, Page
 from hookline.console.panel.rendering import address
-from hookline.console.panel.visit import Visit, problem_of
+from hookline.console.panel.visit import Visit
 from hookline.kernel.errors import InputError
 from hookline.schemas.events import check_id
 
@@ -30,7 +31,7 @@ async def stores(visit: Visit) -> web.Response:
     found = await visit.ask(Listed[StoreSummary], "stores.list", query=query)
     following = address("stores", cursor=found.next_cursor) if found.next_cursor else ""
     first = "/stores" if visit.form.has("cursor") else ""
-    shown = problem_of(problem) if problem is not None else None
+    shown = fault_of(problem) if problem is not None else None
     return visit.show("stores.html", found=found.data, wanted=wanted, first=first, next=following, problem=shown)
 
 

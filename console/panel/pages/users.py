@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
 from aiohttp import web
 
 from hookline.console.http.pools import Work
@@ -24,6 +25,7 @@ from hookline.kernel.errors import Conflict, HooklineError, InputError, NotFound
 MOST: Final = 200
 _LIST: Final = "users.html"
 _LINK: Final = "user_link.html"
+_FIELDS: Final = ("login", "name", "role", "store")
 _SIGNED_IN: Final = frozenset({"user.sign_in", "user.password"})
 OF_A_STORE: Final = (Role.ADMIN, Role.VIEWER)
 
@@ -47,7 +49,7 @@ async def people(visit: Visit) -> web.Response:
 async def invite(visit: Visit) -> web.Response:
     """Let somebody in, and show the link with which they choose a password, this once."""
     try:
-        user, token = await visit.services.parts.pools[Work.CHANGES].run(lambda: _invited(visit))
+        user, token = await _once(visit, lambda: _invited(visit))
     except (Conflict, InputError) as error:
         return await _listed(visit, error)
     return _link_shown(visit, user, token)
@@ -64,8 +66,22 @@ async def reset(visit: Visit) -> web.Response:
         _note(visit, "user.reset", before, after)
         return after, token
 
-    user, token = await visit.services.parts.pools[Work.CHANGES].run(act)
+    user, token = await _once(visit, act)
     return _link_shown(visit, user, token)
+
+
+async def _once(visit: Visit, act: Callable[[], tuple[User, str]]) -> tuple[User, str]:
+    """Return the user and the link's token of an act, the same ones when the form is sent again; raise what the act raises."""
+
+    async def done() -> bytes:
+        user, token = await visit.services.parts.pools[Work.CHANGES].run(act)
+        return orjson.dumps((user.id, token))
+
+    id_, token = orjson.loads(await visit.once(done))
+    user = visit.services.users.user(id_)
+    if user is None:
+        raise NotFound("There is no such user", remedy="Go back to the list of users.")
+    return user, token
 
 
 async def disable(visit: Visit) -> web.Response:
@@ -129,7 +145,7 @@ def _link_shown(visit: Visit, user: User, token: str) -> web.Response:
 
 async def _listed(visit: Visit, error: HooklineError | None) -> web.Response:
     form = visit.form
-    typed = {name: form.text(name) if error is not None else "" for name in ("login", "name", "role", "store")}
+    typed = {name: form.text(name) for name in _FIELDS}
     wanted = form.text("q").lower() if error is None else ""
     found = await visit.services.parts.pools[Work.QUERIES].run(lambda: _people(visit, wanted))
     roles = OF_A_STORE if visit.store else tuple(Role)
@@ -180,8 +196,18 @@ def _deeds(prefix: str, name: str, access: Access) -> tuple[Page, ...]:
 
 
 PAGES: Final = (
-    Page(name="users", path="/users", access=Access.OPERATOR, section="users", scope="admin", show=people, act=invite, grave=True),
+    Page(
+        name="users",
+        path="/users",
+        access=Access.OPERATOR,
+        section="users",
+        scope="admin",
+        show=people,
+        act=invite,
+        grave=True,
+        carried=_FIELDS,
+    ),
     *_deeds("/users", "users", Access.OPERATOR),
-    Page(name="store_users", path="/s/{store}/users", section="users", scope="admin", show=people, act=invite, grave=True),
+    Page(name="store_users", path="/s/{store}/users", section="users", scope="admin", show=people, act=invite, grave=True, carried=_FIELDS),
     *_deeds("/s/{store}/users", "store_users", Access.STORE),
 )

@@ -19,9 +19,11 @@ from hookline.console.http.pools import Work
 from hookline.console.panel.checkup import evidence_of
 from hookline.console.panel.doctor import diagnose
 from hookline.console.panel.doctor_evidence import Diagnosis, Evidence
+from hookline.console.panel.faults import fault_of
+from hookline.console.panel.health import Ended
 from hookline.console.panel.page import Page
 from hookline.console.panel.pages.overview import deliveries_chart, error_shares, times_chart
-from hookline.console.panel.visit import Visit, problem_of
+from hookline.console.panel.visit import Visit
 from hookline.kernel.errors import HooklineError, NotFound, Stale, WarehouseError
 
 PATH: Final = "/s/{store}/webhooks/{id:wh_[^/]+}"
@@ -73,7 +75,7 @@ async def _page(visit: Visit, wrong: HooklineError | None = None, **typed: objec
     try:
         context |= await _recorded(visit, view, span)
     except WarehouseError as error:
-        context["problem"] = problem_of(error)
+        context["problem"] = fault_of(error)
     return visit.show_wrong(_TEMPLATE, wrong, **context) if wrong is not None else visit.show(_TEMPLATE, **context)
 
 
@@ -88,6 +90,7 @@ async def _recorded(visit: Visit, view: WebhookView, span: Span) -> Mapping[str,
     evidence = replace(evidence, usual_p95_s=times.p95 / 1_000 if times is not None else None)
     return {
         "record": Record(found=found, last=last.data, evidence=evidence, diagnoses=diagnose(evidence)),
+        "ended": Ended.of(found.total.model_dump()),
         "deliveries": deliveries_chart(found),
         "times": times_chart(found),
         "errors": error_shares(visit, found.total, view.id),
@@ -135,7 +138,7 @@ async def delete(visit: Visit) -> web.Response:
 async def show_rotate(visit: Visit) -> web.Response:
     """Show what rotating means, and how long the old secret may go on signing."""
     view = await visit.ask(WebhookView, "webhooks.get", visit.ids["id"])
-    return visit.show(_SECRET, view=view, rotated=None, overlap="")
+    return visit.show(_SECRET, view=view, rotated=None, overlap=visit.form.text("overlap"))
 
 
 async def rotate(visit: Visit) -> web.Response:
@@ -157,5 +160,14 @@ PAGES: Final = (
     Page(name="webhook_move", path=f"{PATH}/{{move:pause|resume|enable}}", section="webhooks", act=move),
     Page(name="webhook_disable", path=f"{PATH}/disable", section="webhooks", act=disable),
     Page(name="webhook_delete", path=f"{PATH}/delete", section="webhooks", act=delete, grave=True, back=BACK),
-    Page(name="webhook_rotate", path=f"{PATH}/rotate", section="webhooks", scope="hooks:write", show=show_rotate, act=rotate, grave=True),
+    Page(
+        name="webhook_rotate",
+        path=f"{PATH}/rotate",
+        section="webhooks",
+        scope="hooks:write",
+        show=show_rotate,
+        act=rotate,
+        grave=True,
+        carried=("overlap",),
+    ),
 )

@@ -13,6 +13,7 @@ from hookline.console.event_samples import Samples
 from hookline.console.http.pools import Work
 from hookline.console.panel import wording
 from hookline.console.panel.filter_lab import Lab, try_out
+from hookline.console.panel.hosts import hindrance
 from hookline.console.panel.page import Page
 from hookline.console.panel.snippets import SNIPPETS
 from hookline.console.panel.visit import Visit
@@ -73,7 +74,7 @@ async def save(visit: Visit) -> web.Response:
 
 
 async def check_address(visit: Visit) -> web.Response:
-    """Return a piece: whether a URL may be called, why not, and which webhooks send some of the ticked types there already."""
+    """Return a piece: whether a URL may be called and its host is found, and which webhooks send some of the ticked types there already."""
     typed, parts = Typed.of_form(visit.form), visit.services.parts
     problem, stored = "", ""
     try:
@@ -81,7 +82,8 @@ async def check_address(visit: Visit) -> web.Response:
     except UrlNotAllowed as error:
         problem = error.message
     twins = same_address(parts.registry.of_store(visit.store), stored, typed, visit.form.text("webhook"))
-    return visit.show("webhook_url.html", typed=typed, stored=stored, refused=problem, twins=twins)
+    missing = await hindrance(stored, parts.urls) if stored else ""
+    return visit.show("webhook_url.html", typed=typed, stored=stored, refused=problem, twins=twins, missing=missing)
 
 
 async def lab(visit: Visit) -> web.Response:

@@ -37,7 +37,7 @@ async def act(visit: Visit) -> web.Response:
         if visit.form.has("example"):
             return visit.show(_TEMPLATE, **_form(view, name, example_of(name)), result=None)
         body = {"event_type": name, **({"data": read(data)} if data.strip() else {})}
-        result = await visit.change(TrialResult, "webhooks.test", view.id, body=body)
+        result = await visit.make(TrialResult, "webhooks.test", view.id, body=body)
     except HooklineError as error:
         return visit.show_wrong(_TEMPLATE, error, **form, result=None)
     return visit.show(_TEMPLATE, **form, result=result, said=said(result, view.timeout_s))

@@ -10,12 +10,12 @@ from typing import Final
 from aiohttp import web
 
 from hookline.console.http.pools import Work
-from hookline.console.http.problems import Problem
 from hookline.console.panel import wording
+from hookline.console.panel.faults import Fault, fault_of
 from hookline.console.panel.health import Health, health_of
 from hookline.console.panel.page import Page
 from hookline.console.panel.rendering import address
-from hookline.console.panel.visit import Visit, problem_of
+from hookline.console.panel.visit import Visit
 from hookline.kernel.errors import WarehouseError
 from hookline.schemas.catalogue import EVENT_TYPES
 
@@ -39,12 +39,12 @@ class Listing:
 
 async def webhooks(visit: Visit) -> web.Response:
     """Show the list; a log that cannot be asked is told on the page, which then shows the webhooks without their health."""
-    problem: Problem | None = None
+    problem: Fault | None = None
     parts = visit.services.parts
     try:
         found = await parts.pools[Work.QUERIES].run(lambda: health_of(parts, visit.store, visit.now_us))
     except WarehouseError as error:
-        problem = problem_of(error)
+        problem = fault_of(error)
         found = [Health(webhook=webhook) for webhook in parts.registry.of_store(visit.store)]
     asked = visit.form.given(*_FILTERS, "sort")
     if problem is not None:

@@ -6,8 +6,12 @@ const each = (selector, act, root = document) => root.querySelectorAll(selector)
 // Times: in the viewer's zone; the exact UTC stays as the title.
 const zoned = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long", hour: "2-digit", minute: "2-digit", hour12: false });
+const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
+const brief = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const says = { weekday, date, clock, brief };
 function localize(root) {
-  each("time[datetime]", (time) => { time.textContent = (time.dataset.say === "weekday" ? weekday : zoned).format(new Date(time.dateTime)); }, root);
+  each("time[datetime]", (time) => { time.textContent = (says[time.dataset.say] || zoned).format(new Date(time.dateTime)); }, root);
 }
 
 // Copying: what stands beside the button.
@@ -168,6 +172,7 @@ function tail(button) {
         localize(found);
         unhide(found);
         const count = merge(body, found.querySelectorAll("tr[data-key]"));
+        body.closest("table").classList.toggle("calm", !body.querySelector(".error:not(:empty)"));
         if (body.rows.length) { body.closest(".scroll").hidden = false; each(".empty", (empty) => empty.remove()); }
         said.textContent = count ? `${count} new` : "Live: new deliveries show by themselves.";
       } else said.textContent = "The log does not answer; trying again.";

@@ -67,8 +67,14 @@ class Panel:
             self.page.screenshot(path=self.screens / f"{name}-{size}.png", full_page=True)
             beyond = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert beyond <= 0, f"{name} is {beyond} px wider than a {size}"
+        if "HOOKLINE_SCREENSHOTS" in os.environ:
+            self.page.emulate_media(color_scheme="dark")
+            self.page.screenshot(path=self.screens / f"{name}-phone-dark.png", full_page=True)
         width, height = SIZES["desktop"]
         self.page.set_viewport_size({"width": width, "height": height})
+        if "HOOKLINE_SCREENSHOTS" in os.environ:
+            self.page.screenshot(path=self.screens / f"{name}-desktop-dark.png", full_page=True)
+            self.page.emulate_media(color_scheme="light")
 
     def accessible(self) -> None:
         """Fail for what axe finds on the page."""

@@ -183,7 +183,7 @@ def test_a_replay_of_nobody(panel: Any, shop: Any) -> None:
         panel.open(f"/s/{shop.store}/{path}")
         assert "no such" in panel.page.locator("[role=alert]").inner_text()
     panel.open(f"/s/{shop.store}/replays/new?source=log")
-    assert "must not be empty" in panel.page.locator("[role=alert]").inner_text()
+    assert "Choose at least one filter of the log" in panel.page.locator("[role=alert]").inner_text()
 
 
 def test_a_viewer_looks_and_sends_nothing(panel: Any, shop: Any, another: Callable[[], Any], until: Callable[..., None]) -> None:

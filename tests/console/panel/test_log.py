@@ -206,6 +206,36 @@ def test_hostile_texts_are_texts(panel: Any, shop: Any) -> None:
     assert panel.page.locator("img[src=x], main script").count() == 0
 
 
+def test_nothing_turns_a_line_round(panel: Any, shop: Any) -> None:
+    """Directions and controls that a receiver answered, or a publisher sent, are spelled out on every page that shows them."""
+    made = shop.webhook("turned", status=500)
+    shop.stack.receiver.answers["/turned"] = (500, "invoice\u202egnp.exe \x1b[2J".encode())
+    data = shop.admin.get("/event-types/order.created").json["example"]
+    data["order"] = {**data["order"], "number": "1\u202e2"}
+    event = shop.admin.post("/events", {"type": "order.created", "data": data}).json["id"]
+    delivery = shop.logged(3)[0]["id"]
+    panel.open(f"/s/{shop.store}/webhooks/{made}/test")
+    panel.page.click("text=Send the test")
+    assert "invoice\\u202egnp.exe \\u001b[2J" in panel.page.locator(".answer").inner_text()
+    told = [panel.page.content()]
+    for path, words in ((f"log/{delivery}", "invoice\\u202egnp.exe"), (f"events/{event}", "1\\u202e2"), (f"webhooks/{made}", "")):
+        panel.open(f"/s/{shop.store}/{path}")
+        assert words in panel.page.locator("main").inner_text()
+        told.append(panel.page.content())
+    assert [content for content in told if "\u202e" in content or "\x1b" in content] == []
+
+
+def test_old_attempts_wait_for_nothing(panel: Any, shop: Any) -> None:
+    """With a row for each attempt, those that were followed by another failed; they do not wait."""
+    shop.webhook("tried", status=500)
+    shop.publish()
+    shop.logged(3)
+    panel.open(f"/s/{shop.store}/log?each=attempt")
+    assert panel.page.locator("#log-rows .badge").all_inner_texts() == ["Given up", "Failed", "Failed"]
+    panel.accessible()
+    panel.shoot("log-attempts")
+
+
 def test_an_event_and_its_fates(panel: Any, shop: Any) -> None:
     """The search leads to the event; each webhook's fate is told in words, also why one did not get it."""
     shop.webhook("fate", name="Gets it")

@@ -54,6 +54,36 @@ def test_what_happened_is_summed_up(panel: Any, shop: Any, until: Callable[..., 
     assert "status=500" in panel.page.url
 
 
+def test_the_rate_is_the_same_everywhere(panel: Any, shop: Any, until: Callable[..., None]) -> None:
+    """Overview, list and page of the webhook agree, before and after a replay mended what failed; each says what is counted."""
+    bad = shop.webhook("rated", status=410)
+    good = shop.webhook("rated-too")
+    shop.publish()
+    until(lambda: shop.admin.get(f"/dead-letters/count?webhook={bad}").json["total"] == 1, what="a dead letter")
+    shop.logged(1, f"webhook={bad}&outcome=dead")
+    shop.logged(1, f"webhook={good}&outcome=delivered")
+    assert rates(panel, shop, bad) == ("50\u202f%", "0\u202f%", "0\u202f%")
+    shop.stack.receiver.answers["/rated"] = (200, b"mended")
+    assert shop.admin.post(f"/webhooks/{bad}/enable").status == 200
+    assert shop.admin.post("/replays", {"source": "dead_letters"}).status == 201
+    shop.logged(1, f"webhook={bad}&outcome=delivered")
+    until(lambda: rates(panel, shop, bad) == ("100\u202f%",) * 3, what="the same rate on all three pages")
+
+
+def rates(panel: Any, shop: Any, webhook: str) -> tuple[str, str, str]:
+    """Return the success rate of the store on the overview, of a webhook in the list, and on its own page."""
+    counted = "One that was sent again counts by how that ended."
+    panel.open(f"/s/{shop.store}")
+    assert counted in panel.page.locator("main").inner_text()
+    overview = tile(panel, "Success rate").split("\n")[1]
+    panel.open(f"/s/{shop.store}/webhooks?text={webhook}")
+    assert counted in panel.page.locator("main").inner_text()
+    listed = panel.page.locator("tbody td.num").nth(1).inner_text()
+    panel.open(f"/s/{shop.store}/webhooks/{webhook}")
+    assert counted in panel.page.locator("main").inner_text()
+    return overview, listed, tile(panel, "Success rate").split("\n")[1]
+
+
 def test_charts_are_also_tables(panel: Any, shop: Any) -> None:
     """What the picture shows stands in a table beside it, opened by the keyboard, and adds up to the tiles."""
     shop.webhook("charted")

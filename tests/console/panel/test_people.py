@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +48,9 @@ def test_an_admin_lets_a_viewer_in(person: Any, store: str, another: Callable[[]
     admin.shoot("users")
     late = another()
     late.open(link.removeprefix(late.base))
+    assert late.heading() == "This link is over"
+    late.accessible()
+    late.shoot("link-over")
     assert "used already" in late.page.locator("[role=alert]").inner_text()
 
 
@@ -266,7 +270,7 @@ def test_light_dark_and_as_the_browser_has_it(panel: Any) -> None:
 
 
 def test_grave_acts_ask_for_the_password_again(browser: Any, console_alone: Any, kafka_environ: dict[str, str], tmp_path: Path) -> None:
-    """When it was typed long ago: nothing is done, a wrong one is refused, the right one leads back to the page."""
+    """When it was typed long ago: nothing is done, a wrong one is refused, the right one leads back to the page with what was typed."""
     with console_alone(kafka_environ, tmp_path, HOOKLINE_PANEL_CONFIRM_MIN="0.1") as (port, _):
         found = re.search(r"/welcome/[0-9a-f]+", (tmp_path / "console.log").read_text())
         assert found is not None
@@ -279,7 +283,13 @@ def test_grave_acts_ask_for_the_password_again(browser: Any, console_alone: Any,
         page.wait_for_url("**/stores")
         page.goto(f"http://127.0.0.1:{port}/s/shop/users")
         page.wait_for_timeout(6_100)
+        token = page.locator("input[name=token]").first.get_attribute("value") or ""
+        asked = f"http://127.0.0.1:{port}/s/shop/replays/new?source=dead_letters&rate=50&max=10000"
+        sent = page.request.post(asked, form={"token": token, "rate": "7", "max": "90"}, max_redirects=0)
+        following = urllib.parse.parse_qs(urllib.parse.urlsplit(sent.headers["location"]).query)["next"]
+        assert following == ["/s/shop/replays/new?source=dead_letters&rate=7&max=90"]
         page.fill("#login", "vic@example.com")
+        page.select_option("#role", "admin")
         page.click("#invite button")
         page.wait_for_url("**/confirm**")
         page.fill("#password", "wrong horse battery")
@@ -288,8 +298,8 @@ def test_grave_acts_ask_for_the_password_again(browser: Any, console_alone: Any,
         page.fill("#password", PASSWORD)
         page.click("button.first")
         page.wait_for_url("**/s/shop/users**")
-        assert "vic@example.com" not in page.content()
-        page.fill("#login", "vic@example.com")
+        assert "Nobody of this store yet" in page.locator(".empty").inner_text()
+        assert (page.locator("#login").input_value(), page.locator("#role").input_value()) == ("vic@example.com", "admin")
         page.click("#invite button")
         page.wait_for_selector(".code code")
         context.close()

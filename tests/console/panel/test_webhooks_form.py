@@ -166,7 +166,8 @@ def test_a_second_webhook_for_the_same_url_is_told_before_it_is_made(panel: Pane
     page.wait_for_selector("#url-said >> text=The first")
     assert page.get_attribute("#url-said a", "href") == f"/s/{shop.store}/webhooks/{first}"
     page.click(SAVE)
-    assert "already sends order.created to this URL" in page.inner_text("#problem")
+    assert "Another webhook already sends order.created to this URL" in page.inner_text("#problem")
+    assert page.get_attribute("#problem a", "href") == f"/s/{shop.store}/webhooks/{first}"
     page.uncheck("input[value='order.created']")
     page.check("input[value='order.paid']")
     page.wait_for_selector("#url-said >> text=Allowed")

@@ -1,0 +1,46 @@
+"""What pages put out: everything is escaped, and nothing is invisible or turns the rest of a line round."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookline.console.panel.rendering import environment, visible
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("invoice\u202egnp.exe", "invoice\\u202egnp.exe"),
+        ("a\x1b[31mb\x00\x7f\x9b", "a\\u001b[31mb\\u0000\\u007f\\u009b"),
+        ("\u2066a\u2069 \u200f\u061c \ufeff", "\\u2066a\\u2069 \\u200f\\u061c \\ufeff"),
+        ("x: 1\r\ny: 2\n\tz\rover", "x: 1\r\ny: 2\n\tz\\u000dover"),
+        ("\U000e0041", "\\U000e0041"),
+        ("\ud800", "\\ud800"),
+        ("שלום, नमस्ते \U0001f469\u200d\U0001f469, 1\u202f000", "שלום, नमस्ते \U0001f469\u200d\U0001f469, 1\u202f000"),
+    ],
+)
+def test_what_cannot_be_seen_is_spelled_out(text: str, shown: str) -> None:
+    """Controls and directions are; line breaks, other scripts and the joiners that they need stay."""
+    assert visible(text) == shown
+
+
+@given(st.text())
+def test_no_direction_is_left(text: str) -> None:
+    """Whatever comes in, nothing goes out that orders the writing of what follows, and it can be encoded."""
+    shown = str(visible(text))
+    assert {unicodedata.bidirectional(char) for char in shown} & {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"} == set()
+    assert {char for char in shown if unicodedata.category(char) == "Cc"} <= {"\n", "\t", "\r"}
+    shown.encode()
+
+
+def test_every_expression_of_a_template_is_shown_so() -> None:
+    """Without a filter being named; what was typed into a field stays as it was, and both are escaped."""
+    template = environment().from_string("{{ text }}|<input value='{{ text|e }}'>|{{ number }}|{{ none }}")
+    found = template.render(text="<b>\u202e", number=7, none=None)
+    assert found == "&lt;b&gt;\\u202e|<input value='&lt;b&gt;\u202e'>|7|None"
