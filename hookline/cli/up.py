@@ -90,7 +90,7 @@ def _addresses(stack: Stack) -> dict[str, str]:
         "publish": f"POST {environ['HOOKLINE_INGEST_URL']}/api/v1/events",
         "panel": f"{stack.panel}  (REST API: /api/v1, reference: /api/v1/docs)",
         **({"first run": f"{stack.first_link}  (once: makes the operator)"} if stack.first_link else {}),
-        "API key": f"{stack.api_key}  (store demo)",
+        "API key": f"{stack.api_key}  (store demo: events, webhooks, log, replays)",
         "Kafka": environ["KAFKA_BOOTSTRAP_SERVERS"] + ("" if stack.embedded_kafka else "  (yours)"),
         "ClickHouse": "yours" if environ.get("CLICKHOUSE_URL") else "embedded, asked through the console",
         "metrics": "  ".join(f"{name.removesuffix('.metrics')} :{port}" for name, port in stack.ports.items() if name.endswith(".metrics")),

@@ -16,6 +16,7 @@ from typing import Final
 from hookline.analytics import migrate
 from hookline.analytics.client import is_embedded, open_client
 from hookline.analytics.config import QueryConfig
+from hookline.console.audit import AuditLog, Entry
 from hookline.console.config import ConsoleConfig
 from hookline.console.panel.first_run import first_link
 from hookline.kernel import kafka
@@ -31,6 +32,7 @@ from hookline.local.state import KAFKA, Keys, StateFolder
 from hookline.local.supervisor import ChildSpec, Supervisor, Tell
 from hookline.producers.api_keys import ApiKeyConfig, ApiKeys, ApiKeyWriter
 from hookline.producers.ingest.config import IngestConfig
+from hookline.schemas.events import new_id
 from hookline.schemas.registration import register_all
 from hookline.schemas.registry import SchemaRegistry, open_registry
 from hookline.schemas.topics import Topics, TopicsConfig, create, specs
@@ -46,6 +48,8 @@ _FAVOURITES: Final = {INGEST: 8420, "query": 8421, CONSOLE: 8422}
 # The stop's order: first nothing more comes in, then what is under way is finished and recorded, then Kafka goes.
 _RANKS: Final = {INGEST: 4, "dispatcher": 3, SINK: 2, CONSOLE: 2, BROKER: 1}
 _DISPATCHER_STOP_S: Final = 65.0
+# What a developer does with the key of the store `demo`: all but what an admin does, who makes further keys.
+_DEVELOPER: Final = ("events:write", "hooks:read", "hooks:write", "results:read", "dlq:replay")
 _PORT_TRIES: Final = 5
 _SHARED: Final = ("HOOKLINE_", "KAFKA_", "SCHEMA_REGISTRY_", "CLICKHOUSE_")
 # What concerns one process alone, or is found anew by whoever reads the file.
@@ -266,7 +270,11 @@ class Stack:
         try:
             known.verify(keys.api_key)
         except Unauthorized:
-            _, text = ApiKeyWriter(config, codec, secret, known, clock).create(STORE, ("events:write",), name="hookline up")
+            made, text = ApiKeyWriter(config, codec, secret, known, clock).create(STORE, _DEVELOPER, name="hookline up")
+            entry = Entry(
+                id=new_id("aud"), at_us=made.created_at_us, store_id=STORE, actor="command-line", action="api-key.create", target=made.id
+            )
+            AuditLog(config, Topics(config.topic_prefix), codec).write(entry)
             self.folder.keep(dataclasses.replace(keys, api_key=text))
             return text
         finally:

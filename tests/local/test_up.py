@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import stat
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,17 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 Until = Callable[..., None]
 Up = Any  # the fixture's class stands in conftest.py
+
+
+def asked(shared: dict[str, str], path: str, key: str) -> tuple[int, Any]:
+    """Return what the API answers: the status, and the body as JSON."""
+    request = urllib.request.Request(f"{shared['HOOKLINE_CONSOLE_URL']}/api/v1{path}", headers={"Authorization": f"Bearer {key}"})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
 
 
 def test_from_start_to_stop(up: Up, until: Until) -> None:
@@ -40,6 +52,11 @@ def test_from_start_to_stop(up: Up, until: Until) -> None:
     assert {name: len(pids) for name, pids in up.children().items()} == {
         "kafka": 1, "console": 1, "dispatch": 2, "ingest": 1, "hookline.local.orphans": 1,
     }  # fmt: skip
+
+    key, token = shared["HOOKLINE_API_KEY"], shared["HOOKLINE_OPERATOR_TOKEN"]
+    assert [asked(shared, path, key)[0] for path in ("/webhooks", "/deliveries", "/api-keys")] == [200, 200, 403]
+    [entry] = asked(shared, "/audit?action=api-key.create&store=demo", token)[1]["data"]
+    assert (entry["actor"], entry["target"]) == ("command-line", key.split("_")[1])
 
     made = up.run("webhooks", "create", "--url", f"http://127.0.0.1:{port}/x", "--type", "order.created", "--json")
     assert made.returncode == 0, made.stderr

@@ -1,11 +1,11 @@
-"""What the demo's admin does: dead letters replayed over the console's API, as a store's own program would."""
+"""What the demo's admin does over the console's API, as a store's own program would: webhooks made, dead letters replayed."""
 
 from __future__ import annotations
 
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -26,6 +26,11 @@ class Admin:
             "Hookline-Store": store_id,
             "Content-Type": "application/json",
         }
+
+    def webhook(self, name: str, url: str, event_types: Sequence[str], filter_: str) -> tuple[str, str]:
+        """Make a webhook; return its id and its secret."""
+        made = self._ask("/webhooks", {"name": name, "url": url, "event_types": list(event_types), "filter": filter_})
+        return str(made["id"]), str(made["secret"])
 
     def replay(self, reason: str, rate: float) -> str:
         """Have all dead letters of a reason delivered again, so many a second; return the job's id."""

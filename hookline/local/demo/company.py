@@ -11,20 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from hookline.kernel.clock import SystemClock
-from hookline.kernel.config import load
-from hookline.kernel.kafka import KafkaConfig
+from hookline.local.demo.admin import Admin
 from hookline.local.demo.cast import Behaviour, Role
 from hookline.local.demo.ledgers import Journal
 from hookline.local.demo.receiver import Settings
 from hookline.local.kafka_broker import free_port
 from hookline.local.supervisor import ChildSpec, Supervisor
-from hookline.schemas.topics import Topics
-from hookline.schemas.wire import Codec
-from hookline.webhooks.registry import WebhookRegistry
-from hookline.webhooks.secrets import SecretsConfig, Vault
-from hookline.webhooks.store import NewWebhook, Webhooks
-from hookline.webhooks.urls import UrlPolicy
 
 # The receivers stop last: a draining dispatcher may still call them.
 RANK: Final = 0
@@ -42,19 +34,10 @@ class Company:
         self.webhooks: dict[str, Role] = {}
         self.journals: dict[str, Journal] = {}
 
-    def engage(self, codec: Codec, store_id: str) -> None:
-        """Create each role's webhook and write down what its receiver must know; raise `HooklineError`."""
-        config = load(KafkaConfig, self._environ)
-        topics = Topics(config.topic_prefix)
-        registry = WebhookRegistry(config, topics, codec)
-        registry.start()
-        try:
-            vault, policy = Vault.from_config(load(SecretsConfig, self._environ)), load(UrlPolicy, self._environ)
-            store = Webhooks(config, topics, registry, vault, codec, policy, SystemClock())
-            for role in self._cast:
-                self._engage(store, role, store_id)
-        finally:
-            registry.stop()
+    def engage(self, admin: Admin) -> None:
+        """Have each role's webhook made and write down what its receiver must know; raise `HooklineError`."""
+        for role in self._cast:
+            self._engage(admin, role)
 
     def specs(self) -> list[ChildSpec]:
         """Return the receivers' processes."""
@@ -80,14 +63,12 @@ class Company:
 
     # ---- the parts ----
 
-    def _engage(self, store: Webhooks, role: Role, store_id: str) -> None:
+    def _engage(self, admin: Admin, role: Role) -> None:
         port = free_port()
         url = f"http://127.0.0.1:{port}/{role.name}"
-        webhook, secret = store.create(
-            NewWebhook(store_id=store_id, name=role.name, url=url, event_types=role.event_types, filter=role.filter)
-        )
+        webhook_id, secret = admin.webhook(role.name, url, role.event_types, role.filter)
         journal = self._folder / f"{role.name}.journal"
-        self.webhooks[webhook.id] = role
+        self.webhooks[webhook_id] = role
         self.journals[role.name] = Journal(journal)
         self._settings[role.name] = Settings(port=port, secret=secret, behaviour=role.behaviour, journal=str(journal))
         self._write(role.name, role.behaviour)

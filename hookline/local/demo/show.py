@@ -110,7 +110,7 @@ class Show:
     def _engage(self) -> None:
         """Create the webhooks, start the receivers."""
         self._stage.say(f"creating {len(self._programme.cast)} webhooks, starting their receivers")
-        self._company.engage(self._codec, STORE)
+        self._company.engage(Admin(self._stage.environ, STORE))
         self._stage.supervisor.start(self._company.specs())
         self._stage.ready()
         self._attempts.start()
