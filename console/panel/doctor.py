@@ -15,6 +15,7 @@ from hookline.webhooks.model import State
 _SECOND_US: Final = 1_000_000
 _DAY_US: Final = 86_400 * _SECOND_US
 _WEEK_US: Final = 7 * _DAY_US
+_ENDING_US: Final = 30 * _DAY_US
 _SURE: Final = 3
 """So many failures in a row are no accident."""
 _RUNS: Final = 3
@@ -33,7 +34,7 @@ _LOOK: Final = 20
 
 def diagnose(found: Evidence) -> list[Diagnosis]:
     """Return what is wrong, the gravest first; one that says that all is well, and what that rests on, when nothing is."""
-    parts = (_state, _failing, _breaker, _shaky, _filter, _slow, _silence, _held, _waiting, _letters)
+    parts = (_state, _failing, _breaker, _shaky, _certificate, _filter, _slow, _silence, _held, _waiting, _letters)
     told = [one for part in parts for one in part(found)]
     return told or [_well(found)]
 
@@ -208,7 +209,22 @@ def _recent(found: Evidence) -> list[Call]:
     return [call for call in found.calls if call.at_us > found.now_us - _DAY_US]
 
 
-# ---- filter, slowness, silence ----
+# ---- certificate, filter, slowness, silence ----
+
+
+def _certificate(found: Evidence) -> Iterator[Diagnosis]:
+    certificate = found.webhook.client_certificate
+    if certificate is None or certificate.not_after_us - found.now_us > _ENDING_US:
+        return
+    ended = certificate.not_after_us <= found.now_us
+    yield Diagnosis(
+        ailment=Ailment.CERTIFICATE, tone="bad" if ended else "warn",
+        title="The client certificate has expired" if ended else "The client certificate ends soon",
+        text=f"Calls still show it, and a receiver that looks will refuse {'them' if ended else 'them from then on'}.",
+        remedy="Give the webhook a new one with its private key.",
+        since_us=certificate.not_after_us if ended else 0, until_us=0 if ended else certificate.not_after_us,
+        said=certificate.subject, act="edit",
+    )  # fmt: skip
 
 
 def _filter(found: Evidence) -> Iterator[Diagnosis]:

@@ -19,7 +19,9 @@ class Ailment(StrEnum):
     TLS_EARLY = "tls_early"
     TLS_ISSUER = "tls_issuer"
     TLS_SPEECH = "tls_speech"
+    TLS_CLIENT = "tls_client"
     TLS_OTHER = "tls_other"
+    CERTIFICATE = "certificate"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     SECRET = "secret"  # noqa: S105  # a word
@@ -116,7 +118,21 @@ _BAD_GATEWAYS: Final = frozenset({502, 503, 504})
 _CERTIFICATE: Final = "Give the receiver a certificate for {host} of an authority that browsers know, with all certificates of its chain."
 _NO_TLS: Final = (Ailment.TLS_SPEECH, "What answers at {host} does not speak TLS", "Correct the port of the URL, or switch TLS on there.")
 _BY_ITSELF: Final = (Ailment.TLS_ISSUER, "The certificate of {host} is signed by itself", _CERTIFICATE)
+_UNKNOWN_CALLER: Final = (
+    Ailment.TLS_CLIENT,
+    "{host} does not accept the webhook's client certificate",
+    "Give the webhook one that the receiver trusts, with its chain, or let the receiver trust its authority.",
+)
 _TLS: Final[Mapping[str, tuple[Ailment, str, str]]] = {
+    "certificate_required": (
+        Ailment.TLS_CLIENT,
+        "{host} wants a client certificate",
+        "Give the webhook one that the receiver trusts, or let the receiver ask for none.",
+    ),
+    "alert_unknown_ca": _UNKNOWN_CALLER,
+    "alert_bad_certificate": _UNKNOWN_CALLER,
+    "alert_certificate_": _UNKNOWN_CALLER,
+    "alert_unsupported_certificate": _UNKNOWN_CALLER,
     "mismatch": (Ailment.TLS_NAME, "The certificate is not for {host}", f"It names other hosts. {_CERTIFICATE}"),
     "expired": (Ailment.TLS_EXPIRED, "The certificate of {host} has expired", "Renew it, and see why it did not renew itself."),
     "not yet valid": (Ailment.TLS_EARLY, "The certificate of {host} is not valid yet", "See whether it is wrong, or the receiver's clock."),
@@ -130,7 +146,7 @@ _TLS: Final[Mapping[str, tuple[Ailment, str, str]]] = {
     "wrong_version_number": _NO_TLS,
     "record layer": _NO_TLS,
 }
-"""What OpenSSL's words for a failure hold, in small letters."""
+"""What OpenSSL's words for a failure hold, in small letters; alerts are what the receiver says of us."""
 _TLS_REST: Final = "See what the receiver offers (openssl s_client -connect {host}:443): it must speak TLS 1.2 or 1.3."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from hookline.console.api.webhook_models import MASK, WebhookView
@@ -11,6 +11,9 @@ from hookline.console.panel.forms import Form
 from hookline.kernel.errors import InputError
 from hookline.schemas.catalogue import EVENT_TYPES
 
+CERTIFICATE: Final = "client_certificate.certificate"
+PRIVATE_KEY: Final = "client_certificate.private_key"
+WITHOUT_CERTIFICATE: Final = "without_certificate"
 LABELS: Final[Mapping[str, str]] = {
     "url": "URL",
     "name": "Name",
@@ -24,7 +27,11 @@ LABELS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Typed:
-    """A form as somebody filled it in: all texts; `headers` is one `Name: value` a line. `version` is empty for a new webhook."""
+    """A form as somebody filled it in: all texts; `headers` is one `Name: value` a line. `version` is empty for a new webhook.
+
+    `certificate` and `private_key` are empty unless a client certificate is given or replaced; `without_certificate` takes it away. The key
+    is never shown again, not even when the form comes back with a fault.
+    """
 
     url: str = ""
     name: str = ""
@@ -33,6 +40,9 @@ class Typed:
     headers: str = ""
     timeout_s: str = "10"
     schedule: str = "default"
+    certificate: str = ""
+    private_key: str = field(default="", repr=False)
+    without_certificate: bool = False
     version: str = ""
 
     @classmethod
@@ -46,6 +56,9 @@ class Typed:
             headers=form.text("headers"),
             timeout_s=form.text("timeout_s") or "10",
             schedule=form.text("schedule") or "default",
+            certificate=form.text(CERTIFICATE),
+            private_key=form.text(PRIVATE_KEY),
+            without_certificate=form.has(WITHOUT_CERTIFICATE),
             version=form.text("version"),
         )
 
@@ -80,7 +93,14 @@ class Typed:
             "headers": headers_of(self.headers),
             "timeout_s": seconds_of(self.timeout_s),
             "schedule": self.schedule,
+            **self._certificate(),
         }
+
+    def _certificate(self) -> dict[str, Any]:
+        """Return the client certificate, where something was typed or ticked: what is left alone stays as it is."""
+        if self.certificate or self.private_key:
+            return {"client_certificate": {"certificate": self.certificate, "private_key": self.private_key}}
+        return {"client_certificate": {}} if self.without_certificate else {}
 
     def new_body(self) -> dict[str, Any]:
         """Return the same for a webhook that is not there yet: it has no values to keep."""
@@ -117,7 +137,7 @@ def seconds_of(text: str) -> float:
 def changes(view: WebhookView, body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that differ from a webhook as it is, in the API's form."""
     now: dict[str, Any] = view.model_dump(include=set(LABELS)) | {"headers": dict.fromkeys(view.headers)}
-    return {name: value for name, value in body.items() if _plain(name, value) != _plain(name, now[name])}
+    return {name: value for name, value in body.items() if name not in now or _plain(name, value) != _plain(name, now[name])}
 
 
 def differences(view: WebhookView, typed: Typed) -> list[tuple[str, str, str]]:

@@ -12,7 +12,7 @@ from hookline.console.panel.doctor_evidence import Call, Diagnosis, Evidence, Fa
 from hookline.console.panel.doctor_faults import Ailment, Site, words_of
 from hookline.dispatcher.lanes import LaneConfig
 from hookline.kernel.config import load
-from hookline.webhooks.model import SealedSecret, State, Webhook
+from hookline.webhooks.model import SealedCertificate, SealedSecret, State, Webhook
 
 pytestmark = pytest.mark.unit
 
@@ -71,6 +71,9 @@ FAULTS = [
     ("tls_error", 0, "TLS: unable to get local issuer certificate", Ailment.TLS_ISSUER),
     ("tls_error", 0, "TLS: WRONG_VERSION_NUMBER", Ailment.TLS_SPEECH),
     ("tls_error", 0, "TLS: TLSV1_ALERT_INTERNAL_ERROR", Ailment.TLS_OTHER),
+    ("tls_error", 0, "TLS: TLSV13_ALERT_CERTIFICATE_REQUIRED", Ailment.TLS_CLIENT),
+    ("tls_error", 0, "TLS: TLSV1_ALERT_UNKNOWN_CA", Ailment.TLS_CLIENT),
+    ("tls_error", 0, "TLS: SSLV3_ALERT_CERTIFICATE_EXPIRED", Ailment.TLS_CLIENT),
     ("http_status", 401, "", Ailment.UNAUTHORIZED),
     ("http_status", 403, "", Ailment.FORBIDDEN),
     ("http_status", 404, "", Ailment.WRONG_PATH),
@@ -123,6 +126,11 @@ def test_every_ailment_has_a_case() -> None:
     assert told == set(Ailment)
 
 
+def ending(days: int) -> SealedCertificate:
+    """Return a client certificate that ends in so many days."""
+    return SealedCertificate(blob=b"", subject="CN=shop", fingerprint="", not_after_us=NOW + days * DAY)
+
+
 def rotated(at_us: int) -> dict[str, Any]:
     """Return the secrets of a webhook that was rotated without an overlap."""
     return {"secrets": (SealedSecret(b"", at_us),)}
@@ -141,6 +149,7 @@ OTHERS = {
     "held": evidence({"state_since_us": NOW - 60 * SECOND}, held=3),
     "waiting": evidence(waiting=4),
     "letters": evidence(letters=2),
+    "certificate": evidence({"client_certificate": ending(-1)}),
     "moved": outage("dns_error", webhook={"url": "https://other.example.com/", "updated_at_us": NOW - 60 * SECOND}),
     "well": evidence(),
 }
@@ -331,3 +340,14 @@ def test_whatever_the_log_holds_gets_words(kind: str, status: int) -> None:
     found = words_of(kind, status, "", Site("shop.example.com", 10))
     assert found.title
     assert found.remedy
+
+
+@pytest.mark.parametrize(("days", "tone"), [(-1, "bad"), (29, "warn"), (31, "good")])
+def test_a_client_certificate_that_ends_is_told_in_time(days: int, tone: str) -> None:
+    """From 30 days before, with the day; once it has ended that is bad; before that all is well."""
+    certificate = ending(days)
+    told = only(evidence({"client_certificate": certificate}))
+    assert told.tone == tone
+    if tone != "good":
+        assert (told.ailment, told.said, told.act) == (Ailment.CERTIFICATE, "CN=shop", "edit")
+        assert certificate.not_after_us in {told.since_us, told.until_us}

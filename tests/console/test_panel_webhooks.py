@@ -208,6 +208,19 @@ def test_only_what_differs_is_changed(more: dict[str, Any], changed: dict[str, A
     assert changes(VIEW, typed(**more).body()) == changed
 
 
+def test_a_client_certificate_goes_only_when_it_was_typed() -> None:
+    """Left alone it stays as it is; typed it replaces; ticked away it goes; typing wins. The key is in no text of the form."""
+    sent = Form([("client_certificate.certificate", "C"), ("client_certificate.private_key", "sesame"), ("without_certificate", "1")])
+    found = Typed.of_form(sent)
+    both = {"certificate": "C", "private_key": "sesame"}
+    given = typed(certificate=found.certificate, private_key=found.private_key, without_certificate=True)
+    assert given.body()["client_certificate"] == both
+    assert changes(VIEW, typed(private_key="sesame").body()) == {"client_certificate": {"certificate": "", "private_key": "sesame"}}
+    assert changes(VIEW, typed(without_certificate=True).body()) == {"client_certificate": {}}
+    assert "client_certificate" not in typed().body()
+    assert "sesame" not in repr(found)
+
+
 def test_differences_are_told_by_field() -> None:
     """Two versions of a webhook are set against each other, in the words of the form."""
     found = differences(VIEW, typed(name="Mine", event_types=["order.paid", "order.created"]))
