@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import orjson
 import typer
 
+from hookline.cli import webhook_files
 from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, say, show_fields, show_table
 from hookline.kernel.clock import SystemClock, from_us, rfc3339
@@ -204,6 +205,9 @@ def send_test(
     if attempt.outcome != "delivered":
         raise typer.Exit(1)
 
+
+app.command()(webhook_files.plan)
+app.command()(webhook_files.apply)
 
 # ---- the parts ----
 
