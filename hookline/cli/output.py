@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, NoReturn, TypeAlias
 
 import orjson
@@ -24,8 +24,19 @@ def console() -> Console:
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=_PIPE_WIDTH)
 
 
-def show_table(rows: Iterable[Row], columns: Sequence[str], *, as_json: bool, title: str = "", empty: str = "Nothing found.") -> None:
-    """Print rows as a table of these columns, or all their fields as a JSON array; `empty` is said when there are none."""
+def show_table(
+    rows: Iterable[Row],
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    title: str = "",
+    empty: str = "Nothing found.",
+    cut: Collection[str] = (),
+) -> None:
+    """Print rows as a table of these columns, or all their fields as a JSON array; `empty` is said when there are none.
+
+    Where a terminal is too narrow, the columns in `cut` give way and the others stay whole; without any, all are folded.
+    """
     found = list(rows)
     if as_json:
         show_json(found)
@@ -35,7 +46,12 @@ def show_table(rows: Iterable[Row], columns: Sequence[str], *, as_json: bool, ti
         return
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold", justify="right" if _is_number(found[0].get(column)) else "left")
+        table.add_column(
+            column.replace("_", " "),
+            overflow="ellipsis" if column in cut else "fold",
+            no_wrap=bool(cut) and column not in cut,
+            justify="right" if _is_number(found[0].get(column)) else "left",
+        )
     for row in found:
         table.add_row(*(escape(text(row.get(column))) for column in columns))
     console().print(table)

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Webhooks: who gets called for what. Create, change, pause, test.")
 
 ALL: Final = "all"
-_COLUMNS: Final = ("id", "store_id", "name", "url", "event_types", "state", "version")
+_COLUMNS: Final = ("id", "store_id", "name", "url", "event_types", "state")
+_CUT: Final = ("name", "url", "event_types")
+_TYPES_SHOWN: Final = 2
 _CATCH_UP_S: Final = 10.0
 _MASK: Final = "********"
 
@@ -82,15 +84,19 @@ def create(
 @app.command("list")
 def list_webhooks(
     store: Annotated[str, typer.Option("--store", envvar="HOOKLINE_STORE", help="Only this store's; empty: all.")] = "",
+    wide: Annotated[bool, typer.Option("--wide", help="Every column, in full.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List webhooks."""
+    """List webhooks, in the width of the terminal."""
     with open_reader() as stack:
         found = stack.registry.of_store(store) if store else stack.registry.all()
     rows = [row(webhook) for webhook in sorted(found, key=lambda w: (w.store_id, w.created_at_us, w.id))]
-    show_table(
-        rows, _COLUMNS, as_json=as_json, empty="No webhooks. Make one with: hookline webhooks create --url https://… --type order.created"
-    )
+    columns = tuple(column for column in _COLUMNS if column != "store_id" or not store)
+    empty = "No webhooks. Make one with: hookline webhooks create --url https://… --type order.created"
+    if wide or as_json or not rows:
+        show_table(rows, tuple(rows[0]) if rows else columns, as_json=as_json, empty=empty)
+    else:
+        show_table([{**row, "event_types": _in_short(row["event_types"])} for row in rows], columns, as_json=False, cut=_CUT)
 
 
 @app.command()
@@ -301,6 +307,11 @@ def _types(names: list[str]) -> tuple[str, ...]:
     from hookline.schemas.catalogue import EVENT_TYPES
 
     return tuple(EVENT_TYPES) if names == [ALL] else tuple(names)
+
+
+def _in_short(types: list[str]) -> str:
+    """Return one or two types as they are, more as the first and how many are left out."""
+    return ", ".join(types) if len(types) <= _TYPES_SHOWN else f"{types[0]} +{len(types) - 1}"
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from standardwebhooks.webhooks import Webhook as Verifier
 
+from hookline.cli import output
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
 from hookline.schemas.topics import Topics, TopicsConfig, create, specs
@@ -100,11 +102,28 @@ def test_people_get_tables_and_hints(hookline: Callable[..., Any]) -> None:
     assert "cannot be shown again" in said.err
     listed = hookline("webhooks", "list")
     assert "[bold]everything[/bold]" in listed.out
-    assert "newsletter.signed_up" in listed.out
+    assert "order.created +16" in listed.out
+    assert "newsletter.signed_up" not in listed.out
+    assert "newsletter.signed_up" in hookline("webhooks", "list", "--wide").out
     assert "whsec_" not in listed.out
     webhook_id = next(word for word in said.out.split() if word.startswith("wh_"))
     assert "enabled" in hookline("webhooks", "show", webhook_id).out
     assert "cannot be shown again" in hookline("webhooks", "rotate-secret", webhook_id).err
+
+
+def test_the_list_fits_the_terminal(hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """80 columns: id and state whole, what is long gives way; --wide shows it in full."""
+    long = "https://hooks.example.com/" + "orders/" * 20
+    webhook_id = made(hookline, "--name", "The order desk of the shop at the corner", "--type", "order.paid", url=long)["id"]
+    monkeypatch.setattr(output, "console", lambda: Console(width=80, highlight=False))
+    said = hookline("webhooks", "list")
+    assert max(len(line) for line in said.out.splitlines()) <= 80
+    [line] = [line for line in said.out.splitlines() if webhook_id in line]
+    assert "enabled" in line
+    assert "…" in line
+    assert "store id" not in hookline("webhooks", "list", "--store", "demo").out
+    wide = hookline("webhooks", "list", "--wide").out
+    assert "…" not in wide
 
 
 BAD = {
