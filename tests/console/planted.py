@@ -26,6 +26,12 @@ class Planted:
 
     forms: dict[str, list[bytes]] = field(default_factory=dict)
 
+    def add_pem(self, name: str, key: str) -> str:
+        """Plant a private key as PEM; return it. Any line of it counts, and its bytes."""
+        lines = [line.encode() for line in key.splitlines() if not line.startswith("-----")]
+        self.forms[name] = [*(line for line in lines if len(line) >= 16), base64.b64decode(b"".join(lines))]
+        return key
+
     def add(self, name: str, secret: str) -> str:
         """Plant a text; return it. Its base64 and its parts count as well."""
         forms = [secret.encode(), base64.b64encode(secret.encode()), *(part.encode() for part in re.split("[_ ]", secret))]

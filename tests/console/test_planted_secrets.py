@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 
 from tests.console.conftest import Client, Reply, end, environ_of, port_in, start
 from tests.console.planted import Planted, files_under, marker, pages_of, tables_of, topics_of
+from tests.webhooks.certified import certificate, pem
 
 pytestmark = [pytest.mark.kafka, pytest.mark.process, pytest.mark.clickhouse]
 
@@ -121,6 +123,9 @@ def play(scene: Scene, receiver: int, until: Callable[..., None]) -> None:
         "x-own": planted.add("own header", marker("own")),
     }
     query = planted.add("query", marker("inquery"))
+    mutual = {"certificate": certificate(at=datetime.now(UTC)), "private_key": planted.add_pem("private key", pem())}
+    wanted = {"url": "https://127.0.0.1:9/mutual", "event_types": ["order.created"], "client_certificate": mutual}
+    scene.told(admin, "/webhooks", wanted, "secret of the mutual one")
     hooks = []
     for status in (200, 500, 410):
         url = f"http://127.0.0.1:{receiver}/{status}?t={query}"
@@ -158,6 +163,8 @@ def faults(scene: Scene, admin: Client, hook: str, secret: str, headers: dict[st
         {"url": "https://hooks.example.com/", "event_types": ["order.created"], "headers": {"host": auth}},
     ):
         assert scene.ask(admin, "POST", "/webhooks", body).status == 422
+    for wrong in ({"private_key": pem()}, {"certificate": pem(), "private_key": pem()}, {"certificate": [pem()]}, pem()):
+        assert scene.ask(admin, "PATCH", f"/webhooks/{hook}", {"client_certificate": wrong}).status == 422
     assert scene.ask(admin, "PATCH", f"/webhooks/{hook}", {"headers": {"x": [auth]}}).status == 422
     assert scene.ask(admin, "POST", "/webhooks", raw=b'{"secret": "' + secret.encode() + b'", "secret": 1}').status == 400
     assert scene.ask(admin, "POST", "/webhooks", raw=b'{"secret": "' + secret.encode() + b'"').status == 400

@@ -10,11 +10,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from hookline.webhooks.certificates import open_identity
+from hookline.webhooks.secrets import Vault, master_keys
+from hookline.webhooks.store import NewWebhook
 from tests.integration.load import Load
+from tests.webhooks.certified import given
 
 pytestmark = [pytest.mark.kafka, pytest.mark.process]
 
@@ -46,10 +51,18 @@ def test_a_key_is_replaced_under_traffic(pipeline: Pipeline, until: Until) -> No
     """Behind, in front, a re-encryption killed and run again amid changes, old key away: every call comes signed, with its header."""
     old, new = pipeline.environ["HOOKLINE_SECRET_KEYS"], "new:" + base64.b64encode(os.urandom(32)).decode()
     hooks = [pipeline.create(f"hook{number}", headers=(("authorization", HEADER),)) for number in range(10)]
+    mutual = pipeline.webhooks.create(
+        NewWebhook(
+            store_id="other",
+            url="https://127.0.0.1:9/mutual",
+            event_types=("order.created",),
+            client_certificate=given(at=datetime.now(UTC)),
+        )
+    )[0]
     with Load(pipeline, per_s=40) as load:
         running = restart(pipeline, None, f"{old},{new}", until)
         running = restart(pipeline, running, f"{new},{old}", until)
-        assert command(pipeline, f"{new},{old}", "secrets", "reencrypt", "--dry-run")["outdated"] == 10
+        assert command(pipeline, f"{new},{old}", "secrets", "reencrypt", "--dry-run")["outdated"] == 11
         killed(pipeline, f"{new},{old}")
         changing = threading.Thread(target=lambda: [pipeline.webhooks.update(hook.id, {"name": "changed"}) for hook in hooks])
         changing.start()
@@ -60,6 +73,7 @@ def test_a_key_is_replaced_under_traffic(pipeline: Pipeline, until: Until) -> No
         load.run_for(1.0)
     assert [row["key"] for row in command(pipeline, new, "secrets", "keys")] == ["new"]
     assert {pipeline.registry.get(hook.id).name for hook in hooks} == {"changed"}
+    assert open_identity(pipeline.registry.get(mutual.id), Vault(master_keys(new))) is not None
     for number, hook in enumerate(hooks):
         until(lambda n=number, h=hook: not pipeline.account(f"hook{n}", h, load.events).lost, timeout_s=60, what="every event delivered")
         for call in pipeline.receiver.of(f"hook{number}"):
