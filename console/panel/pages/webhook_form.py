@@ -43,7 +43,7 @@ async def create(visit: Visit) -> web.Response:
     if visit.form.has(TRY):
         return _shown(visit, typed, lab=await _lab(visit, typed))
     try:
-        made = await visit.change(WebhookCreated, "webhooks.create", body=typed.new_body())
+        made = await visit.make(WebhookCreated, "webhooks.create", body=typed.new_body())
     except HooklineError as error:
         return visit.show_wrong(_FORM, error, **_context(typed, None))
     return visit.show("webhook_made.html", status=201, made=made, snippets=SNIPPETS)

@@ -97,6 +97,19 @@ def test_a_test_is_sent_once(panel: Any, shop: Any, until: Callable[..., None]) 
     assert calls() == 2
 
 
+def test_a_webhook_is_made_once(panel: Any, shop: Any) -> None:
+    """Both get its page with the same secret."""
+    path = f"/s/{shop.store}/webhooks/new"
+    panel.open(path)
+    form = panel.page.locator("form.hook input[type=hidden]").all()
+    sent = {field.get_attribute("name"): field.get_attribute("value") for field in form}
+    sent |= {"url": shop.stack.receiver.url("made-once"), "event_types": "order.paid"}
+    (one, shown), (two, shown_too) = twice_at_once(panel, path, sent)
+    assert (one, two) == (201, 201)
+    assert [line for line in shown.splitlines() if "whsec_" in line] == [line for line in shown_too.splitlines() if "whsec_" in line] != []
+    assert len(shop.admin.get("/webhooks").json["data"]) == 1
+
+
 def test_a_delivery_is_sent_again_once(panel: Any, shop: Any) -> None:
     """However often its button is pressed on one showing of the page."""
     shop.webhook("resend-once")
