@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, say, show_fields, show_table
+from hookline.cli.webhooks import open_reader
 from hookline.dispatcher.letters import Reason
 from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter, Pace, Replays, replay_all
 from hookline.kernel.clock import SystemClock, from_us, rfc3339, to_us
@@ -27,8 +29,12 @@ from hookline.schemas.registry import open_registry
 from hookline.schemas.topics import CATEGORIES, Topics
 from hookline.schemas.wire import Codec
 
+if TYPE_CHECKING:
+    from hookline.webhooks.model import Webhook
+
 app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be delivered. List, look, replay.")
 _MOST: Final = 100_000
+_WARNED: Final = 10
 
 Store = Annotated[str, typer.Option("--store", help="Only this store's.")]
 WebhookId = Annotated[str, typer.Option("--webhook", help="Only this webhook's (wh_…).")]
@@ -104,13 +110,16 @@ def replay(  # one parameter per option
 ) -> None:
     """Have dead letters delivered again: same webhook-id, current URL and secret, full retry schedule.
 
-    Stop it at any time and run it again: what was replayed is left out.
+    Stop it at any time and run it again: what was replayed is left out. What is for webhooks that take no calls now is told first.
     """
     stack = _stack()
     wanted = _filter(store, webhook, category, reason, event_type, again)
     # Looked through twice: payloads of a hundred thousand letters have no place in memory.
-    matching = sum(1 for _ in _replayable(stack, wanted))
+    counts = Counter(found.webhook_id for found in _replayable(stack, wanted))
+    matching = counts.total()
     chosen = min(matching, most)
+    for warning in _warnings(counts) if counts else ():
+        say(warning)
     if dry_run:
         show_fields({"matching": matching, "would_replay": chosen, "replayed": 0}, as_json=as_json)
         return
@@ -123,6 +132,25 @@ def replay(  # one parameter per option
 
 def _replayable(stack: _Stack, wanted: LetterFilter) -> Iterator[FoundLetter]:
     return (found for found in stack.letters.find(wanted) if found.letter.reason is not Reason.POISON)
+
+
+def _warnings(counts: Counter[str]) -> Iterator[str]:
+    """Yield a sentence for each webhook with letters that takes no calls now, those with most first, the rest as a number."""
+    with open_reader() as stack:
+        found = [(count, name, stack.registry.get(name)) for name, count in counts.most_common()]
+    idle = [_idle(count, name, webhook) for count, name, webhook in found if webhook is None or str(webhook.state) != "enabled"]
+    yield from idle[:_WARNED]
+    if len(idle) > _WARNED:
+        yield f"{len(idle) - _WARNED:,} more webhooks take no calls now."
+
+
+def _idle(count: int, name: str, webhook: Webhook | None) -> str:
+    letters = f"{count:,} of them {'is' if count == 1 else 'are'} for {name}, which"
+    if webhook is None:
+        return f"{letters} was deleted: a replay is cancelled."
+    if str(webhook.state) == "paused":
+        return f"{letters} is paused: a replay is held until `hookline webhooks resume {name}`."
+    return f"{letters} is disabled: a replay becomes a dead letter again. Enable it first: `hookline webhooks enable {name}`."
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,29 @@ def test_list_show_and_replay(hookline: Hookline, graveyard: Graveyard) -> None:
     assert hookline("dead-letters", "show", places[3], "--json").json["replayed"] is True
 
 
+def test_a_replay_tells_of_webhooks_that_take_no_calls(hookline: Hookline, graveyard: Graveyard) -> None:
+    """Before anything moves, also when only counting: paused, disabled, deleted, each with its number and what to do."""
+
+    def webhook(kind: str) -> str:
+        created = hookline("webhooks", "create", "--url", f"https://hooks.example.com/{kind}", "--type", "order.created", "--json")
+        return str(created.json["id"])
+
+    names = [webhook("paused"), webhook("disabled"), webhook("enabled"), "wh_gone"]
+    hookline("webhooks", "pause", names[0])
+    hookline("webhooks", "disable", names[1])
+    for name in [*names, names[0]]:
+        graveyard.bury("demo", name)
+    said = hookline("dead-letters", "replay", "--dry-run", "--json")
+    assert said.json == {"matching": 5, "would_replay": 5, "replayed": 0}
+    paused, disabled, deleted = said.err.splitlines()
+    assert paused == f"2 of them are for {names[0]}, which is paused: a replay is held until `hookline webhooks resume {names[0]}`."
+    assert disabled.startswith(f"1 of them is for {names[1]}, which is disabled: a replay becomes a dead letter again. ")
+    assert disabled.endswith(f"Enable it first: `hookline webhooks enable {names[1]}`.")
+    assert deleted == "1 of them is for wh_gone, which was deleted: a replay is cancelled."
+    assert "which is paused" in hookline("dead-letters", "replay", "--webhook", names[0], "--rate", "1000").err
+    assert hookline("dead-letters", "replay", "--webhook", names[2], "--dry-run").err == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
