@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import time
 from dataclasses import replace
 
@@ -93,6 +94,15 @@ def test_the_headers_of_an_attempt() -> None:
     assert found["x-token"] == "hush"
     assert found["user-agent"].startswith("Hookline/")
     standardwebhooks.webhooks.Webhook(whsec(KEY)).verify(b"{}", found)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b" {} ", b"{}\n", b"\xef\xbb\xbf{}", b"\r\n", b"\0", bytes(range(256)), b"x" * 70_000 + b"y", b"z" * 3_000_000]
+)
+def test_every_byte_of_the_body_is_signed(body: bytes) -> None:
+    """The signature is that of the very bytes that are sent: nothing is trimmed, decoded or left out at the end."""
+    expected = hmac.digest(KEY, b"msg_1.1614265330." + body, "sha256")
+    assert Signer([KEY]).headers("msg_1", 1614265330, body) == "v1," + base64.b64encode(expected).decode()
 
 
 def test_each_attempt_is_signed_anew() -> None:
