@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from enum import Enum
+from enum import IntEnum
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 _RESERVE: Final = 0.2
 
 
-class Kind(Enum):
-    """Whom a call is made for: a fresh event, or a retry, replay or test."""
+class Kind(IntEnum):
+    """Whom a call is made for: a fresh event, or a retry, replay or test; an index, since hashing an enum is slow."""
 
-    FRESH = "fresh"
-    AGAIN = "again"
+    FRESH = 0
+    AGAIN = 1
 
 
 class Budget(Generic[T]):
@@ -24,25 +25,27 @@ class Budget(Generic[T]):
     """
 
     def __init__(self, most: int, again: int) -> None:
-        self._most = {Kind.FRESH: most, Kind.AGAIN: again}
-        self._used = {Kind.FRESH: 0, Kind.AGAIN: 0}
+        self._most = [most, again]
+        self._used = [0, 0]
         self._all = most
-        self._waiting: dict[Kind, deque[T]] = {Kind.FRESH: deque(), Kind.AGAIN: deque()}
+        self._short_at = [_short_at(most), _short_at(again)]
+        self._waiting: tuple[deque[T], deque[T]] = (deque(), deque())
         self._turn = [Kind.FRESH, Kind.AGAIN]
 
     @property
     def used(self) -> int:
         """Places taken."""
-        return self._used[Kind.FRESH] + self._used[Kind.AGAIN]
+        return self._used[0] + self._used[1]
 
     @property
     def waiting(self) -> int:
         """How many wait for a place."""
-        return len(self._waiting[Kind.FRESH]) + len(self._waiting[Kind.AGAIN])
+        return len(self._waiting[0]) + len(self._waiting[1])
 
     def pressed(self, kind: Kind, *, mine: int = 0) -> bool:
         """Tell whether, but for `mine`, only the last fifth is left: it is kept for receivers that answer quickly."""
-        return _short(self.used - mine, self._all) or _short(self._used[kind] - mine, self._most[kind])
+        used, short_at = self._used, self._short_at
+        return used[0] + used[1] - mine >= short_at[0] or used[kind] - mine >= short_at[kind]
 
     def take(self, kind: Kind, one: T) -> bool:
         """Take a place and return True, or let `one` wait for it."""
@@ -55,6 +58,8 @@ class Budget(Generic[T]):
     def give(self, kind: Kind) -> T | None:
         """Give a place back; return the one that has it now, None when nobody waits for it."""
         self._used[kind] -= 1
+        if not self.waiting:
+            return None
         for turn in tuple(self._turn):
             if self._waiting[turn] and self._room(turn):
                 self._used[turn] += 1
@@ -66,6 +71,7 @@ class Budget(Generic[T]):
         return self.used < self._all and self._used[kind] < self._most[kind]
 
 
-def _short(used: int, most: int) -> bool:
+def _short_at(most: int) -> float:
+    """Return from how many places taken on only the reserve is left."""
     reserve = int(most * _RESERVE)
-    return reserve > 0 and used >= most - reserve
+    return most - reserve if reserve else math.inf

