@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from hookline.dispatcher.shares import Share
-from hookline.dispatcher.transport.contract import Failure
+from hookline.dispatcher.transport.contract import Failure, Reply
 from hookline.schemas.records import ErrorKind, Outcome, Trigger
 from hookline.webhooks.model import State
-from hookline.webhooks.secrets import MasterKey, Vault
+from hookline.webhooks.secrets import MasterKey, Vault, seal_headers
 from tests.dispatcher.fake_kafka import TOPICS
 from tests.dispatcher.fakes import (
+    VAULT,
     reply,
     webhook,
 )
@@ -42,6 +43,20 @@ def test_a_delivery_that_succeeds() -> None:
     assert rig.share.under_way == 1  # a rebalance waits for the acknowledgement too
     assert rig.settled() == 1
     assert rig.at_rest()
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_receiver_that_repeats_a_stores_header_does_not_bring_it_into_a_record(failing: bool) -> None:
+    """What the receiver answers, or breaks off with, is recorded without the values of the webhook's own headers."""
+    rig = Rig()
+    rig.directory.add(webhook(headers=seal_headers([("x-token", "topsecret")], VAULT, "shop", "wh_1")))
+    rig.submit()
+    echo = Failure(ErrorKind.PROTOCOL, "bad line: topsecret", 0.01) if failing else Reply(500, "x-echo: topsecret", b"topsecret", 0.01)
+    rig.transport.answer(echo)
+    assert ("x-token", "topsecret") in rig.transport.sent[0].headers
+    [record] = rig.records()
+    assert "********" in f"{record.error_detail} {record.response_headers}"
+    assert b"topsecret" not in b"".join(entry.value + repr(entry.headers).encode() for entry in rig.ledger.entries)
 
 
 def test_how_long_an_event_was_on_its_way_is_measured_once() -> None:
