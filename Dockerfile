@@ -11,7 +11,7 @@ COPY . .
 # With one hash given pip checks all: what the wheel needs is pinned, with its hashes, by the lock.
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && wheel="$(ls /wheels/*.whl)" \
- && echo "hookline @ file://$wheel --hash=sha256:$(sha256sum "$wheel" | cut -d ' ' -f 1)" > wheel.txt \
+ && echo "hookline[otel] @ file://$wheel --hash=sha256:$(sha256sum "$wheel" | cut -d ' ' -f 1)" > wheel.txt \
  && /opt/hookline/bin/pip install --require-hashes --constraint requirements.lock --requirement wheel.txt \
  && /opt/hookline/bin/pip check \
  && /opt/hookline/bin/pip uninstall --yes pip setuptools

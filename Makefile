@@ -53,7 +53,7 @@ chaos: $(READY) ## Break everything on purpose and count: FAULT=…, SEED=…, R
 
 lock: $(READY) ## Compile requirements.lock anew from pyproject.toml
 	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --extra embedded --extra dev pyproject.toml --output-file requirements.lock
+	  --extra embedded --extra otel --extra dev pyproject.toml --output-file requirements.lock
 
 clean: ## Remove caches and the local stack's state
 	@rm -rf .hookline .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -40,6 +40,7 @@ from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.lifecycle import Stop, raise_file_limit
 from hookline.kernel.log import logger
 from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
+from hookline.kernel.tracing import TracingConfig, open_tracing
 from hookline.schemas.registry import SchemaRegistry, open_registry
 from hookline.schemas.topics import Topics, TopicsConfig
 from hookline.schemas.wire import Codec
@@ -65,6 +66,7 @@ class Settings:
     urls: UrlPolicy
     secrets: SecretsConfig
     metrics: MetricsConfig
+    tracing: TracingConfig
     state_dir: Path
 
     @classmethod
@@ -78,6 +80,7 @@ class Settings:
             urls=load(UrlPolicy, environ),
             secrets=load(SecretsConfig, environ),
             metrics=load(MetricsConfig, environ),
+            tracing=load(TracingConfig, environ),
             state_dir=state_dir(environ),
         )
         strange = [tier for tier in found.dispatch.park_tiers if tier not in found.topics.retry_tiers]
@@ -105,6 +108,7 @@ class Dispatcher:
         memory = settings.state_dir / f"{self._topics.webhooks}.end.json"
         self._registry = WebhookRegistry(settings.kafka, self._topics, self._codec, memory)
         self._transport = _transport(settings)
+        self._tracing = open_tracing(settings.tracing, "dispatcher")
         self._lanes = Lanes(settings.lanes, self._clock)
         self._disabling = Disabling(self._registry, self._writer)
         self._look_ups = ThreadPoolExecutor(1, thread_name_prefix="schemas")
@@ -176,6 +180,7 @@ class Dispatcher:
                 clock=self._clock,
                 faults=self._faults,
                 disable=self._disabling.gone,
+                tracing=self._tracing,
             ),
             settings.dispatch,
         )
@@ -274,6 +279,8 @@ class Dispatcher:
         await asyncio.to_thread(self._registry.stop)
         await asyncio.to_thread(self._schemas.stop)
         self._marker.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         _log.info("dispatcher.stopped")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from hookline.dispatcher import metrics
+from hookline.dispatcher import metrics, traces
 from hookline.dispatcher.budget import Budget, Kind
 from hookline.dispatcher.config import DispatchConfig
 from hookline.dispatcher.delivery import Delivery
@@ -23,6 +23,7 @@ from hookline.dispatcher.signatures import Signatures, shown, without_echoes
 from hookline.dispatcher.transport.contract import Failure, Reply, Request, Result, Transport
 from hookline.kernel.clock import Clock
 from hookline.kernel.errors import HooklineError
+from hookline.kernel.tracing import Tracing
 from hookline.schemas.records import ErrorKind, Trigger
 from hookline.webhooks.model import State, Webhook
 
@@ -56,6 +57,7 @@ class SendingParts:
     clock: Clock
     faults: Faults
     disable: Callable[[Webhook, str], None]
+    tracing: Tracing | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -299,14 +301,20 @@ class Sending:
         if call.lane is not None:
             call.lane.began()
         sent_at_us = time.time_ns() // 1_000
+        span = traces.begin(self._parts.tracing, delivery, webhook) if self._parts.tracing is not None else None
         try:
-            headers, identity = self._parts.signatures.headers(webhook, delivery), self._parts.signatures.identity(webhook)
+            trace = span.traceparent if span is not None else None
+            headers, identity = self._parts.signatures.headers(webhook, delivery, trace), self._parts.signatures.identity(webhook)
         except HooklineError as error:  # a key is missing: our fault, not the receiver's
             failure = Failure(ErrorKind.INTERNAL, error.message, 0.0)
+            if span is not None:
+                traces.end(span, failure)
             self._finished(call, webhook, Sent(result=failure, at_us=sent_at_us, url=webhook.url, request_headers=""))
             return
 
         def done(result: Result) -> None:
+            if span is not None:
+                traces.end(span, result)
             told = without_echoes(result, headers, webhook) if webhook.headers else result
             sent = Sent(result=told, at_us=sent_at_us, url=webhook.url, request_headers=shown(headers, webhook))
             self._finished(call, webhook, sent)

@@ -37,14 +37,18 @@ class Signatures:
         self._clock = clock
         self._cache: dict[str, _Cached] = {}
 
-    def headers(self, webhook: Webhook, delivery: Delivery) -> tuple[tuple[str, str], ...]:
-        """Return all headers of this attempt, signed with a fresh timestamp; raise `HooklineError` when no key opens the secret."""
+    def headers(self, webhook: Webhook, delivery: Delivery, traceparent: str | None = None) -> tuple[tuple[str, str], ...]:
+        """Return all headers of this attempt, signed with a fresh timestamp; raise `HooklineError` when no key opens the secret.
+
+        `traceparent` None: the delivery's own.
+        """
         now_us = to_us(self._clock.now())
         timestamp = now_us // 1_000_000
         waiting = delivery.waiting
         parts = self._parts(webhook, now_us)
         signature = parts.signer.headers(waiting.delivery_id, timestamp, delivery.body)
-        trace = (("traceparent", waiting.traceparent),) if waiting.traceparent else ()
+        parent = waiting.traceparent if traceparent is None else traceparent
+        trace = (("traceparent", parent),) if parent else ()
         return (
             *_FIXED,
             ("webhook-id", waiting.delivery_id),

@@ -30,6 +30,7 @@ COMPONENTS: Final = (
     ("Console", "hookline.console.config:ConsoleConfig"),
     ("Panel", "hookline.console.panel.config:PanelConfig"),
     ("Metrics and health", "hookline.kernel.metrics:MetricsConfig"),
+    ("Traces", "hookline.kernel.tracing:TracingConfig"),
 )
 """The components in the order of the data's way, and the dataclasses that hold their settings."""
 

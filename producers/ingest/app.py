@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 
 from hookline.kernel.errors import HooklineError, InputError
 from hookline.kernel.log import logger
+from hookline.kernel.tracing import Span, Tracing
 from hookline.producers.event_record import TRACEPARENT
 from hookline.producers.ingest import answers
 from hookline.producers.ingest.acceptance import Acceptance, Sender, Verdict
@@ -53,13 +56,24 @@ class Tally:
 class IngestApp:
     """Answers requests on the event loop; waits only for the body and for Kafka."""
 
-    def __init__(self, door: Door, bodies: Bodies, acceptance: Acceptance, remembered: Remembered, *, max_batch: int, large: int) -> None:
+    def __init__(
+        self,
+        door: Door,
+        bodies: Bodies,
+        acceptance: Acceptance,
+        remembered: Remembered,
+        *,
+        max_batch: int,
+        large: int,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._door = door
         self._bodies = bodies
         self._acceptance = acceptance
         self._remembered = remembered
         self._max_batch = max_batch
         self._large = large
+        self._tracing = tracing
         self._under_way = 0
         self._draining = False
 
@@ -109,8 +123,28 @@ class IngestApp:
             batch="events" in value,
             large=len(body) > self._large,
         )
-        verdicts = await self._once(value, sender) if key else await self._take(value, sender)
+        return await (self._accept(value, sender) if self._tracing is None else self._traced(self._tracing, value, sender))
+
+    async def _accept(self, value: dict[str, Any], sender: Sender) -> web.Response:
+        verdicts = await self._once(value, sender) if sender.key else await self._take(value, sender)
         return answers.batch(verdicts) if sender.batch else answers.one(verdicts[0])
+
+    async def _traced(self, tracing: Tracing, value: dict[str, Any], sender: Sender) -> web.Response:
+        """Accept as a span, under which the events go on."""
+        attributes = {"hookline.store_id": sender.store_id, "http.request.method": hdrs.METH_POST}
+        span = tracing.serve("publish", sender.traceparent, lambda: attributes)
+        status, error = HTTPStatus.INTERNAL_SERVER_ERROR.value, "internal_error"
+        try:
+            response = await self._accept(value, replace(sender, traceparent=span.traceparent))
+            status, error = response.status, ""
+        except HooklineError as refusal:
+            found = problem_of(refusal)
+            status, error = found.status, found.code
+            raise
+        else:
+            return response
+        finally:
+            _ended(span, status, error)
 
     async def _once(self, value: dict[str, Any], sender: Sender) -> list[Verdict]:
         """Take what an Idempotency-Key stands for; raise `Refused` when that was another body."""
@@ -149,6 +183,11 @@ def _route(request: web.BaseRequest) -> None:
         raise refused("not_found", "There is nothing here", remedy=f"Events go to POST {PATH}.")
     if request.method != hdrs.METH_POST:
         raise refused("method_not_allowed", f"{PATH} takes POST only", remedy="Use POST.")
+
+
+def _ended(span: Span, status: int, error: str) -> None:
+    failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    span.end({"http.response.status_code": status}, (error or str(status)) if failed else "")
 
 
 def _idempotency_key(request: web.BaseRequest) -> str:

@@ -22,6 +22,7 @@ from hookline.kernel.errors import ConfigError, HooklineError, Undelivered
 from hookline.kernel.lifecycle import Stop
 from hookline.kernel.log import logger
 from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
+from hookline.kernel.tracing import TracingConfig, open_tracing
 from hookline.producers.api_keys import ApiKeyConfig, ApiKeys
 from hookline.producers.async_publisher import AsyncPublisher
 from hookline.producers.ingest import metrics
@@ -60,6 +61,7 @@ class Settings:
     publisher: PublisherConfig
     api_keys: ApiKeyConfig
     metrics: MetricsConfig
+    tracing: TracingConfig
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
@@ -70,6 +72,7 @@ class Settings:
             publisher=load(PublisherConfig, environ),
             api_keys=load(ApiKeyConfig, environ),
             metrics=load(MetricsConfig, environ),
+            tracing=load(TracingConfig, environ),
         )
 
 
@@ -88,6 +91,7 @@ class IngestProcess:
         quick = replace(settings.publisher, delivery_timeout_s=settings.ingest.timeout_s)
         self._quick = Publisher(settings.kafka, registry, quick)
         self._bulk = Publisher(settings.kafka, registry, bulk(quick))
+        self._tracing = open_tracing(settings.tracing, "ingest")
         self._waits_for = "starting"
         self._beat = time.monotonic()
 
@@ -103,6 +107,8 @@ class IngestProcess:
         finally:
             for part in (self._uses, self._keys, self._registry, self._metrics):
                 await asyncio.to_thread(part.stop)
+            if self._tracing is not None:
+                await asyncio.to_thread(self._tracing.close)
         _log.info("ingest.stopped")
 
     def _start(self, stop: Stop) -> None:
@@ -162,6 +168,7 @@ class IngestProcess:
             remembered,
             max_batch=config.max_batch,
             large=most,
+            tracing=self._tracing,
         )
 
     async def _listen(self, runner: web.ServerRunner) -> None:

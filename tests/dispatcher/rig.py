@@ -13,6 +13,7 @@ from hookline.dispatcher.sending import Policies, Sending, SendingParts
 from hookline.dispatcher.shares import Share
 from hookline.dispatcher.signatures import Signatures
 from hookline.kernel.config import load
+from hookline.kernel.tracing import Tracing
 from hookline.schemas.records import Attempt
 from hookline.webhooks.model import Webhook
 from hookline.webhooks.secrets import Vault
@@ -41,6 +42,7 @@ class Rig:
     in_flight: int = 100
     lane: dict[str, Any] = field(default_factory=dict)
     vault: Vault = VAULT
+    tracing: Tracing | None = None
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -66,6 +68,7 @@ class Rig:
             clock=self.clock,
             faults=self.faults,
             disable=lambda one, reason: self.disabled.append((one, reason)),
+            tracing=self.tracing,
         )
         self.sending = Sending(parts, config(in_flight=self.in_flight))
         self.offset = 0

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import ClientSession, web
 
 from hookline.kernel.config import load
+from hookline.kernel.tracing import Tracing
 from hookline.producers.ingest.acceptance import Acceptance
 from hookline.producers.ingest.app import PATH, IngestApp
 from hookline.producers.ingest.body import Bodies
@@ -53,6 +54,7 @@ class Serving:
     keys: FakeKeys = field(default_factory=FakeKeys)
     clock: FakeClock = field(default_factory=FakeClock)
     max_event_bytes: int = 262_144
+    tracing: Tracing | None = None
     port: int = 0
     session: ClientSession = field(init=False)
     gate: Gate = field(init=False)
@@ -63,7 +65,8 @@ class Serving:
         self.gate = Gate(self.outlet, self.outlet, self.config, self.clock)
         acceptance = Acceptance(EventReader(self.config, self.clock), self.gate, remembered, self.max_event_bytes)
         door = Door(self.keys, self.config.auth_failures, self.clock)
-        return IngestApp(door, Bodies(self.config), acceptance, remembered, max_batch=self.config.max_batch, large=self.max_event_bytes)
+        bodies, large = Bodies(self.config), self.max_event_bytes
+        return IngestApp(door, bodies, acceptance, remembered, max_batch=self.config.max_batch, large=large, tracing=self.tracing)
 
     async def post(self, value: object, *, key: str | None = KEY, method: str = "POST", path: str = PATH, **headers: str) -> Answer:
         """Send a value as JSON, or bytes as they are; `_` in a header's name stands for `-`."""
@@ -102,9 +105,9 @@ async def _answer(reader: asyncio.StreamReader) -> Answer:
 
 
 @asynccontextmanager
-async def serving(*, outlet: FakeOutlet | None = None, **changes: Any) -> AsyncIterator[Serving]:
+async def serving(*, outlet: FakeOutlet | None = None, tracing: Tracing | None = None, **changes: Any) -> AsyncIterator[Serving]:
     """Serve with some settings changed; the key `good` may publish for the store `shop`."""
-    made = Serving(config=replace(CONFIG, **changes), outlet=outlet or FakeOutlet())
+    made = Serving(config=replace(CONFIG, **changes), outlet=outlet or FakeOutlet(), tracing=tracing)
     made.keys.add(KEY, "events:write")
     runner = web.ServerRunner(Server(made.app().handle, idle_s=made.config.idle_s), shutdown_timeout=1)
     await runner.setup()

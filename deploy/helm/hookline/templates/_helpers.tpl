@@ -44,6 +44,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 - name: {{ $variable }}
   valueFrom: {secretKeyRef: {name: {{ $.root.Values.existingSecret | quote }}, key: {{ $key }}}}
 {{- end }}
+{{- if and .root.Values.tracing.endpoint (has .name (list "ingest" "dispatcher")) }}
+- {name: HOOKLINE_OTLP_ENDPOINT, value: {{ .root.Values.tracing.endpoint | quote }}}
+{{- with .root.Values.tracing.headersKey }}
+- name: HOOKLINE_OTLP_HEADERS
+  valueFrom: {secretKeyRef: {name: {{ $.root.Values.existingSecret | quote }}, key: {{ . }}}}
+{{- end }}
+{{- end }}
 {{- range $variable, $text := .root.Values.settings }}
 - {name: {{ $variable }}, value: {{ $text | quote }}}
 {{- end }}
