@@ -57,14 +57,14 @@ async def overview(visit: Visit) -> web.Response:
 
 
 def deliveries_chart(found: StatisticsAnswer) -> Bars:
-    """Return the chart of what became of deliveries, point by point."""
+    """Return the chart of what became of deliveries, point by point, those that were sent again too, each when it ended."""
     points = found.points
     return bars(
         labels(found),
         (
-            Series("Delivered", "good", [point.delivered for point in points]),
+            Series("Delivered", "good", [point.delivered + point.again_delivered for point in points]),
             Series("Failed calls, tried again", "warn", [point.retrying for point in points]),
-            Series("Given up", "bad", [point.dead for point in points]),
+            Series("Given up", "bad", [point.dead + point.again_dead for point in points]),
         ),
     )
 
