@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hmac
+import os
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +16,7 @@ import pytest
 from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.errors import InputError, NotFound, Unauthorized
-from hookline.producers.api_keys import ApiKeyConfig, ApiKeys, ApiKeyWriter
+from hookline.producers.api_keys import ApiKeyConfig, ApiKeys, ApiKeyWriter, base62, compose, split
 
 pytestmark = pytest.mark.kafka
 
@@ -155,6 +157,18 @@ def test_a_corrupt_record_changes_nothing(open_desk: Callable[[], Desk], cluster
     kafka.produce_sync(client, cluster.topics.api_keys, key=made.id.encode(), value=None)
     assert desk.keys.catch_up()
     assert _is_refused(desk, text)
+
+
+def test_a_well_formed_key_with_a_known_id_and_another_secret_is_refused(open_desk: Callable[[], Desk]) -> None:
+    """Ids are shown and the checksum is no secret: a key put together from them is refused, with another key's secret too."""
+    desk = open_desk()
+    (one, first), (_, second) = (desk.writer.create("shop", (scope,)) for scope in ("events:write", "admin"))
+    body = f"hlk_{one.id}_{second.split('_')[2]}"
+    spliced = f"{body}_{base62(zlib.crc32(body.encode()), 6)}"
+    assert desk.keys.verify(first).id == one.id
+    for forged in (compose(one.id, bytes(32)), compose(one.id, os.urandom(32)), spliced):
+        assert split(forged) is not None
+        assert _is_refused(desk, forged)
 
 
 @pytest.mark.parametrize("wrong", ["", "hlk_", "x", "hlk_aaaaaaaaaaaa_b_c", "ü" * 80, "\ud800", "hlk_" + "a" * 10_000])
