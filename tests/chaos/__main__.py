@@ -67,7 +67,7 @@ def _run(names: list[str], seed: int, rounds: int, folder: Path) -> int:
                 _show(line)
                 if line.violations:
                     _keep(found, folder / "logs" / f"{name}.{number}")
-                report.write(folder, lines, seed, os.environ.get("HOOKLINE_TRANSPORT", "aiohttp"))
+                report.write(folder, lines, seed, os.environ.get("HOOKLINE_TRANSPORT", "native"))
     _out.print((folder / "report.md").read_text())
     return 1 if any(line.violations for line in lines) else 0
 

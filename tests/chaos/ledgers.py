@@ -195,6 +195,10 @@ class Rows:
         only = "&only=insert" if inserts_only else ""
         urllib.request.urlopen(urllib.request.Request(f"{self.url}_fault?mode={mode}{only}", b""), timeout=_ASK_S).close()
 
+    def room(self, table: str, *, least_bytes: int) -> None:
+        """Refuse every part of a table while less than that is free on the disk; raise `OSError`."""
+        self._ask(f"ALTER TABLE {table} MODIFY SETTING min_free_disk_bytes_to_perform_insert = {least_bytes}")
+
     def _ask(self, query: str) -> list[str]:
         try:
             with urllib.request.urlopen(urllib.request.Request(self.url, query.encode()), timeout=_ASK_S) as answer:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import random
-import resource
 import time
 from typing import Final
 
@@ -117,21 +115,23 @@ class FreezeClickHouse(Fault):
 
 
 class ClickHouseDiskFull(Fault):
-    """It cannot write a file beyond a kilobyte: inserts fail half way, and are made whole once there is room."""
+    """The engine finds no room for one table after the other: inserts fail half way, and are made whole once there is room.
+
+    It says so before it writes (NOT_ENOUGH_SPACE), as it does on a full disk. RLIMIT_FSIZE would not do: this engine takes
+    a write that the limit cut short for a whole one.
+    """
 
     name = "clickhouse-disk-full"
-    what = "no file of ClickHouse may grow beyond 1 KiB (RLIMIT_FSIZE)"
-    _FEW: Final = 1_024
+    what = "no room for a part: first of the sums, so that an insert fails half way, then of the attempts"
+    _TABLES: Final = ("attempt_stats_hourly", "attempts")
 
     def inject(self, world: World, numbers: random.Random) -> None:
-        """Set the limit, wait, lift it; start the server if that was its end."""
-        pid = world.pid(CLICKHOUSE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (self._FEW, resource.RLIM_INFINITY))
-        world.sleep(numbers.uniform(4.0, 6.0))
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        self.deaths = int(world.of(CLICKHOUSE).pid(CLICKHOUSE) != pid)
-        world.until_ready(CLICKHOUSE)
+        """Take the room of each table for a while."""
+        for table in self._TABLES:
+            world.rows.room(table, least_bytes=10**18)
+            world.sleep(numbers.uniform(2.0, 4.0))
+            world.rows.room(table, least_bytes=0)
+            world.sleep(numbers.uniform(0.2, 0.8))
 
 
 class BadAttempts(Fault):
