@@ -107,6 +107,7 @@ class Console:
         self._settings = settings = Settings.read(environ)
         self._schemas = open_registry(environ)
         self._health = Health()
+        self._waits_for = "it does not listen yet"
         # An event is given up by librdkafka when its caller is told so, and not delivered a minute later.
         publishing = replace(settings.publisher, delivery_timeout_s=settings.ingest.timeout_s)
         self._publisher = AsyncPublisher(Publisher(settings.kafka, self._schemas, publishing))
@@ -181,11 +182,13 @@ class Console:
         self._panel.mount(app)
         server = Server(app, self._settings.console.host, self._settings.console.port, self._settings.console.drain_s)
         await server.start()
+        self._waits_for = ""
         _log.info("console.listening", host=self._settings.console.host, port=server.port, metrics_port=metrics_port)
         self._panel.announce(server.port)
         try:
             await self._until_stop(stop)
         finally:
+            self._waits_for = "it is stopping"
             await server.stop()
             await self._publisher.close(self._settings.console.drain_s)
 
@@ -200,6 +203,7 @@ class Console:
 
     def _probe(self) -> None:
         parts = self._parts
+        self._health.ready("http", lambda: self._waits_for)
         self._health.ready("webhooks", lambda: "" if parts.registry.ready else "the webhooks are not read yet")
         self._health.ready("api keys", parts.keys.complaint)
         self._health.ready("erasures", parts.erasures.complaint)

@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
 from hookline.analytics.gateway import open_queries
 from hookline.analytics.queries import LogFilter, log_page
+from hookline.console.process import Console
 
 pytestmark = [pytest.mark.kafka, pytest.mark.process, pytest.mark.clickhouse]
 
@@ -37,19 +39,39 @@ def test_the_log_can_be_asked_beside_it(stack: Stack, admin: Client, store: str,
     assert (row["webhook_id"], row["outcome"]) == (webhook["id"], "delivered")
 
 
-def test_its_health_covers_the_sink(stack: Stack, admin: Client) -> None:
+def test_its_health_covers_the_sink(stack: Stack, admin: Client, until: Until) -> None:
     """One metrics port tells of the API and of the sink; it counts requests by route and never by path."""
     admin.get("/webhooks/wh_secret-looking-id")
     base = f"http://127.0.0.1:{_listening(stack)['metrics_port']}"
-    with urllib.request.urlopen(f"{base}/readyz", timeout=10) as answer:
-        found = json.loads(answer.read())
+
+    def ready() -> dict[str, str]:
+        try:
+            with urllib.request.urlopen(f"{base}/readyz", timeout=10) as answer:
+                found: dict[str, str] = json.loads(answer.read())
+                return found
+        except HTTPError as error:
+            with error:
+                found = json.loads(error.read())
+            assert found["http"] == "ok"  # the sink may still be waiting for its partitions
+            return {}
+
+    until(ready, what="the sink ready too")
+    found = ready()
     assert set(found.values()) == {"ok"}
-    assert {"sink", "webhooks", "api keys", "log"} <= set(found)
+    assert {"http", "sink", "webhooks", "api keys", "log"} <= set(found)
     with urllib.request.urlopen(f"{base}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     assert 'hookline_console_requests_total{route="webhooks.get",status="404"}' in text
     assert "hookline_sink" in text
     assert "wh_secret" not in text
+
+
+def test_it_is_not_ready_before_it_listens(stack: Stack) -> None:
+    """Whoever waits for `/readyz` can ask the API then: until it listens, that is what is missing."""
+    console = Console(stack.environ)
+    console._probe()
+    well, found = console._health.check("/readyz")
+    assert (well, found["http"]) == (False, "it does not listen yet")
 
 
 def _listening(stack: Stack) -> dict[str, Any]:
