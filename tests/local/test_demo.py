@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -110,6 +111,17 @@ def test_a_demo_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     assert of_this_folder(tmp_path) == []
 
 
+def audited(folder: Path) -> set[str]:
+    """Return what the audit of a kept demo has, by its operator's token."""
+    [file] = folder.rglob("environment.json")
+    shared = json.loads(file.read_text())
+    headers = {"Authorization": f"Bearer {shared['HOOKLINE_OPERATOR_TOKEN']}", "Hookline-Store": "demo"}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{shared['HOOKLINE_CONSOLE_URL']}/api/v1/audit?limit=100", headers=headers)
+    ) as answer:
+        return {entry["action"] for entry in json.load(answer)["data"]}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_demo_that_is_kept_can_be_clicked_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """With --keep the panel answers at the printed link until Ctrl-C or SIGTERM; then status 0, no process and no file left."""
@@ -125,6 +137,7 @@ def test_a_demo_that_is_kept_can_be_clicked_and_leaves_nothing(tmp_path: Path, n
         assert found is not None, said
         with urllib.request.urlopen(found[0]) as page:
             assert b"Make the operator" in page.read()
+        assert {"api-key.create", "webhook.create", "replay.create"} <= audited(tmp_path)
         running.send_signal(number)
         said += running.stdout.read()
     assert running.returncode == 0, said

@@ -108,7 +108,8 @@ class Show:
     # ---- the acts ----
 
     def _engage(self) -> None:
-        """Create the webhooks, start the receivers."""
+        """Create the webhooks once the console can, start the receivers."""
+        self._stage.ready()
         self._stage.say(f"creating {len(self._programme.cast)} webhooks, starting their receivers")
         self._company.engage(Admin(self._stage.environ, STORE))
         self._stage.supervisor.start(self._company.specs())
