@@ -23,6 +23,8 @@ COMMANDS = (
     ("dead-letters", "replay", "--dry-run"),
     ("topics", "create"),
     ("topics", "list"),
+    ("topics", "plan"),
+    ("topics", "apply", "--yes"),
     ("schemas", "list"),
     ("schemas", "register"),
     ("events", "publish", "--type", "order.paid"),
