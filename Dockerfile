@@ -19,9 +19,11 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
 FROM python:3.11.14-slim-bookworm
 LABEL org.opencontainers.image.title="Hookline" \
       org.opencontainers.image.description="Webhook delivery for online stores: Kafka in, signed HTTP calls out, every attempt in ClickHouse"
-RUN groupadd --system --gid 10001 hookline && useradd --system --uid 10001 --gid 10001 --home-dir /nonexistent --no-create-home hookline
+RUN groupadd --system --gid 10001 hookline \
+ && useradd --system --uid 10001 --gid 10001 --home-dir /nonexistent --no-create-home hookline \
+ && install --directory --owner=10001 --group=10001 /var/lib/hookline
 COPY --from=build /opt/hookline /opt/hookline
-# Nothing is written but to /tmp, so the root filesystem may be read-only. Health and metrics are on a port of their own, for all addresses.
+# Nothing is written but to /tmp and to HOOKLINE_STATE_DIR, so the root filesystem may be read-only. Health and metrics are on a port of their own, for all addresses.
 ENV PATH=/opt/hookline/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -102,6 +102,14 @@ def test_what_is_mounted_is_there() -> None:
     ET.parse(DEPLOY / "compose" / "clickhouse-users.xml")
 
 
+def test_a_record_that_kills_a_dispatcher_is_remembered() -> None:
+    """The dispatchers' folder is a volume, over a folder that the image gives to their user."""
+    dispatcher = SERVICES["dispatcher"]
+    folder = dispatcher["environment"]["HOOKLINE_STATE_DIR"]
+    assert f"dispatcher:{folder}" in dispatcher["volumes"]
+    assert f"install --directory --owner=10001 --group=10001 {folder}\n" in (ROOT / "Dockerfile").read_text("utf-8")
+
+
 def test_grafana_gets_what_its_data_sources_ask_for() -> None:
     """A variable of the provisioning files that Grafana does not have would be empty."""
     text = (DEPLOY / "grafana" / "provisioning" / "datasources" / "hookline.yaml").read_text("utf-8")
