@@ -136,6 +136,14 @@ def test_broken_chunks_are_malformed(stack: Stack, admin: Client) -> None:
     assert answer.split(b" ", 2)[1] == b"400"
 
 
+def test_a_body_without_a_length_is_measured_while_it_comes(stack: Stack, admin: Client) -> None:
+    """Chunks that add up to more than the limit end with 413 at the first byte too many, though no end of them is in sight."""
+    chunks = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
+    answer = exchange(stack, post(admin.key, "Transfer-Encoding: chunked") + chunks * 4 + b"1\r\n \r\n")
+    assert answer.split(b" ", 2)[1] == b"413"
+    assert b'"code":"body_too_large"' in answer
+
+
 def test_every_answer_carries_the_security_headers(stack: Stack, admin: Client) -> None:
     """Successes, problems and documents alike; no answer names a version, and none is cached but the documents."""
     replies = [admin.get("/webhooks"), admin.get("/webhooks/wh_x"), stack.client().get("/openapi.json"), stack.client().get("/nowhere")]
