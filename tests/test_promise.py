@@ -50,3 +50,16 @@ def test_the_settings_and_pages_exist() -> None:
     for path in set(re.findall(r"`(deploy/[\w./-]+)`", PAGE)):
         assert (ROOT / path).exists(), path
     assert "## Not promised" in PAGE
+
+
+def test_every_safeguard_has_its_place_and_its_test() -> None:
+    """Each row of the table names files that there are, how the safeguard was broken, and at least one test."""
+    section = PAGE.partition("## How each safeguard is guarded")[2].partition("\n## ")[0]
+    rows_of = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows_of) >= 20
+    for safeguard, where, broken, proof in rows_of:
+        places = re.findall(r"`([\w/]+\.(?:py|sql))`", where)
+        assert places, safeguard
+        assert all((ROOT / place).is_file() for place in places), where
+        assert broken, safeguard
+        assert re.search(r"`tests/[\w/]+\.py::test_\w+`", proof), safeguard
