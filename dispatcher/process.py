@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import time
@@ -53,6 +54,7 @@ _log = logger("dispatcher")
 _BARRIER_S: Final = 2.0
 _STALE_S: Final = 60.0
 _MISSING_TOPIC_MS: Final = 5_000
+_LINGER_MS: Final = 25  # at 5, small batches cost 34 µs of CPU more per delivery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +131,12 @@ class Dispatcher:
         await self._transport.start()
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._faults.from_loop)
-        # A topic that is missing is reported, and looked for again, after 5 s instead of 30.
-        extra = {"message_max_bytes": 2 * 1024 * 1024, "topic_metadata_propagation_max_ms": _MISSING_TOPIC_MS}
+        # A topic that is missing is reported, and looked for again, after 5 s instead of 30. No receiver waits for these records.
+        extra = {
+            "message_max_bytes": 2 * 1024 * 1024,
+            "topic_metadata_propagation_max_ms": _MISSING_TOPIC_MS,
+            "linger_ms": _LINGER_MS,
+        }
         ledger = Ledger(kafka.producer(self._settings.kafka, **extra), loop, self._faults, self._broker_clock.heard)
         tiers = await asyncio.to_thread(tiers_to_read, self._settings.kafka, self._topics, self._settings.topics.retry_tiers)
         sending = self._wire(loop, ledger, tiers)
@@ -143,6 +149,7 @@ class Dispatcher:
             intake.start()
         self._soundings.start()
         pulse.start()
+        _settle_memory()
         _log.info("dispatcher.started", metrics_port=server.port, webhooks=self._registry.size)
         await self._until_stop(stop, ledger)
         pulse.stop()
@@ -282,6 +289,13 @@ class Dispatcher:
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
         _log.info("dispatcher.stopped")
+
+
+def _settle_memory() -> None:
+    """Look for cycles a twentieth as often, and never again among what the start made: deliveries leave none."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(15_000, 50, 100)
 
 
 def _held(intake: Intake) -> str:
