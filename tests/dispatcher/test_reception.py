@@ -104,6 +104,14 @@ async def test_an_event_becomes_a_delivery_per_webhook(desk: Desk) -> None:
     assert desk.settled() == 1
 
 
+@pytest.mark.parametrize("readable", [True, False])
+async def test_a_record_that_was_read_is_in_hand_no_more(desk: Desk, tmp_path: Path, readable: bool) -> None:
+    """A process that is killed while it waits must not have its last record blamed, whether that could be read or not."""
+    await desk.events(order_bytes() if readable else b"nonsense")
+    marked = (tmp_path / "decoding.0").read_bytes().rstrip(b"\0")
+    assert marked == b"\0" + f"{ORDERS}:0:0".encode()[1:]
+
+
 async def test_an_event_that_nobody_wants_settles_at_once(desk: Desk) -> None:
     """Nothing is written for it."""
     desk.rig.directory.by_id.clear()
