@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
+from prometheus_client import Counter
+
 from hookline.dispatcher import metrics
 from hookline.dispatcher.crash_marker import CrashMarker
 from hookline.dispatcher.delivery import Delivery, Unit, first, source_of, traceparent
@@ -58,6 +60,7 @@ class Reception:
         self._parts = parts
         self._poison_limit = poison_limit
         self._looked_up: dict[bytes, list[tuple[Unit, Receiver]]] = {}
+        self._counters: dict[str, Counter] = {}
 
     def events(self, intake: Intake, records: list[Record]) -> None:
         """Take fresh events; called from an intake's thread."""
@@ -101,7 +104,7 @@ class Reception:
         if event is None:
             return
         share, message = unit.record.share, unit.record.message
-        metrics.EVENTS.labels(share.topic.rpartition(".")[2]).inc()
+        self._counter(share.topic).inc()
         published_ms = message.timestamp()[1]
         matched = self._parts.matcher.match(event, published_ms * 1_000)
         unit.left = len(matched.call) + len(matched.skip) + len(matched.dead)
@@ -109,6 +112,12 @@ class Reception:
             unit.intake.done(unit.record)
             return
         self._deliver(unit, event, matched, published_ms / 1_000)
+
+    def _counter(self, topic: str) -> Counter:
+        counter = self._counters.get(topic)
+        if counter is None:
+            counter = self._counters[topic] = metrics.EVENTS.labels(topic.rpartition(".")[2])
+        return counter
 
     def _deliver(self, unit: Unit, event: Event, matched: Matched, ready_at: float) -> None:
         settlement, value = self._parts.settlement, _value(unit)

@@ -82,8 +82,7 @@ class Signatures:
 def shown(headers: tuple[tuple[str, str], ...], webhook: Webhook) -> str:
     """Return request headers as text for the log: no signature, and no value that the store chose (it may be a password)."""
     own = {header.name for header in webhook.headers}
-    lines = (f"{name}: {_MASK if name in own else value}" for name, value in headers if name != "webhook-signature")
-    return "\n".join(lines)
+    return "\n".join([f"{name}: {_MASK if name in own else value}" for name, value in headers if name != "webhook-signature"])
 
 
 def without_echoes(result: Result, headers: tuple[tuple[str, str], ...], webhook: Webhook) -> Result:

@@ -125,7 +125,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def head(self) -> str:
         """Return the answer's head, one header a line, at most 8 KiB."""
-        return "\n".join(f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in self.headers)[:MAX_HEAD]
+        return b"\n".join([b"%b: %b" % pair for pair in self.headers]).decode("latin-1")[:MAX_HEAD]
 
     # ---- what the loop calls ----
 
