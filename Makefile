@@ -1,6 +1,6 @@
 # Hookline. `make help` lists what there is; everything runs in .venv, which `make setup` fills from requirements.lock.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-quick fuzz lint types fmt bench chaos lock clean distclean
+.PHONY: help setup demo up test test-quick fuzz lint types fmt bench chaos lock wheel sbom docs clean distclean
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -54,6 +54,14 @@ chaos: $(READY) ## Break everything on purpose and count: FAULT=…, SEED=…, R
 lock: $(READY) ## Compile requirements.lock anew from pyproject.toml
 	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  --extra embedded --extra otel --extra dev pyproject.toml --output-file requirements.lock
+
+wheel: $(READY) ## Build the wheel and the source distribution into dist/
+	@.venv/bin/uv build --quiet --no-build-isolation --python $(PY) --out-dir dist .
+	@ls dist/hookline-*
+
+sbom: $(READY) ## Write the bill of materials of a release (CycloneDX, from requirements.lock) into dist/
+	@$(PY) -m deploy.sbom dist/hookline.cdx.json
+	@echo dist/hookline.cdx.json
 
 clean: ## Remove caches and the local stack's state
 	@rm -rf .hookline .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any, Final
@@ -133,9 +134,9 @@ def test_the_image_sets_settings_that_there_are() -> None:
 def test_the_builder_gets_all_that_the_wheel_is_made_of() -> None:
     """What the source distribution names is let through to the builder, and nothing that git ignores."""
     through = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE))
-    packaged = re.search(r"targets\.sdist\]\ninclude = \[(.*?)\]", (ROOT / "pyproject.toml").read_text("utf-8"))
-    assert packaged
-    assert {name.strip(' "').partition("/")[0] for name in packaged[1].split(",")} <= through
+    sdist = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["sdist"]
+    packaged = {*(name.partition("/")[0] for name in sdist["only-include"]), *sdist["force-include"]}
+    assert {"hookline", "schemas", "console"} <= packaged <= through
     assert {"requirements.lock", "pyproject.toml"} <= through
 
 
