@@ -1,6 +1,6 @@
 # Hookline. `make help` lists what there is; everything runs in .venv, which `make setup` fills from requirements.lock.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-quick fuzz lint types fmt bench chaos lock wheel sbom docs clean distclean
+.PHONY: help setup demo up example test test-quick fuzz lint types fmt bench chaos lock wheel sbom docs clean distclean
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -24,6 +24,9 @@ demo: $(READY) ## Run the whole pipeline on a real Kafka and a real ClickHouse, 
 
 up: $(READY) ## Start everything on this machine until Ctrl-C
 	@.venv/bin/hookline up $(ARGS)
+
+example: $(READY) ## Show what a store does with its webhooks: NAME=erp|low-stock|marketing|slack|dashboard (half a minute)
+	@$(PY) -m examples $(NAME) $(ARGS)
 
 test: $(READY) ## Run all tests (real Kafka, real ClickHouse engine)
 	@$(PY) -m pytest $(ARGS)

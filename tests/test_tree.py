@@ -16,6 +16,7 @@ APART = {("dispatcher", "analytics"), ("analytics", "dispatcher"), ("producers",
 ROOMS = {room: ROOT / room if (ROOT / room).is_dir() else ROOT / "hookline" / room for room in ORDER}
 LONGEST_FUNCTION = 60
 LONGEST_MODULE = 400
+LONGEST_EXAMPLE = 150
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -63,15 +64,21 @@ def test_every_room_is_linked_into_the_package() -> None:
 
 def test_no_module_is_too_long() -> None:
     """A module has one subject: at most 400 lines, tests too."""
-    files = [path for _, path in modules()] + sorted((ROOT / "tests").rglob("*.py"))
+    files = [path for _, path in modules()] + sorted((ROOT / "tests").rglob("*.py")) + sorted((ROOT / "examples").rglob("*.py"))
     assert [str(path.relative_to(ROOT)) for path in files if len(path.read_text("utf-8").splitlines()) > LONGEST_MODULE] == []
+
+
+def test_an_example_is_read_in_one_go() -> None:
+    """Each of the five programs is at most 150 lines."""
+    files = [ROOT / "examples" / f"{name}.py" for name in ("erp", "low_stock", "marketing", "slack", "dashboard")]
+    assert [path.name for path in files if len(path.read_text("utf-8").splitlines()) > LONGEST_EXAMPLE] == []
 
 
 def test_no_function_is_too_long() -> None:
     """A function does one thing: at most 60 lines."""
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
-        for _, path in modules()
+        for path in [path for _, path in modules()] + sorted((ROOT / "examples").rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or node.lineno) - node.lineno >= LONGEST_FUNCTION
     ]
