@@ -23,6 +23,17 @@ GRANT SELECT ON hookline.attempts TO hookline_console;
 GRANT SELECT ON hookline.attempt_stats_hourly TO hookline_console;
 GRANT SELECT ON hookline.events TO hookline_console;
 
+-- People and their programs: the views, with what these read and no more. No URL, header, body or error text is among it.
+CREATE USER IF NOT EXISTS hookline_analyst IDENTIFIED WITH sha256_password BY 'change-me-analyst' SETTINGS PROFILE 'hookline_reading';
+GRANT SELECT ON hookline.v_attempts TO hookline_analyst;
+GRANT SELECT ON hookline.v_deliveries TO hookline_analyst;
+GRANT SELECT ON hookline.v_hourly TO hookline_analyst;
+GRANT SELECT ON hookline.v_daily TO hookline_analyst;
+GRANT SELECT ON hookline.v_event_types TO hookline_analyst;
+GRANT SELECT(store_id, webhook_id, attempted_at, attempt_id, delivery_id, event_id, event_type, trigger, attempt, outcome, http_status,
+    error_kind, response_time_us, queue_wait_us, next_retry_at, source_topic, source_timestamp, job_id) ON hookline.attempts TO hookline_analyst;
+GRANT SELECT ON hookline.attempt_stats_hourly TO hookline_analyst;
+
 -- `hookline migrate`: shapes the tables; nobody else may, and no process runs as this user.
 CREATE USER IF NOT EXISTS hookline_migrator IDENTIFIED WITH sha256_password BY 'change-me-migrator';
 GRANT CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, ALTER TABLE, SELECT, INSERT ON hookline.* TO hookline_migrator;

@@ -52,8 +52,9 @@ def test_every_column_is_documented_as_it_is(warehouse: ClickHouse, table: str) 
 def test_every_example_runs_and_finds_something(fill: Fill, rig: Rig, warehouse: ClickHouse, number: int) -> None:
     """With rows of a store to find, and none of them for another."""
     waiting = {"outcome": Outcome.RETRYING, "http_status": 503, "error_kind": ErrorKind.HTTP_STATUS}
+    given_up = waiting | {"outcome": Outcome.DEAD}
     twice = rig.attempt(delivery_id="msg_twice")
-    fill([rig.attempt(event_id="evt_x"), rig.attempt(**waiting), twice, rig.attempt(delivery_id="msg_twice")])
+    fill([rig.attempt(event_id="evt_x"), rig.attempt(**waiting), twice, rig.attempt(delivery_id="msg_twice"), rig.attempt(**given_up)])
     query = EXAMPLES[number]
     assert "store_id = {store:String}" in query
     found = warehouse.rows(query, _given(query, "shop"))

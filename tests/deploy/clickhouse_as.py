@@ -27,6 +27,8 @@ from hookline.schemas.erasures import Erasure
 
 ALL = ["GRANT ALL ON *.*"]
 NOW_US = time.time_ns() // 1_000
+VIEWS = ("v_attempts", "v_deliveries", "v_hourly", "v_daily", "v_event_types")
+PRIVATE = ("url", "error_detail", "request_headers", "response_headers", "response_body", "*")
 STRANGE = {
     "truncate": "TRUNCATE TABLE attempts",
     "delete": "ALTER TABLE attempts DELETE WHERE 1",
@@ -95,6 +97,18 @@ def console(client: ClickHouse) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield name, lambda name=name, kinds=kinds: ClickHouseQueries(client).run(name, {p: values[kind] for p, kind in kinds.items()})  # type: ignore[misc]
 
 
+def analyst(client: ClickHouse) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield every view, whole."""
+    for name in VIEWS:
+        yield name, lambda name=name: client.rows(f"SELECT * FROM {name} WHERE store_id = 'shop'")  # type: ignore[misc]
+
+
+def private(client: ClickHouse) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield the columns that an analyst has no business with."""
+    for name in PRIVATE:
+        yield name, lambda name=name: client.rows(f"SELECT {name} FROM attempts")  # type: ignore[misc]
+
+
 def migrator(client: ClickHouse) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield all that `hookline migrate` does: back to nothing, and up again."""
     yield "status", lambda: migrate.status(client)
@@ -125,7 +139,16 @@ def code_of(step: Callable[[], Any]) -> str:
 def main(folder: str, grants: str, what: str) -> None:
     """Do what is asked, under the rights that are given."""
     client = opened(Path(folder), json.loads(grants))
-    steps = {"shape": shape, "sink": sink, "console": console, "migrator": migrator, "strange": strange}[what]
+    doing = {
+        "shape": shape,
+        "sink": sink,
+        "console": console,
+        "migrator": migrator,
+        "strange": strange,
+        "analyst": analyst,
+        "private": private,
+    }
+    steps = doing[what]
     sys.stdout.write(json.dumps([(name, code_of(step)) for name, step in steps(client)]) + "\n")
 
 

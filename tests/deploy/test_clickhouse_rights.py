@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.clickhouse_as import ALL, STRANGE
+from tests.deploy.clickhouse_as import ALL, PRIVATE, STRANGE, VIEWS
 from tests.deploy.guarded import DEPLOY
 
 pytestmark = pytest.mark.clickhouse
 
 TEXT = (DEPLOY / "clickhouse" / "grants.sql").read_text("utf-8")
-USERS = ("sink", "console", "migrator")
-MAY = {"sink": {"insert"}, "console": set(), "migrator": {"drop", "change TTL", "insert", "delete", "move url"}}
+USERS = ("sink", "console", "analyst", "migrator")
+MAY = {"sink": {"insert"}, "console": set(), "analyst": set(), "migrator": {"drop", "change TTL", "insert", "delete", "move url"}}
 """Which of the strange things are some user's work after all; to create is too, which `up` shows."""
 
 LOCALLY = ["GRANT READ ON FILE"]
@@ -80,6 +80,15 @@ def test_a_user_does_nothing_else(folder: Path, tmp_path: Path, user: str) -> No
     found = done(folder, grants_of(user), "strange")
     assert set(found) == set(STRANGE)
     assert {name for name, said in found.items() if "Not enough privileges" not in said} == MAY[user]
+
+
+def test_an_analyst_sees_nothing_personal(folder: Path) -> None:
+    """URL, headers, bodies and the words of errors are refused, whether by name or all at once; the views are the five on the page."""
+    found = done(folder, grants_of("analyst"), "private")
+    assert set(found) == set(PRIVATE)
+    assert all("Not enough privileges" in said for said in found.values())
+    page = (DEPLOY.parent / "docs" / "clickhouse.md").read_text("utf-8")
+    assert tuple(re.findall(r"^## (v_\w+)$", page, re.MULTILINE)) == VIEWS
 
 
 def test_without_grants_nothing_works(folder: Path) -> None:
