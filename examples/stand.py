@@ -29,8 +29,8 @@ _OURS: Final = ("HOOKLINE_", "KAFKA_", "CLICKHOUSE_", "SCHEMA_REGISTRY_")
 _KEPT: Final = "HOOKLINE_CACHE_DIR"
 # A receiver that was down for a second is tried again within seconds, not minutes: an example is to end soon.
 _SETTINGS: Final = {
-    "HOOKLINE_RETRY_TIERS": "500ms,2s,10s,1m",
-    "HOOKLINE_RETRY_SCHEDULE": "500ms,2s,10s,1m",
+    "HOOKLINE_RETRY_TIERS": "500ms,2s,5s,1m",
+    "HOOKLINE_RETRY_SCHEDULE": "500ms,2s,5s,5s,5s,1m",
     "HOOKLINE_PARK_TIERS": "500ms,2s",
     "HOOKLINE_BREAKER_STRAIGHT": "100",
     "HOOKLINE_BREAKER_SUCCESS_RATE": "0.1",
@@ -61,6 +61,7 @@ class Stand:
         self._stop = stop
         self._began = time.monotonic()
         self._webhooks: list[str] = []
+        self._programs: list[str] = []
         self._stack: Stack | None = None
         self._joined = Supervisor(self._tell)
         if not join:
@@ -79,10 +80,19 @@ class Stand:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for webhook_id in self._webhooks if self._stack is None else ():
-            self.ask("DELETE", f"/webhooks/{webhook_id}")
         self.say("stopping everything")
-        (self._stack or self._joined).stop()
+        try:
+            if self._stack is None:
+                self.clear()
+        finally:
+            (self._stack or self._joined).stop()
+
+    def clear(self) -> None:
+        """Delete the webhooks and end the programs."""
+        while self._webhooks:
+            self.ask("DELETE", f"/webhooks/{self._webhooks.pop()}")
+        while self._programs:
+            self.supervisor.end(self._programs.pop())
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -135,6 +145,7 @@ class Stand:
             ready=lambda: "" if _listens(port) else "it does not listen yet",
             stop_s=5.0,
         )
+        self._programs.append(module)
         self.supervisor.start([spec])
         self.supervisor.wait_ready(self._stop)
         self._heed()
