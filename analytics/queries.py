@@ -127,7 +127,7 @@ def log_page(queries: Queries, wanted: LogFilter) -> Page:
     if not 1 <= wanted.limit <= MAX_LIMIT:
         raise InputError(f"The limit must be from 1 to {MAX_LIMIT}", field="limit")
     before_us, before_id = _decode_cursor(wanted.cursor)
-    low, high = _statuses(wanted.http_status)
+    low, high = statuses(wanted.http_status)
     _check_words(wanted)
     until_us = wanted.until_us or _LATEST_US
     if wanted.since_us > until_us:
@@ -302,7 +302,8 @@ def percentiles(values: list[float | None]) -> tuple[float, float, float] | None
     return None if p50 is None or p95 is None or p99 is None else (p50, p95, p99)
 
 
-def _statuses(text: str) -> tuple[int, int]:
+def statuses(text: str) -> tuple[int, int]:
+    """Return the lowest and the highest status that a filter's text stands for; raise `InputError`."""
     if not text:
         return _ALL_STATUSES
     if text == "none":

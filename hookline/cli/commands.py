@@ -17,7 +17,7 @@ GROUPS: Final = (  # in the order of the data's way
     *("schemas", "topics", "api_keys", "users", "events", "webhooks", "secrets", "deliveries", "dead_letters"),
     *("log", "privacy", "migrate"),
 )
-COMMANDS: Final = ("config", "up", "ingest", "dispatch", "sink", "console", "demo_store", "demo", "stats")
+COMMANDS: Final = ("config", "up", "ingest", "dispatch", "sink", "console", "demo_store", "demo", "stats", "export")
 
 
 def build(only: str = "") -> typer.Typer:
