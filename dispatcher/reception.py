@@ -35,7 +35,7 @@ _log = logger("reception")
 Receiver: TypeAlias = Callable[[Unit], None]
 _REGISTRY_AGAIN_S: Final = 1.0
 _FIT_AGAIN_S: Final = 0.25
-_SLICE: Final = 100
+_SLICE: Final = 20
 _FRAME: Final = 5
 
 

@@ -44,6 +44,7 @@ class Connection(asyncio.BufferedProtocol):
         "_interim",
         "_keep",
         "_listener",
+        "_loss",
         "_parser",
         "_transport",
         "body",
@@ -54,11 +55,14 @@ class Connection(asyncio.BufferedProtocol):
         "retry_after",
         "sock",
         "status",
+        "used",
     )
 
     def __init__(self, origin: object) -> None:
         self.origin = origin
         self.closed = False
+        self.used = False
+        self._loss: Exception | None = None
         self.idle_since = 0.0
         self.sock: socket.socket | None = None
         self._transport: asyncio.Transport | None = None
@@ -84,8 +88,8 @@ class Connection(asyncio.BufferedProtocol):
         """Write a request; the listener hears of its end. Call only while idle."""
         self._reset()
         self._listener = listener
-        if self._transport is None:
-            self._break(ConnectionResetError("the connection is closed"))
+        if self._transport is None or self._loss is not None:
+            self._break(self._loss or ConnectionResetError("the connection is closed"))
             return
         self._write(b"".join(parts))
 
@@ -195,6 +199,7 @@ class Connection(asyncio.BufferedProtocol):
     def _ended(self, error: Exception | None) -> None:
         self.closed = True
         if self._listener is None:
+            self._loss = self._loss or error  # a server may refuse us before the first request is written
             return
         if self._headers_done:
             self._answer(reusable=False)
@@ -205,6 +210,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _answer(self, *, reusable: bool) -> None:
         listener, self._listener = self._listener, None
+        self.used = True
         if not reusable or self.closed:
             self.close()
         self.idle_since = time.monotonic()
@@ -216,6 +222,8 @@ class Connection(asyncio.BufferedProtocol):
         self.close()
         if listener is not None:
             listener.broken(self, error)
+        else:
+            self._loss = self._loss or error
 
     # ---- what llhttp calls ----
 

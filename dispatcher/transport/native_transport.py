@@ -111,6 +111,7 @@ class NativeTransport:
         self._targets: dict[str, Target] = {}
         self._due: dict[float, OrderedDict[_Exchange, None]] = {}
         self._connects: set[asyncio.Task[None]] = set()
+        self._outbox: list[tuple[_Exchange, Connection]] = []
         self._open = 0
         self._sweeping: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -208,9 +209,27 @@ class NativeTransport:
         return None
 
     def _write(self, exchange: _Exchange, connection: Connection) -> None:
-        request = exchange.request
+        """Give a request its connection, and write it at the end of this turn of the loop.
+
+        A receiver that sleeps is woken by each write at some 25 µs; written together, most find it awake.
+        """
         exchange.connection = connection
-        connection.request((exchange.target.head, _rest(request), request.body), exchange)
+        if not self._outbox and self._loop is not None:
+            self._loop.call_soon(self._flush)
+        self._outbox.append((exchange, connection))
+
+    def _flush(self) -> None:
+        outbox, self._outbox = self._outbox, []
+        for exchange, connection in outbox:
+            if exchange.connection is not connection or exchange.on_done is None:
+                continue  # its time was up
+            if connection.closed and connection.used and exchange.pool is not None:  # since it was chosen; nothing was written
+                exchange.connection = None
+                exchange.pool.waiting.appendleft(exchange)
+                self._gone(exchange.target, exchange.pool)
+                continue
+            request = exchange.request
+            connection.request((exchange.target.head, _rest(request), request.body), exchange)
 
     def _connect_more(self, target: Target, pool: _Pool) -> None:
         """Open connections for the requests that wait, within the limits."""

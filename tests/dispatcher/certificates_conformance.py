@@ -122,7 +122,7 @@ class Certificates(Guard):
                     failure = await caller.send(request)
                     assert not isinstance(failure, Reply)
                     assert (failure.kind, failure.detail[:5]) == (ErrorKind.TLS, "TLS: ")
-                    assert words in failure.detail.lower()
+                    assert words in failure.detail.lower(), failure.detail
 
     @pytest.mark.parametrize("close", [False, True])
     async def test_no_connection_is_shared_between_certificates(self, names: Names, authority: trustme.CA, close: bool) -> None:
