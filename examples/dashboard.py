@@ -27,7 +27,7 @@ EVENT_TYPES: Final = ("order.created", "order.paid", *STEPS)
 _SHOWN: Final = 12
 _HEARTBEAT_S: Final = 15.0
 _FOLDER: Final = Path(__file__).parent / "dashboard_page"
-_CSP: Final = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_CSP: Final = "default-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
 class Board:

@@ -29,7 +29,7 @@ def mail(webhook_id: str, data: dict[str, Any]) -> EmailMessage:
     found["Subject"] = f"Low stock: {data['available']} left of {data['sku']}"
     found["Message-ID"] = f"<{webhook_id}@shop.example.com>"
     found.set_content(
-        f"{data['title']} ({data['sku']}) at {data['location_id']} went from {data['previous_available']} to {data['available']} pieces.\n"
+        f"{data['title']} ({data['sku']})\nAt {data['location_id']}: from {data['previous_available']} to {data['available']} pieces.\n"
     )
     return found
 

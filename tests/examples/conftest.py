@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import socket
@@ -24,16 +23,8 @@ from standardwebhooks.webhooks import Webhook
 from examples.stand import Stand
 from hookline.kernel.lifecycle import Stop
 from hookline.local.kafka_broker import free_port
-from hookline.schemas.catalogue import EVENT_TYPES
 
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-NUMBERS: Final = itertools.count(1)
-
-
-def event(name: str, data: Mapping[str, Any] | None = None, *, at: str = "2026-03-14T09:26:53.589793Z") -> dict[str, Any]:
-    """Return an event as a webhook's body has it: the type's example, with these parts of its data changed."""
-    changed = {**EVENT_TYPES[name].example, **(data or {})}
-    return {"id": f"evt_{next(NUMBERS)}", "type": name, "timestamp": at, "store_id": "demo", "data": changed}
 
 
 @dataclass
