@@ -14,7 +14,7 @@ import pytest
 
 from hookline.analytics import migrate
 from hookline.analytics.client import open_client
-from hookline.cli import export
+from hookline.console.api.deliveries_log import Reading
 from hookline.console.api.exports_formats import COLUMNS
 from hookline.schemas.records import ErrorKind, Outcome
 from tests.analytics.conftest import Rig
@@ -87,15 +87,15 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(hookline: Hookline, tmp_
 def test_a_break_half_way_leaves_the_former_file(hookline: Hookline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is replaced when the new one is whole: Ctrl-C in between loses nothing."""
     (there := tmp_path / "there.parquet").write_text("mine")
-    batch, asked = export.Reading.batch, list[int]()
+    batch, asked = Reading.batch, list[int]()
 
-    def interrupted(self: export.Reading, most: int) -> Any:
+    def interrupted(self: Reading, most: int) -> Any:
         asked.append(most)
         if len(asked) == 2:
             raise KeyboardInterrupt
         return batch(self, most)
 
-    monkeypatch.setattr(export.Reading, "batch", interrupted)
+    monkeypatch.setattr(Reading, "batch", interrupted)
     assert hookline("export", str(there), "--store", "shop", "--force").status == 130
     assert there.read_text() == "mine"
     assert not list(tmp_path.glob("*.part"))
