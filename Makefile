@@ -1,6 +1,6 @@
 # Hookline. `make help` lists what there is; everything runs in .venv, which `make setup` fills from requirements.lock.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up example test test-quick fuzz lint types fmt bench chaos lock wheel sbom docs clean distclean
+.PHONY: help setup demo up example test test-quick fuzz lint types fmt bench bench-compare chaos lock wheel sbom docs clean distclean
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -50,6 +50,9 @@ fmt: $(READY) ## Format, and mend what can be mended
 
 bench: $(READY) ## Measure: latency, CPU per delivery, memory, sink, statistics (about 5 minutes)
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-compare: $(READY) ## Two results side by side: A=old.json B=new.json
+	@$(PY) -m benchmarks.compare "$(A)" "$(B)"
 
 chaos: $(READY) ## Break everything on purpose and count: FAULT=…, SEED=…, ROUNDS=…; all faults take half an hour
 	@$(PY) -m tests.chaos $(ARGS)
