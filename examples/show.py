@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -25,6 +26,7 @@ from hookline.schemas.catalogue import EVENT_TYPES
 from hookline.schemas.events import Event
 
 ABANDONED_AFTER_S: Final = 3.0
+_AT_ITS_WORK: Final = 20
 _SLOWEST_S: Final = 1.0
 _STREAM_TIMEOUT_S: Final = 30.0
 
@@ -46,30 +48,32 @@ def show_erp(stand: Stand, shop: Shop) -> list[str]:
     """Book a shop's orders, with the program killed in the middle of it."""
     file = stand.folder / "books.sqlite"
     stand.program("erp", erp.EVENT_TYPES, DATABASE=str(file))
-    books = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
-    plan = stand.open_shop(shop.rate, shop.for_s, shop.seed)
-    stand.wait(lambda: bool(books.execute("SELECT count(*) > 20 FROM calls").fetchone()[0]))
-    stand.say("kill -9 of the program, at its work")
-    stand.supervisor.kill("erp")
-    wanted = _of(stand.published(plan), erp.EVENT_TYPES)
-    booked = Counter[str]()
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as books:
+        plan = stand.open_shop(shop.rate, shop.for_s, shop.seed)
+        stand.wait(lambda: not stand.open or len(_booked(books)) >= _AT_ITS_WORK)
+        stand.say("kill -9 of the program, at its work")
+        stand.supervisor.kill("erp")
+        wanted = _of(stand.published(plan), erp.EVENT_TYPES)
+        stand.wait(lambda: {event.id for event in wanted} <= _booked(books).keys())
+        for account, debit, credit in books.execute("SELECT account, debit_minor, credit_minor FROM balances ORDER BY account"):
+            stand.say(f"  {account:22} debit {debit / 100:>12,.2f}   credit {credit / 100:>12,.2f}")
+        customers = books.execute("SELECT count(*) FROM customers").fetchone()[0]
+        stand.say(f"{sum(_booked(books).values()):,} events booked, {customers:,} customers known")
+        return _misbooked(books, wanted)
 
-    def all_booked() -> bool:
-        booked.clear()
-        booked.update(event_id for (event_id,) in books.execute("SELECT event_id FROM calls"))
-        return {event.id for event in wanted} <= booked.keys()
 
-    stand.wait(all_booked)
-    for account, debit, credit in books.execute("SELECT account, debit_minor, credit_minor FROM balances ORDER BY account"):
-        stand.say(f"  {account:22} debit {debit / 100:>12,.2f}   credit {credit / 100:>12,.2f}")
-    customers = books.execute("SELECT count(*) FROM customers").fetchone()[0]
-    stand.say(f"{sum(booked.values()):,} events booked, {customers:,} customers known")
+def _booked(books: sqlite3.Connection) -> Counter[str]:
+    return Counter(event_id for (event_id,) in books.execute("SELECT event_id FROM calls"))
+
+
+def _misbooked(books: sqlite3.Connection, wanted: list[Event]) -> list[str]:
+    booked = _booked(books)
     wrong = [f"{event.type} {event.id} is not booked" for event in wanted if event.id not in booked]
     wrong += [f"event {event_id} is booked {count} times" for event_id, count in booked.items() if count > 1]
     wrong += [f"the booking of {webhook_id} does not balance" for (webhook_id,) in books.execute("SELECT webhook_id FROM unbalanced")]
-    sold = books.execute("SELECT sum(debit_minor) FROM lines JOIN calls USING (webhook_id) WHERE event_type = 'order.created'").fetchone()[
-        0
-    ]
+    sold = books.execute(
+        "SELECT coalesce(sum(debit_minor), 0) FROM lines JOIN calls USING (webhook_id) WHERE event_type = 'order.created'"
+    ).fetchone()[0]
     told = sum(event.data["order"]["totals"]["grand_total"]["amount_minor"] for event in wanted if event.type == "order.created")
     return wrong if sold == told else [*wrong, f"orders of {told} were published, {sold} is booked"]
 
@@ -113,16 +117,16 @@ def show_marketing(stand: Stand, shop: Shop) -> list[str]:
     events = _of(stand.published(stand.open_shop(shop.rate, shop.for_s, shop.seed)), marketing.EVENT_TYPES)
     own = {event.data["cart"]["id"] for event in events if "cart" in event.data} | {str(event.data.get("email")) for event in events}
     wanted, found = segments(events), set[tuple[str, str]]()
-    now = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
 
-    def as_wanted() -> bool:
-        found.clear()
-        found.update(row for row in now.execute("SELECT segment, coalesce(cart_id, email) FROM segments") if row[1] in own)
-        return wanted == found
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as now:
 
-    time.sleep(ABANDONED_AFTER_S)
-    stand.wait(as_wanted)
-    now.close()
+        def as_wanted() -> bool:
+            found.clear()
+            found.update(row for row in now.execute("SELECT segment, coalesce(cart_id, email) FROM segments") if row[1] in own)
+            return wanted == found
+
+        time.sleep(ABANDONED_AFTER_S)
+        stand.wait(as_wanted)
     for segment, count in sorted(Counter(segment for segment, _ in found).items()):
         stand.say(f"  {segment:24} {count:>5,}")
     return [f"{segment} lacks {who}" for segment, who in wanted - found] + [f"{segment} has {who}" for segment, who in found - wanted]

@@ -169,9 +169,14 @@ class Stand:
         self.supervisor.start([ChildSpec(name=_SHOP, command=command, environ=self.environ, rank=5, log=log, restart=False)])
         return plan
 
+    @property
+    def open(self) -> bool:
+        """Whether the shop still publishes."""
+        return bool(self.supervisor.pid(_SHOP))
+
     def published(self, plan: Plan) -> list[Event]:
         """Return the events that the shop has published, once it has closed; raise `LocalError` if it failed."""
-        self.wait(lambda: not self.supervisor.pid(_SHOP), 2 * (plan.events or 0) / plan.rate + 60)
+        self.wait(lambda: not self.open, 2 * (plan.events or 0) / plan.rate + 60)
         self.supervisor.tick()
         if self.supervisor.children[_SHOP].ended or plan.ledger is None:
             raise LocalError("The demo store failed", remedy=f"Its log is {self.folder / _SHOP}.log.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ SALE = {"1400 receivables": (GROSS, 0), "3806 value added tax": (0, TAX), "4400 
 
 def balances(file: Path) -> dict[str, tuple[int, int]]:
     """Return account → debit, credit."""
-    with sqlite3.connect(file) as books:
+    with closing(sqlite3.connect(file)) as books:
         assert books.execute("SELECT * FROM unbalanced").fetchall() == []
         return {
             account: (debit, credit) for account, debit, credit in books.execute("SELECT account, debit_minor, credit_minor FROM balances")
@@ -63,7 +64,7 @@ def test_customers_are_kept_once_with_what_is_known_of_them(program: Start, tmp_
     guest = event("order.created", {"order": {**example, "customer": {**example["customer"], "customer_id": None}}})
     for body in (guest, event("customer.created"), {**guest, "id": "evt_again"}):
         assert erp.call(body)[0] == 204
-    with sqlite3.connect(file) as books:
+    with closing(sqlite3.connect(file)) as books:
         assert books.execute("SELECT * FROM customers").fetchall() == [("ada.brenner@example.com", "cust_8Qd2", "Ada", "Brenner")]
 
 
