@@ -72,6 +72,7 @@ class Stand:
         if self._stack is not None:
             try:
                 self._stack.start(self._stop)
+                self._heed()
             except BaseException:
                 self._stack.stop()
                 raise

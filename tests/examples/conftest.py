@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
 import pytest
 from standardwebhooks.webhooks import Webhook
 
 from examples.stand import Stand
 from hookline.kernel.lifecycle import Stop
 from hookline.local.kafka_broker import free_port
+from tests.examples.processes import left_of
 
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -104,11 +104,4 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     folder = tmp_path_factory.mktemp("stand")
     with Stand(folder, Stop()) as found:
         yield found
-    assert [process.pid for process in psutil.process_iter() if str(folder) in " ".join(_words(process))] == []
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return [*process.cmdline(), *process.environ().values()]
-    except psutil.Error:
-        return []
+    assert left_of(folder) == []
