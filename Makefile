@@ -1,6 +1,6 @@
 # Hookline. `make help` lists what there is; everything runs in .venv, which `make setup` fills from requirements.lock.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up example test test-quick fuzz lint types fmt bench bench-compare chaos lock wheel sbom docs clean distclean
+.PHONY: help setup demo up example test test-quick fuzz lint types fmt bench bench-full bench-compare chaos lock wheel sbom docs clean distclean
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -48,8 +48,11 @@ fmt: $(READY) ## Format, and mend what can be mended
 	@.venv/bin/ruff check --fix --quiet .
 	@.venv/bin/ruff format .
 
-bench: $(READY) ## Measure: latency, CPU per delivery, memory, sink, statistics (about 5 minutes)
+bench: $(READY) ## Measure, each figure three times over: rates, CPU per delivery, latency (about 5 minutes)
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-full: $(READY) ## The same with 100,000 webhooks, 800 hung calls, two dispatchers, 100 M attempts (about an hour)
+	@$(PY) -m benchmarks --full $(ARGS)
 
 bench-compare: $(READY) ## Two results side by side: A=old.json B=new.json
 	@$(PY) -m benchmarks.compare "$(A)" "$(B)"
@@ -68,6 +71,10 @@ wheel: $(READY) ## Build the wheel and the source distribution into dist/
 sbom: $(READY) ## Write the bill of materials of a release (CycloneDX, from requirements.lock) into dist/
 	@$(PY) -m deploy.sbom dist/hookline.cdx.json
 	@echo dist/hookline.cdx.json
+
+docs: $(READY) ## Build the documentation site into build/site, strictly
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo build/site/index.html
 
 clean: ## Remove caches and the local stack's state
 	@rm -rf .hookline .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
