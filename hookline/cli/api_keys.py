@@ -1,4 +1,4 @@
-"""`hookline api-keys`: who may publish for a store."""
+"""`hookline api-keys`: who may do what for a store over HTTP."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hookline.kernel.errors import InputError
 if TYPE_CHECKING:
     from hookline.producers.api_keys import ApiKey, ApiKeyWriter
 
-app = typer.Typer(no_args_is_help=True, help="API keys: who may publish events for a store.")
+app = typer.Typer(no_args_is_help=True, help="API keys: who may do what for a store over HTTP.")
 _DAY_S: Final = 86_400
 _MOST_DAYS: Final = 3_650
 _COLUMNS: Final = ("id", "store_id", "name", "scopes", "state", "created_at", "expires_at")
@@ -62,9 +62,11 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's i
 
 @contextmanager
 def open_writer() -> Iterator[ApiKeyWriter]:
-    """Yield the writer of API keys over the environment's cluster."""
-    from hookline.producers.api_keys import ApiKeyConfig, ApiKeys, ApiKeyWriter
+    """Yield the writer of API keys over the environment's cluster; what it changes is on the audit."""
+    from hookline.cli.trail import NotedKeys, Trail
+    from hookline.producers.api_keys import ApiKeyConfig, ApiKeys
     from hookline.schemas.registry import open_registry
+    from hookline.schemas.topics import Topics
     from hookline.schemas.wire import Codec
 
     environ = environment()
@@ -74,7 +76,9 @@ def open_writer() -> Iterator[ApiKeyWriter]:
     keys = ApiKeys(config, codec, secret, clock)
     try:
         keys.start()
-        yield ApiKeyWriter(config, codec, secret, keys, clock)
+        writer = NotedKeys(config, codec, secret, keys, clock)
+        writer.trail = Trail.over(config, Topics(config.topic_prefix), codec)
+        yield writer
     finally:
         keys.stop()
         registry.stop()

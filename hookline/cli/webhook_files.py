@@ -86,10 +86,10 @@ def _apply(changes: list[Change], store_id: str, webhooks: Webhooks, *, as_json:
 
 @contextmanager
 def _planned(declaration: Declaration, prune: bool) -> Iterator[tuple[list[Change], Webhooks]]:
+    from hookline.cli.trail import NotedWebhooks, Trail
     from hookline.cli.webhooks import open_reader
     from hookline.webhooks import plans
     from hookline.webhooks.secrets import SecretsConfig, Vault, open_headers
-    from hookline.webhooks.store import Webhooks
     from hookline.webhooks.urls import UrlPolicy
 
     environ = environment()
@@ -97,7 +97,9 @@ def _planned(declaration: Declaration, prune: bool) -> Iterator[tuple[list[Chang
     with open_reader() as stack:
         there = stack.registry.of_store(declaration.store_id)
         changes = plans.plan(declaration, there, lambda webhook: open_headers(webhook, vault), prune=prune)
-        yield changes, Webhooks(stack.kafka, stack.topics, stack.registry, vault, stack.codec, policy, SystemClock())
+        writer = NotedWebhooks(stack.kafka, stack.topics, stack.registry, vault, stack.codec, policy, SystemClock())
+        writer.trail = Trail.over(stack.kafka, stack.topics, stack.codec)
+        yield changes, writer
 
 
 def _read(file: str) -> Declaration:

@@ -16,9 +16,12 @@ from rich.console import Console
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from hookline.cli import output
+from hookline.console.audit import AuditLog, Entry
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
+from hookline.schemas.registry import open_registry
 from hookline.schemas.topics import Topics, TopicsConfig, create, specs
+from hookline.schemas.wire import Codec
 
 pytestmark = pytest.mark.kafka
 
@@ -331,3 +334,39 @@ def test_a_test_call_without_a_dispatcher_says_so(hookline: Callable[..., Any]) 
     said = hookline("webhooks", "test", webhook["id"], "--wait", "0.5")
     assert said.status == 1
     assert "hookline dispatch" in said.err
+
+
+def audited(environ: dict[str, str]) -> list[Entry]:
+    """Return the entries of the store's audit, the oldest first."""
+    registry = open_registry(environ)
+    registry.start()
+    log = AuditLog(load(KafkaConfig, environ), Topics(environ["HOOKLINE_TOPIC_PREFIX"]), Codec(registry))
+    log.start()
+    try:
+        return sorted(log.of_store("shop"), key=lambda entry: entry.id)
+    finally:
+        log.stop()
+        registry.stop()
+
+
+def test_what_the_command_line_changes_is_on_the_audit(hookline: Callable[..., Any], environ: dict[str, str]) -> None:
+    """Every change of a webhook and of a key leaves one line, by the command line, with digests and no secret."""
+    webhook_id = made(hookline, "--store", "shop")["id"]
+    for steps in (("update", webhook_id, "--timeout", "20"), ("pause", webhook_id), ("resume", webhook_id), ("disable", webhook_id)):
+        assert hookline("webhooks", *steps).status == 0
+    assert hookline("webhooks", "enable", webhook_id).status == 0
+    secret = hookline("webhooks", "rotate-secret", webhook_id, "--json").json["secret"]
+    assert hookline("webhooks", "delete", webhook_id, "--yes").status == 0
+    key = hookline("api-keys", "create", "--store", "shop", "--json").json
+    assert hookline("api-keys", "revoke", key["id"]).status == 0
+
+    found = audited(environ)
+    verbs = ("create", "update", "pause", "resume", "disable", "enable", "rotate-secret", "delete")
+    assert [entry.action for entry in found] == [*(f"webhook.{verb}" for verb in verbs), "api-key.create", "api-key.revoke"]
+    assert {(entry.actor, entry.store_id) for entry in found} == {("command-line", "shop")}
+    assert [entry.target for entry in found] == [webhook_id] * 8 + [key["id"]] * 2
+    assert (found[0].before, found[7].after) == ("", "")
+    assert found[1].before == found[0].after != found[1].after
+    raw = repr(found)
+    assert secret not in raw
+    assert key["key"] not in raw

@@ -1,0 +1,129 @@
+"""What the command line changes, put onto the audit as the console does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hookline.cli.output import say
+from hookline.console.api.webhook_models import view
+from hookline.console.audit import AuditLog, Entry, digest_of
+from hookline.kernel.clock import SystemClock, to_us
+from hookline.kernel.errors import BrokerError
+from hookline.kernel.kafka import KafkaConfig
+from hookline.producers.api_keys import ApiKey, ApiKeyWriter
+from hookline.schemas.events import new_id
+from hookline.schemas.topics import Topics
+from hookline.schemas.wire import Codec
+from hookline.webhooks.model import Webhook
+from hookline.webhooks.store import OVERLAP_S, NewWebhook, Webhooks
+
+ACTOR: Final = "command-line"
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """Writes entries of the command line, after the change; each call returns when Kafka has the entry, or has warned that it has not."""
+
+    log: AuditLog
+
+    @classmethod
+    def over(cls, config: KafkaConfig, topics: Topics, codec: Codec) -> Trail:
+        """Return the trail on a cluster."""
+        return cls(AuditLog(config, topics, codec))
+
+    def note(self, action: str, store_id: str, target: str, before: str = "", after: str = "") -> None:
+        """Put one change onto the audit; `before` and `after` are digests."""
+        at_us = to_us(SystemClock().now())
+        entry = Entry(
+            id=new_id("aud"), at_us=at_us, store_id=store_id, actor=ACTOR, action=action, target=target, before=before, after=after
+        )
+        try:
+            self.log.write(entry)
+        except BrokerError as error:  # a key or secret that is shown only once must still be shown
+            say(
+                f"warning: {target} is changed, but the audit has no line of it: {error.message}. `hookline topics create` makes its topic."
+            )
+
+    def webhook(self, action: str, before: Webhook | None, after: Webhook | None) -> None:
+        """Put a webhook's change onto the audit; None: it was not, or is no longer, there."""
+        known = after or before
+        if known is not None:
+            self.note(action, known.store_id, known.id, _digest(before), _digest(after))
+
+
+def _digest(webhook: Webhook | None) -> str:
+    return digest_of(view(webhook)) if webhook is not None else ""
+
+
+class NotedWebhooks(Webhooks):
+    """`Webhooks` whose changes are on the audit; `trail` is set once, before the first."""
+
+    trail: Trail
+
+    def create(self, new: NewWebhook) -> tuple[Webhook, str]:
+        """Create, and note it."""
+        made, secret = super().create(new)
+        self.trail.webhook("webhook.create", None, made)
+        return made, secret
+
+    def update(self, webhook_id: str, changes: Mapping[str, Any], expected_version: int | None = None) -> Webhook:
+        """Update, and note it."""
+        before, after = self.get(webhook_id), super().update(webhook_id, changes, expected_version)
+        self.trail.webhook("webhook.update", before, after)
+        return after
+
+    def pause(self, webhook_id: str) -> Webhook:
+        """Pause, and note it."""
+        before, after = self.get(webhook_id), super().pause(webhook_id)
+        self.trail.webhook("webhook.pause", before, after)
+        return after
+
+    def resume(self, webhook_id: str) -> Webhook:
+        """Resume, and note it."""
+        before, after = self.get(webhook_id), super().resume(webhook_id)
+        self.trail.webhook("webhook.resume", before, after)
+        return after
+
+    def enable(self, webhook_id: str) -> Webhook:
+        """Enable, and note it."""
+        before, after = self.get(webhook_id), super().enable(webhook_id)
+        self.trail.webhook("webhook.enable", before, after)
+        return after
+
+    def disable(self, webhook_id: str, reason: str) -> Webhook:
+        """Disable, and note it."""
+        before, after = self.get(webhook_id), super().disable(webhook_id, reason)
+        self.trail.webhook("webhook.disable", before, after)
+        return after
+
+    def rotate_secret(self, webhook_id: str, secret: str = "", overlap_s: float = OVERLAP_S) -> str:
+        """Rotate, and note it."""
+        before, shown = self.get(webhook_id), super().rotate_secret(webhook_id, secret, overlap_s)
+        self.trail.webhook("webhook.rotate-secret", before, self.get(webhook_id))
+        return shown
+
+    def delete(self, webhook_id: str) -> None:
+        """Delete, and note it."""
+        before = self.get(webhook_id)
+        super().delete(webhook_id)
+        self.trail.webhook("webhook.delete", before, None)
+
+
+class NotedKeys(ApiKeyWriter):
+    """`ApiKeyWriter` whose changes are on the audit; `trail` is set once, before the first."""
+
+    trail: Trail
+
+    def create(self, store_id: str, scopes: tuple[str, ...], *, name: str = "", lives_s: float = 0) -> tuple[ApiKey, str]:
+        """Create, and note it."""
+        made, text = super().create(store_id, scopes, name=name, lives_s=lives_s)
+        self.trail.note("api-key.create", made.store_id, made.id)
+        return made, text
+
+    def revoke(self, key_id: str, *, store_id: str = "") -> ApiKey:
+        """Revoke, and note it."""
+        revoked = super().revoke(key_id, store_id=store_id)
+        self.trail.note("api-key.revoke", revoked.store_id, revoked.id)
+        return revoked
