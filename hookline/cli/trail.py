@@ -42,9 +42,7 @@ class Trail:
         try:
             self.log.write(entry)
         except BrokerError as error:  # a key or secret that is shown only once must still be shown
-            say(
-                f"warning: {target} is changed, but the audit has no line of it: {error.message}. `hookline topics create` makes its topic."
-            )
+            say(f"warning: {target} is changed, but the audit has no line of it: {error.message}. See `hookline topics plan`.")
 
     def webhook(self, action: str, before: Webhook | None, after: Webhook | None) -> None:
         """Put a webhook's change onto the audit; None: it was not, or is no longer, there."""
