@@ -96,6 +96,11 @@ class Stand:
             self.supervisor.end(self._programs.pop())
 
     @property
+    def own(self) -> bool:
+        """Whether this Hookline is the example's own, made to try again soon: only there programs and servers are taken down."""
+        return self._stack is not None
+
+    @property
     def environ(self) -> Mapping[str, str]:
         """The environment that finds this Hookline."""
         if self._stack is None:
