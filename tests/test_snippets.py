@@ -22,7 +22,15 @@ import pytest
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
 ROOT: Final = Path(__file__).parent.parent
-PAGES: Final = ("README.md", "docs/webhooks.md", "docs/signatures.md", "docs/events.md", "docs/api.md")
+PAGES: Final = (
+    "README.md",
+    "docs/webhooks.md",
+    "docs/signatures.md",
+    "docs/events.md",
+    "docs/api.md",
+    "docs/quick-start.md",
+    "docs/guides/analyst.md",
+)
 BLOCK: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE: Final = re.compile(r"^### ([a-z._]+)\n(?:(?!^### ).)*?^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OURS: Final = ("HOOKLINE_", "KAFKA_", "CLICKHOUSE_", "SCHEMA_REGISTRY_")
@@ -31,16 +39,22 @@ SHELL: Final = {  # page → how each block that is typed into a shell begins
     "README.md": ("hookline webhooks create", "# the address and the key"),
     "docs/webhooks.md": ("hookline webhooks create", "hookline webhooks plan", 'echo "2026a:'),
     "docs/api.md": ("export HOOKLINE=",),
+    "docs/quick-start.md": ("SECRET=$(hookline webhooks create", "# put the key", "hookline log"),
+    "docs/guides/analyst.md": ("hookline export",),
 }
 PYTHON: Final = {
     "README.md": ("from hookline.producers.publisher",),
     "docs/signatures.md": ("from standardwebhooks.webhooks", "import base64"),
+    "docs/guides/analyst.md": ("import pyarrow.compute",),
 }
 FILES: Final = {"docs/webhooks.md": ("store: shop",)}  # what other blocks read, under the name they give it
 NOT_RUN: Final = {
     ("README.md", " store's code"): "a drawing",
     ("README.md", "make demo"): "minutes long; tests/local/test_demo.py runs the demo, and this is a test",
     ("README.md", "make up"): "runs until it is stopped; the stack of these tests is `hookline up`",
+    ("docs/quick-start.md", "pip install"): "tests/test_release.py starts the installed wheel in an empty folder",
+    ("docs/quick-start.md", "import os"): "tests/docs/test_quick_start.py runs this receiver",
+    ("docs/quick-start.md", "python3 receiver.py"): "the same",
     ("docs/webhooks.md", "data.order.totals"): "filters; tests/webhooks/test_docs.py asks each of them",
     ("docs/webhooks.md", "jq -n"): "needs jq and a certificate; tests/console/test_webhooks.py sends the same body",
 }
@@ -208,6 +222,15 @@ def test_an_event_is_published_from_python(reader: Reader) -> None:
     """The program of the README ends well, beside a running stack."""
     done = reader.run([sys.executable, "-c", block("README.md", "from hookline.producers.publisher")])
     assert done.returncode == 0, done.stderr
+
+
+def test_an_export_is_read(reader: Reader) -> None:
+    """The program of the analysts' guide reads what `hookline export` wrote."""
+    if not (reader.folder / "log.parquet").exists():
+        assert reader.run(["hookline", "export", "log.parquet"]).returncode == 0
+    done = reader.run([sys.executable, "-c", block("docs/guides/analyst.md", "import pyarrow.compute")])
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"\d+ \d+ \[", done.stdout)
 
 
 def test_a_real_call_passes_both_functions(reader: Reader) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -25,14 +24,17 @@ def openapi() -> bytes:
 def routes() -> str:
     """Return the page of all routes by subject."""
     whole: Part = document(ROUTES)
-    operations = [(path, method, found) for path, methods in whole["paths"].items() for method, found in methods.items()]
+    subjects: dict[str, list[tuple[str, str, Part]]] = {}
+    for path, methods in whole["paths"].items():
+        for method, found in methods.items():
+            subjects.setdefault(found["tags"][0], []).append((path, method, found))
     parts = [
         "# REST API\n",
         "Manners, keys and limits that all routes share: [the REST API](../api.md). The same as [OpenAPI 3.1](openapi.json);",
         "a running console serves it at `/api/v1/openapi.json`, and with every field and example at `/api/v1/docs`.",
         "An operator names the store with `?store=` or `Hookline-Store`.\n",
     ]
-    for tag, those in groupby(operations, key=lambda found: found[2]["tags"][0]):
+    for tag, those in subjects.items():
         parts.append(f"## {tag}\n")
         for path, method, operation in those:
             parts += _operation(path, method.upper(), operation, whole)
