@@ -32,7 +32,7 @@ class Receiver(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
             event = webhook.verify(body, headers)
-        except WebhookVerificationError:
+        except (WebhookVerificationError, ValueError):  # some malformed calls raise the second
             self.answer(401)
             return
         # A call may come twice: remember headers["webhook-id"] for 4 days and skip what you have seen.

@@ -88,7 +88,7 @@ class Receiver:
     def _verified(self, body: bytes, headers: Mapping[str, str]) -> bool:
         try:
             self._verifier.verify(body, dict(headers))
-        except WebhookVerificationError:
+        except (WebhookVerificationError, ValueError):
             return False
         return True
 
