@@ -1,5 +1,6 @@
 -- For analysts: the tables with nulls where there is nothing, seconds, states finished, one row per delivery. Whoever asks needs rights
 -- on the columns below too (SQL SECURITY INVOKER, the default), so that a view shows nobody what his grants do not.
+-- The time of the event is a key of v_deliveries, so that a span of it is looked for before deliveries are put together, not after.
 
 CREATE VIEW IF NOT EXISTS v_attempts (
     store_id String COMMENT 'The store',
@@ -81,7 +82,7 @@ FROM (
         a.delivery_id AS delivery_id,
         any(a.event_id) AS event_id,
         any(a.event_type) AS event_type,
-        min(a.source_timestamp) AS published_at,
+        a.source_timestamp AS published_at,
         minIf(a.attempted_at, a.attempt > 0) AS first_us,
         countIf(a.attempt > 0) AS attempts,
         max((a.attempted_at, a.attempt_id, a.outcome, a.http_status, a.error_kind)) AS last,
@@ -90,7 +91,7 @@ FROM (
         countIf(a.trigger IN ('resend', 'replay')) AS again
     FROM attempts AS a
     WHERE a.trigger != 'test'
-    GROUP BY a.store_id, a.webhook_id, a.delivery_id
+    GROUP BY a.store_id, a.webhook_id, a.delivery_id, a.source_timestamp
 )
 COMMENT 'Deliveries as they stand: one event for one webhook, whatever was tried; test calls are left out';
 

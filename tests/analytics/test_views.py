@@ -70,6 +70,21 @@ def test_resends_belong_to_their_delivery_and_tests_to_none(fill: Fill, rig: Rig
     assert row["delivery_time_s"] == pytest.approx(1.012)
 
 
+def test_an_event_that_was_published_twice_has_a_row_for_each_time(fill: Fill, rig: Rig, warehouse: ClickHouse) -> None:
+    """The time of the event tells them apart, and a span of it is looked for before rows are put together."""
+    again_ms = START_US // 1_000 + 60_000
+    fill([started(rig, 1, delivery_id="msg_1"), rig.attempt(delivery_id="msg_1", attempted_at_us=START_US, source_timestamp_ms=again_ms)])
+    span = "WHERE store_id = 'shop' AND published_at > fromUnixTimestamp64Milli({since:Int64})"
+    assert len(asked(warehouse, "SELECT * FROM v_deliveries")) == 2
+    assert len(warehouse.rows(f"SELECT * FROM v_deliveries {span}", {"since": START_US // 1_000})) == 1
+    plan = "\n".join(
+        str(line)
+        for row in warehouse.rows(f"EXPLAIN actions=1 SELECT outcome FROM v_deliveries {span}", {"since": 0})
+        for line in row.values()
+    )
+    assert "source_timestamp >" in plan.partition("Aggregates:")[2]
+
+
 def test_attempts_have_null_where_there_is_nothing(fill: Fill, rig: Rig, warehouse: ClickHouse) -> None:
     """A zero or an empty text of the table is null here, times are seconds, and nothing personal has a column."""
     skip = {"attempt": 0, "outcome": Outcome.SKIPPED, "http_status": 0, "error_kind": ErrorKind.PAUSED, "response_time_us": 0}
