@@ -1,149 +1,112 @@
-"""`make bench`: every figure of the README beside its target; `--json FILE` keeps them, `--only NAME` runs one.
+"""`make bench` and `make bench-full`: each figure as the median of its repeats, with least and most, beside its target.
 
-Times depend on the machine and on what else runs on it: compare figures of one run, on one machine.
+A JSON file keeps every repeat; two charts lie beside it. `--scale 0.1` does a tenth of each: to see that it works, not for figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import console as console_answers
-from benchmarks import dispatcher, ingest, latency, sink, statistics
+from benchmarks import reference, statistics
+from benchmarks.cases import FIGURES, Size, charts, longer, quick
+from benchmarks.plot import svg
+from benchmarks.repeats import Case, Measured, Values, interleave, machine, measured, row, versions
+from benchmarks.stack import kafka
 
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One row: what it is, where it stands in a measurement, its unit, and the target (`at_most` or at least)."""
-
-    name: str
-    key: str
-    unit: str
-    target: float
-    at_most: bool
-
-    def row(self, found: dict[str, Any]) -> tuple[str, str, str, str]:
-        """Return the row's cells."""
-        value = float(found[self.key])
-        met = value <= self.target if self.at_most else value >= self.target
-        sign = "≤" if self.at_most else "≥"
-        return self.name, f"{value:,.1f} {self.unit}", f"{sign} {self.target:,g} {self.unit}", "met" if met else "missed"
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One thing to run and the figures it gives."""
-
-    name: str
-    run: Callable[[], dict[str, Any]]
-    figures: tuple[Figure, ...]
-
-
-MEASUREMENTS = (
-    Measurement(
-        "latency",
-        latency.measure,
-        (
-            Figure("publish→receive at 100/s over HTTP, p50", "p50_ms", "ms", 5, at_most=True),
-            Figure("publish→receive at 100/s over HTTP, p99", "p99_ms", "ms", 20, at_most=True),
-        ),
-    ),
-    Measurement(
-        "dispatcher",
-        dispatcher.measure_rate,
-        (
-            Figure("dispatcher, deliveries per CPU-second", "rate_per_cpu_s", "/s", 2_500, at_most=False),
-            Figure("dispatcher, CPU per delivery", "cpu_us_per_delivery", "µs", 400, at_most=True),
-        ),
-    ),
-    Measurement(
-        "dispatcher-native",
-        dispatcher.measure_native,
-        (
-            Figure("dispatcher with HOOKLINE_TRANSPORT=native, deliveries per CPU-second", "rate_per_cpu_s", "/s", 2_500, at_most=False),
-            Figure("dispatcher with HOOKLINE_TRANSPORT=native, CPU per delivery", "cpu_us_per_delivery", "µs", 400, at_most=True),
-        ),
-    ),
-    Measurement(
-        "memory",
-        dispatcher.measure_memory,
-        (Figure("dispatcher, 10,000 webhooks and 1,000 calls in flight", "rss_mb", "MB", 200, at_most=True),),
-    ),
-    Measurement(
-        "ingest",
-        ingest.measure,
-        (
-            Figure("ingest, single events per CPU-second", "single_per_cpu_s", "/s", 2_500, at_most=False),
-            Figure("ingest, events per CPU-second in batches of 100", "batch_per_cpu_s", "/s", 10_000, at_most=False),
-        ),
-    ),
-    Measurement(
-        "sink",
-        sink.measure,
-        (
-            Figure("sink, rows per second into ClickHouse", "rows_per_s", "/s", 50_000, at_most=False),
-            Figure("sink, memory at a backlog, with its ClickHouse", "rss_mb", "MB", 1_000, at_most=True),
-        ),
-    ),
-    Measurement(
-        "statistics",
-        statistics.measure,
-        (
-            Figure("30-day statistics of one webhook over 5 M attempts", "statistics_ms", "ms", 100, at_most=True),
-            Figure("filtered page of the log over 5 M attempts", "log_page_ms", "ms", 200, at_most=True),
-        ),
-    ),
-    Measurement(
-        "console",
-        console_answers.measure,
-        (
-            Figure("console over HTTP, 5 M attempts: page of the log", "log_page_ms", "ms", 200, at_most=True),
-            Figure("console: 30-day statistics of a webhook with 2.5 M", "statistics_webhook_ms", "ms", 100, at_most=True),
-            Figure("console: 30-day statistics of a store with 1,000 webhooks", "statistics_store_ms", "ms", 100, at_most=True),
-            Figure("console: list of 1,000 webhooks", "webhook_list_ms", "ms", 100, at_most=True),
-            Figure("console: explain, delivered", "explain_delivered_ms", "ms", 300, at_most=True),
-            Figure("console: explain, not its type", "explain_not_its_type_ms", "ms", 300, at_most=True),
-            Figure("console: memory with its ClickHouse", "rss_mb", "MB", 1_000, at_most=True),
-        ),
-    ),
-)
+_FILLED = 5_000_000
+_FILLED_FULL = 100_000_000
+_ALONE = ("statistics", "console")
 
 
 def main() -> None:
-    """Run what was asked for and print the table."""
+    """Run what was asked for, print the table, and keep the result; exit with 1 when a case failed."""
+    chosen = _arguments()
+    out = Console()
+    told: Values = {"machine": machine(), "versions": versions(), "reference": reference.name(), "scale": chosen.scale}
+    began = time.monotonic()
+    repeats, failed = _run(chosen, out)
+    figures = measured(FIGURES, repeats)
+    result = told | {"took_s": round(time.monotonic() - began), "failed": failed, "repeats": repeats}
+    result["figures"] = {one.figure.key: one.to_json() for one in figures}
+    out.print(_table(figures, told))
+    _keep(chosen.json, result, out)
+    for name, why in failed.items():
+        out.print(f"{name} failed: {why}", markup=False)
+    raise SystemExit(1 if failed else 0)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--json", type=Path, help="write every figure to this file")
-    parser.add_argument("--only", choices=[m.name for m in MEASUREMENTS], action="append", help="run only this; can be given again")
+    default = Path("build/bench") / time.strftime("%Y%m%d-%H%M%S.json")
+    parser.add_argument("--full", action="store_true", help="the long cases too: 100,000 webhooks, 800 hung calls, 100 M attempts")
+    parser.add_argument("--only", action="append", metavar="CASE", help="run only this; can be given again; a ratio needs both its cases")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each case is run; figures need 3 or more (default 3)")
+    parser.add_argument("--scale", type=float, default=1.0, help="how much each case does (default 1.0)")
+    parser.add_argument("--json", type=Path, default=default, help="where the result goes (default build/bench/TIME.json)")
     chosen = parser.parse_args()
-    console = Console()
-    table = Table("figure", "measured", "target", "", title=_machine())
-    found: dict[str, Any] = {}
-    for measurement in MEASUREMENTS:
-        if chosen.only and measurement.name not in chosen.only:
-            continue
-        began = time.monotonic()
-        console.print(f"measuring {measurement.name} …", end=" ")
-        found[measurement.name] = measurement.run()
-        console.print(f"{time.monotonic() - began:.0f} s")
-        for figure in measurement.figures:
-            table.add_row(*figure.row(found[measurement.name]))
-    console.print(table)
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"machine": _machine(), "figures": found}, indent=1))
+    if chosen.repeats < 1 or chosen.scale <= 0:
+        parser.error("--repeats must be at least 1 and --scale above 0")
+    return chosen
 
 
-def _machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.machine()}, CPython {platform.python_version()}, {time.strftime('%Y-%m-%d %H:%M')}"
+def _run(chosen: argparse.Namespace, out: Console) -> tuple[list[dict[str, Values]], dict[str, str]]:
+    """Run the interleaved cases, then, one after the other, those that stand on a filled ClickHouse."""
+    size, began = Size(scale=chosen.scale), time.monotonic()
+
+    def tell(line: str) -> None:
+        out.print(f"[{time.monotonic() - began:4.0f} s] {line}", markup=False)
+
+    with kafka() as broker:
+        cases = _picked([*quick(broker, size), *(longer(broker, size) if chosen.full else ())], chosen)
+        repeats, failed = interleave(cases, chosen.repeats, tell)
+    rows = size.of(_FILLED_FULL if chosen.full else _FILLED)
+    if not chosen.only or "statistics" in chosen.only:
+        tell(f"filling ClickHouse with {rows:,} attempts")
+        with statistics.filled(rows) as log:
+            _add(repeats, *interleave([Case("statistics", lambda _: statistics.asked(log, rows))], chosen.repeats, tell), failed)
+    if chosen.full and (not chosen.only or "console" in chosen.only):
+        case = Case("console", lambda _: console_answers.measure(size.of(console_answers.ROWS)))
+        _add(repeats, *interleave([case], chosen.repeats, tell), failed)
+    return repeats, failed
+
+
+def _picked(cases: Sequence[Case], chosen: argparse.Namespace) -> list[Case]:
+    names = [case.name for case in cases]
+    if unknown := set(chosen.only or ()) - {*names, *_ALONE}:
+        raise SystemExit(f"no case {', '.join(sorted(unknown))}; there are: {', '.join([*names, *_ALONE])} (some with --full only)")
+    return [case for case in cases if not chosen.only or case.name in chosen.only]
+
+
+def _add(repeats: list[dict[str, Values]], found: list[dict[str, Values]], why: dict[str, str], failed: dict[str, str]) -> None:
+    for into, more in zip(repeats, found, strict=True):
+        into.update(more)
+    failed.update(why)
+
+
+def _table(figures: Sequence[Measured], told: Values) -> Table:
+    on = told["machine"]
+    title = f"{on['cores']} cores, {on['cpu']}, CPython {told['versions']['python']}; reference: {told['reference']}"
+    table = Table("figure", "median (least .. most)", "target", "", title=title)
+    for one in figures:
+        table.add_row(*row(one))
+    return table
+
+
+def _keep(path: Path, result: Values, out: Console) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1), "utf-8")
+    drawn = {path.with_name(f"{path.stem}-{name}.svg"): chart for name, chart in charts(result["repeats"]).items()}
+    for target, chart in drawn.items():
+        target.write_text(svg(chart), "utf-8")
+    out.print(f"kept: {', '.join(map(str, [path, *drawn]))}", markup=False)
 
 
 if __name__ == "__main__":

@@ -1,100 +1,71 @@
-"""How long an order takes from the start of its HTTP publish to the receiver; `python -m benchmarks.latency`."""
+"""How long an event takes from the start of its HTTP publish to the receiver, by load; `python -m benchmarks.latency`.
+
+A publish starts when it is due, by the millisecond, whether or not a connection is free: what waits in the load is counted too.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from typing import Any
+import bisect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-import aiohttp
-
-from benchmarks.stack import STORE, Process, Stack, receiver, stack, wait
-from hookline.kernel.clock import SystemClock
-from hookline.kernel.config import load
-from hookline.local.kafka_broker import free_port
-from hookline.producers.api_keys import ApiKeyConfig, ApiKeys, ApiKeyWriter
-from hookline.schemas.catalogue import EVENT_TYPES
-from hookline.schemas.registry import EmbeddedRegistry
-from hookline.schemas.wire import Codec
+from benchmarks.load import Load
+from benchmarks.publishing import ingest, single
+from benchmarks.repeats import Values
+from benchmarks.stack import STORE, Receiver, receiver, stack, wait
+from hookline.local.kafka_broker import EmbeddedBroker
 from hookline.webhooks.store import NewWebhook
 
-RATE = 100
-SECONDS = 20
-WARM_S = 3
+LEAST: Final = 100
+"""Events a second of the lightest load."""
+BOUNDS_MS: Final = (0.5, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75, 100, 200, 500, 1_000, math.inf)
+_SETTINGS: Final = {"HOOKLINE_LANE_CONCURRENCY": "64", "HOOKLINE_LANE_QUEUE": "10000"}
+_WARM_S: Final = 2.0
+_CONNECTIONS: Final = 128
 
 
-def measure(rate: int = RATE, seconds: int = SECONDS) -> dict[str, Any]:
-    """Return publish→receive percentiles in milliseconds at a steady rate, published one by one over HTTP."""
-    with stack() as on:
+def measure(event_type: str, rates: Mapping[str, float], seconds: float, broker: EmbeddedBroker | None = None) -> Values:
+    """Return percentiles and a histogram of publish→receive at each rate (events a second, by name), in milliseconds.
+
+    `<name>_own_p99_ms` is the 99th percentile of the same posts made to the receiver itself: its own time, and the load's.
+    """
+    with stack(broker, **_SETTINGS) as on:
         to = receiver(on)
         with on.webhooks() as webhooks:
-            webhooks.create(NewWebhook(store_id=STORE, url=to.url("hook"), event_types=("order.created",)))
-        key, port = api_key(on), free_port()
-        processes = [on.hookline("dispatch"), ingest(on, port)]
-        time.sleep(WARM_S)
-        asyncio.run(_publish(port, key, rate, WARM_S))
-        wait(lambda: to.count() >= rate * WARM_S, 30, "the warm-up to arrive")
-        before = [process.cpu_s for process in processes]
-        asyncio.run(_publish(port, key, rate, seconds))
-        wait(lambda: to.count() >= rate * (WARM_S + seconds), 30, "all calls")
-        found = sorted(to.latencies_s()[rate * WARM_S :])
-        cpu = [(process.cpu_s - start) / seconds for process, start in zip(processes, before, strict=True)]
-        return {
-            "events": len(found),
-            "rate_per_s": rate,
-            **{f"p{q:g}_ms": found[min(len(found) - 1, int(len(found) * q / 100))] * 1e3 for q in (50, 95, 99)},
-            "max_ms": found[-1] * 1e3,
-            "dispatcher_cpu": cpu[0],
-            "ingest_cpu": cpu[1],
-        }
+            webhooks.create(NewWebhook(store_id=STORE, url=to.url("hook"), event_types=(event_type,)))
+        on.hookline("dispatch")
+        _, load = ingest(on)
+        load.connections = _CONNECTIONS
+        own = Load(url=to.url("own"), connections=_CONNECTIONS)
+        _at(load, to, event_type, LEAST, _WARM_S)
+        found: Values = {}
+        for name, rate in rates.items():
+            direct, through = (_at(one, to, event_type, rate, seconds) for one in (own, load))
+            found |= {f"{name}_rate_per_s": rate, f"{name}_own_p99_ms": percentile(direct, 99)}
+            found |= {f"{name}_p{q:g}_ms": percentile(through, q) for q in (50, 95, 99, 99.9, 100)}
+            found |= {f"{name}_added_p99_ms": percentile(through, 99) - percentile(direct, 99), f"{name}_histogram": histogram(through)}
+        return found
 
 
-def api_key(on: Stack) -> str:
-    """Make an API key of the bench's store."""
-    registry = EmbeddedRegistry(on.config)
-    registry.start()
-    codec, secret, clock = Codec(registry), load(ApiKeyConfig, on.environ), SystemClock()
-    keys = ApiKeys(on.config, codec, secret, clock)
-    keys.start()
-    _, text = ApiKeyWriter(on.config, codec, secret, keys, clock).create(STORE, ("events:write",), name="bench", lives_s=0)
-    keys.stop()
-    registry.stop()
-    return text
+def _at(load: Load, to: Receiver, event_type: str, rate: float, seconds: float) -> list[float]:
+    """Return the sorted latencies of a load, in milliseconds."""
+    before = to.count()
+    load.steady(single(event_type), rate, seconds)
+    wait(lambda: to.count() >= before + int(rate * seconds), 60, f"all calls at {rate:,.0f}/s")
+    return sorted(seconds * 1e3 for seconds in to.latencies_s()[before:])
 
 
-def ingest(on: Stack, port: int) -> Process:
-    """Start an ingest process and wait until it listens."""
-    made = on.hookline("ingest", HOOKLINE_INGEST_PORT=str(port))
-    wait(lambda: _listens(port), 30, "ingest")
-    return made
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """Return the least value that `percent` % of the values do not exceed; `ordered` ascends and is not empty."""
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
-def _listens(port: int) -> bool:
-    import socket  # noqa: PLC0415  # one probe
-
-    with socket.socket() as probe:
-        probe.settimeout(0.2)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-async def _publish(port: int, key: str, rate: int, seconds: int) -> None:
-    """Publish at a steady rate; each event's id tells when its publishing began."""
-    url, began = f"http://127.0.0.1:{port}/api/v1/events", time.monotonic()
-    data = EVENT_TYPES["order.created"].example
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as session:
-        tasks = []
-        for number in range(rate * seconds):
-            await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-            tasks.append(asyncio.create_task(_post(session, url, number, data)))
-        await asyncio.gather(*tasks)
-
-
-async def _post(session: aiohttp.ClientSession, url: str, number: int, data: object) -> None:
-    body = {"type": "order.created", "id": f"bench-{time.time_ns()}-{number}", "data": data}
-    async with session.post(url, json=body) as answer:
-        if answer.status != 202:  # accepted
-            raise SystemExit(f"ingest answered {answer.status}: {await answer.text()}")
+def histogram(ordered: Sequence[float]) -> dict[str, int]:
+    """Return how many values lie up to each bound in milliseconds, and above the bound before it."""
+    places = [bisect.bisect_right(ordered, bound) for bound in BOUNDS_MS]
+    return {f"{bound:g}": upto - below for bound, upto, below in zip(BOUNDS_MS, places, [0, *places], strict=False)}
 
 
 if __name__ == "__main__":
-    print(measure())
+    print(measure("product.changed", {"least": LEAST, "half": 1_000}, 10))

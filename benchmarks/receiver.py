@@ -1,37 +1,77 @@
 """A receiver that costs little beside what it measures: a bare asyncio protocol that answers 200 to every POST.
 
-`python -m benchmarks.receiver PORT DELAY_S`. An event id `bench-<nanoseconds>-<n>` tells when its publishing began;
-`GET /_count` and `GET /_latencies` tell what came.
+`python -m benchmarks.receiver PORT DELAY_S [TLS_PORT CERTIFICATE]`; the certificate's file has its key too. A path with `hang` is never
+answered. An event id `bench-<nanoseconds>-<n>` tells when its publishing began. `GET /_count`, `/_unique` (different webhook-ids),
+`/_latencies` and `/_sample` (every 97th call, as JSON) tell what came.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import ssl
 import sys
 import time
 
 import uvloop
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_ID = re.compile(rb"\r\nwebhook-id: *([^\r]+)", re.IGNORECASE)
 _STAMP = re.compile(rb'"id":"bench-(\d+)-')
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-latencies_ns: list[int] = []
-counted = 0
+_EVERY = 97
+_MOST = 200
+
+
+class Seen:
+    """What came so far."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.latencies_ns: list[int] = []
+        self.ids: set[bytes] = set()
+        self.sample: list[bytes] = []
+
+    def take(self, request: bytes, body_at: int) -> None:
+        """Count a whole request whose body begins at `body_at`."""
+        self.count += 1
+        if stamp := _STAMP.search(request, body_at):
+            self.latencies_ns.append(time.time_ns() - int(stamp[1]))
+        if found := _ID.search(request, 0, body_at):
+            self.ids.add(found[1])
+            if self.count % _EVERY == 1 and len(self.sample) < _MOST:
+                self.sample.append(request)
+
+    def told(self, path: bytes) -> str:
+        """Return the answer to a question."""
+        if path.startswith(b"/_sample"):
+            return json.dumps([_parts(request) for request in self.sample])
+        if path.startswith(b"/_latencies"):
+            return "\n".join(map(str, self.latencies_ns))
+        return str(len(self.ids) if path.startswith(b"/_unique") else self.count)
+
+
+def _parts(request: bytes) -> dict[str, object]:
+    """Return a request's path, headers by name in small letters, and body."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return {"path": first.split(" ")[1], "headers": headers, "body": body.decode()}
 
 
 class Receive(asyncio.Protocol):
     """One connection; requests follow each other, with or without pipelining."""
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, seen: Seen, delay_s: float) -> None:
+        self._seen = seen
         self._delay_s = delay_s
         self._held = b""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the connection."""
-        if isinstance(transport, asyncio.Transport) or hasattr(transport, "write"):
-            self._transport = transport  # type: ignore[assignment]  # uvloop's own class
+        self._transport = transport  # type: ignore[assignment]  # uvloop's own class
 
     def data_received(self, data: bytes) -> None:
         """Take what came; answer each whole request."""
@@ -42,17 +82,15 @@ class Receive(asyncio.Protocol):
             if len(self._held) < whole:
                 return
             request, self._held = self._held[:whole], self._held[whole:]
-            self._answer(request)
+            self._answer(request, end + 4)
 
-    def _answer(self, request: bytes) -> None:
-        global counted  # noqa: PLW0603  # one process, one count
+    def _answer(self, request: bytes, body_at: int) -> None:
         if request.startswith(b"GET"):
-            self._tell(str(counted) if b"/_count" in request[:40] else "\n".join(map(str, latencies_ns)))
+            self._tell(self._seen.told(request[4:40]))
             return
-        counted += 1
-        stamp = _STAMP.search(request)
-        if stamp:
-            latencies_ns.append(time.time_ns() - int(stamp[1]))
+        self._seen.take(request, body_at)
+        if request.startswith(b"POST /hang"):
+            return
         if self._delay_s:
             asyncio.get_running_loop().call_later(self._delay_s, self._write, _OK)
         else:
@@ -67,11 +105,17 @@ class Receive(asyncio.Protocol):
             self._transport.write(data)
 
 
-async def serve(port: int, delay_s: float) -> None:
-    """Listen until the process is ended."""
-    server = await asyncio.get_running_loop().create_server(lambda: Receive(delay_s), "127.0.0.1", port, backlog=4096)
+async def serve(port: int, delay_s: float, tls_port: int, certificate: str) -> None:
+    """Listen until the process is ended; over TLS too when a certificate is given."""
+    seen, loop = Seen(), asyncio.get_running_loop()
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        await loop.create_server(lambda: Receive(seen, delay_s), "127.0.0.1", tls_port, ssl=context, backlog=4096)
+    server = await loop.create_server(lambda: Receive(seen, delay_s), "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1]), float(sys.argv[2])))
+    more = sys.argv[3:] or ["0", ""]
+    uvloop.run(serve(int(sys.argv[1]), float(sys.argv[2]), int(more[0]), more[1]))

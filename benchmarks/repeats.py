@@ -48,7 +48,7 @@ class Figure:
 
 
 def _look_up(found: Found, path: str) -> float | None:
-    case, value = path.split(".")
+    case, value = path.split(".", 1)
     return None if case not in found or value not in found[case] else float(found[case][value])
 
 

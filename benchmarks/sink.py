@@ -20,7 +20,7 @@ from hookline.analytics.gateway import RemoteQueries
 from hookline.analytics.queries import audit
 from hookline.analytics.rows import SUBJECT
 from hookline.kernel import kafka
-from hookline.local.kafka_broker import free_port
+from hookline.local.kafka_broker import EmbeddedBroker, free_port
 from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger
 from hookline.schemas.registry import EmbeddedRegistry
 from hookline.schemas.wire import Codec
@@ -33,11 +33,11 @@ _HEADERS: Final = "content-type: application/json\nuser-agent: Hookline/0.1\nweb
 _ANSWER: Final = "HTTP/1.1 {} \nserver: nginx\ncontent-type: application/json\nconnection: keep-alive\ncontent-length: 15\n"
 
 
-def measure(rows: int = ROWS) -> dict[str, Any]:
+def measure(rows: int = ROWS, broker: EmbeddedBroker | None = None) -> dict[str, Any]:
     """Return rows per second and CPU per row of one `hookline sink` that works off a backlog; every row is checked to be there once."""
     metrics, queries = free_port(), free_port()
     settings = {"HOOKLINE_METRICS_PORT": str(metrics), "HOOKLINE_QUERY_PORT": str(queries), "HOOKLINE_QUERY_TOKEN": _TOKEN}
-    with stack() as on:
+    with stack(broker) as on:
         _produce(on, rows)
         sink = on.hookline("sink", **settings)
         with largest(sink) as seen:
@@ -146,7 +146,7 @@ def main() -> None:
     found = measure()
     for name, value in found.items():
         print(f"{name:<16} {value:>14,.1f}")
-    print(f"{'target':<16} {50_000:>14,} rows per second, on {os.cpu_count()} cores")
+    print(f"{'target':<16} {150_000:>14,} rows per CPU-second, on {os.cpu_count()} cores")
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=1))
 

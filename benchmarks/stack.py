@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import subprocess
@@ -12,20 +13,22 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
+import trustme
 
 from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import load
-from hookline.kernel.kafka import KafkaConfig
+from hookline.kernel.kafka import KafkaConfig, admin
 from hookline.local.kafka_broker import EmbeddedBroker, free_port
 from hookline.producers.publisher import Publisher, PublisherConfig, bulk
 from hookline.schemas.registration import register_all
 from hookline.schemas.registry import EmbeddedRegistry
-from hookline.schemas.topics import Topics, TopicsConfig, create, specs
+from hookline.schemas.topics import SCHEMAS, Topics, TopicsConfig, create, specs
 from hookline.schemas.wire import Codec
 from hookline.webhooks.registry import WebhookRegistry
 from hookline.webhooks.secrets import SecretsConfig, Vault
@@ -75,6 +78,11 @@ class Stack:
     environ: dict[str, str]
     processes: list[Process] = field(default_factory=list)
 
+    def stop(self) -> None:
+        """End every process."""
+        for process in self.processes:
+            process.stop()
+
     @property
     def config(self) -> KafkaConfig:
         """How to reach the broker."""
@@ -123,30 +131,48 @@ class Stack:
 
 
 @contextmanager
-def stack(**settings: str) -> Iterator[Stack]:
-    """Yield a stack with these settings; everything is stopped and deleted afterwards."""
+def kafka() -> Iterator[EmbeddedBroker]:
+    """Yield a broker that several stacks can stand on, one after the other."""
     folder = Path(tempfile.mkdtemp(prefix="hookline-bench-"))
     broker = EmbeddedBroker(folder / "kafka")
-    made: Stack | None = None
     try:
         broker.start()
+        yield broker
+    finally:
+        broker.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def stack(on: EmbeddedBroker | None = None, **settings: str) -> Iterator[Stack]:
+    """Yield a stack with these settings and topics of its own, on a given broker or its own one; afterwards nothing is left of it."""
+    with ExitStack() as exits:
+        broker = on or exits.enter_context(kafka())
+        folder = Path(tempfile.mkdtemp(prefix="hookline-bench-"))
+        exits.callback(shutil.rmtree, folder, ignore_errors=True)
         made = Stack(folder, broker, {**os.environ, **_environ(broker, folder), **settings})
-        create(made.config, specs(made.topics, load(TopicsConfig, made.environ)), 1)
+        wanted = specs(made.topics, load(TopicsConfig, made.environ))
+        create(made.config, wanted, 1)
         registry = EmbeddedRegistry(made.config)
         registry.start()
         register_all(registry)
         registry.stop()
+        if on is not None:
+            exits.callback(_delete, made.config, [spec.name for spec in wanted if spec.name != SCHEMAS])
+        exits.callback(made.stop)
         yield made
-    finally:
-        for process in made.processes if made is not None else ():
-            process.stop()
-        broker.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _delete(config: KafkaConfig, topics: list[str]) -> None:
+    client = admin(config)  # kept: its end would end the requests
+    for answer in client.delete_topics(topics).values():
+        answer.result(30)
 
 
 def _environ(broker: EmbeddedBroker, folder: Path) -> dict[str, str]:
     return {
         "HOOKLINE_STATE_DIR": str(folder / "state"),
+        "HOOKLINE_TOPIC_PREFIX": folder.name,
         "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
         "HOOKLINE_REPLICATION_FACTOR": "1",
         "HOOKLINE_SECRET_KEYS": "bench:" + base64.b64encode(os.urandom(32)).decode(),
@@ -163,6 +189,13 @@ class Receiver:
 
     process: Process
     port: int
+    tls_port: int
+    authority: Path
+    """Certificate that vouches for the receiver; a process trusts it with SSL_CERT_FILE."""
+
+    def tls_url(self, path: str = "") -> str:
+        """Return an address it answers at over TLS."""
+        return f"https://127.0.0.1:{self.tls_port}/{path}"
 
     def url(self, path: str = "") -> str:
         """Return an address it answers at."""
@@ -176,6 +209,14 @@ class Receiver:
         """Return, for each call whose event id carries its time of publishing, the seconds from then until it came."""
         return [int(line) / 1e9 for line in self._ask("latencies").split()]
 
+    def unique(self) -> int:
+        """Return how many different webhook-ids came so far."""
+        return int(self._ask("unique"))
+
+    def sample(self) -> list[dict[str, Any]]:
+        """Return some of the calls: path, headers (names in small letters) and body of each."""
+        return list(json.loads(self._ask("sample")))
+
     def _ask(self, what: str) -> str:
         with urllib.request.urlopen(self.url(f"_{what}"), timeout=30) as answer:
             return str(answer.read().decode())
@@ -183,9 +224,12 @@ class Receiver:
 
 def receiver(on: Stack, delay_s: float = 0.0) -> Receiver:
     """Start a receiver that answers after `delay_s`, and wait until it listens."""
-    port = free_port()
-    process = on.python("receiver", "-m", "benchmarks.receiver", str(port), str(delay_s))
-    made = Receiver(process, port)
+    port, tls_port = free_port(), free_port()
+    authority, own = trustme.CA(), on.folder / "receiver.pem"
+    authority.cert_pem.write_to_path(on.folder / "authority.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(own)
+    process = on.python("receiver", "-m", "benchmarks.receiver", str(port), str(delay_s), str(tls_port), str(own))
+    made = Receiver(process, port, tls_port, on.folder / "authority.pem")
     wait(lambda: _answers(made), 20, "the receiver")
     return made
 
@@ -197,13 +241,13 @@ def _answers(found: Receiver) -> bool:
         return False
 
 
-def wait(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Wait until a condition holds; end the program with its name when it does not in time."""
+def wait(condition: Callable[[], bool], timeout_s: float, what: str, every_s: float = 0.02) -> None:
+    """Wait until a condition holds, asking every so often; end the program with its name when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
             sys.exit(f"not within {timeout_s:g} s: {what}")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,17 +68,24 @@ SETTINGS async_insert = 0, max_partitions_per_insert_block = 0
 """
 
 
-def measure(rows: int = ROWS) -> dict[str, Any]:
-    """Return milliseconds of the 30-day statistics and of pages of the log, over `rows` attempts of one webhook."""
+@contextmanager
+def filled(rows: int) -> Iterator[ClickHouseQueries]:
+    """Yield the queries of an embedded ClickHouse with so many attempts, in a temporary folder."""
     folder = tempfile.mkdtemp(prefix="hookline-bench-")
     client = open_client({"HOOKLINE_STATE_DIR": folder})
     try:
         migrate.up(client, retention_days=30)
         fill(client, STORE, [WEBHOOK], rows)
-        return {"rows": rows, **_timed(ClickHouseQueries(client))}
+        yield ClickHouseQueries(client)
     finally:
         client.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def measure(rows: int = ROWS) -> dict[str, Any]:
+    """Return the same as `asked`, of an embedded ClickHouse that is made for it."""
+    with filled(rows) as log:
+        return asked(log, rows)
 
 
 def fill(client: ClickHouse, store: str, webhooks: Sequence[str], rows: int) -> None:
@@ -88,12 +96,14 @@ def fill(client: ClickHouse, store: str, webhooks: Sequence[str], rows: int) -> 
         client.execute(_FILL, {**given, "first": first, "count": min(_PART, rows - first)})
 
 
-def _timed(log: ClickHouseQueries) -> dict[str, float]:
+def asked(log: ClickHouseQueries, rows: int) -> dict[str, Any]:
+    """Return milliseconds of the 30-day statistics and of pages of the log, over `rows` attempts, half of them one webhook's."""
     dead = LogFilter(store_id=STORE, webhook_id=WEBHOOK, outcome="dead")
     deep = LogFilter(store_id=STORE, webhook_id=WEBHOOK, outcome="dead", cursor=log_page(log, dead).next_cursor)
     rare = LogFilter(store_id=STORE, webhook_id=WEBHOOK, http_status="404")
     one = log_page(log, dead).rows[-1]
     return {
+        "rows": rows,
         "statistics_ms": _ms(lambda: sums(log, STORE, webhook_id=WEBHOOK)),
         "statistics_store_ms": _ms(lambda: sums(log, STORE)),
         "statistics_daily_ms": _ms(lambda: statistics_daily(log, STORE, webhook_id=WEBHOOK)),
@@ -126,7 +136,7 @@ def main() -> None:
     found = measure()
     for name, value in found.items():
         print(f"{name:<26} {value:>14,.1f}")
-    print(f"targets: statistics_ms ≤ 100, log_page_ms ≤ 200; on {os.cpu_count()} cores")
+    print(f"targets: statistics_ms ≤ 50, log_page_ms ≤ 200; on {os.cpu_count()} cores")
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=1))
 

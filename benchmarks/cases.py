@@ -1,0 +1,166 @@
+"""What `make bench` and `make bench-full` run, and which figures come of it, with their targets."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks import ingest, latency, reference, sender, sink, whole
+from benchmarks.dispatcher import LARGE, SMALL, Backlog, further_us, measure_backlog, measure_memory
+from benchmarks.plot import Chart
+from benchmarks.repeats import Case, Figure, Found, Values
+from benchmarks.stack import receiver, stack
+from hookline.local.kafka_broker import EmbeddedBroker
+
+_FAN_OUTS = {1: "dispatcher", 10: "fan-out-10", 1_000: "fan-out-1000"}
+_WEBHOOKS = {100: "webhooks-100", 100_000: "webhooks-many"}
+_LOADS = {"10 %": 0.1, "50 %": 0.5, "80 %": 0.8}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much each case does; 1.0 is made for figures, less only shows that it works."""
+
+    scale: float = 1.0
+
+    def of(self, number: int, least: int = 100) -> int:
+        """Return so many, a multiple of 100."""
+        return max(least, round(number * self.scale / 100) * 100)
+
+    def seconds(self, number: float) -> float:
+        """Return so long."""
+        return max(1.0, number * self.scale)
+
+
+def quick(broker: EmbeddedBroker, size: Size) -> list[Case]:
+    """Return the cases of `make bench`; references come before what is put beside them."""
+
+    def backlog(name: str, **more: object) -> Case:
+        return _backlog(broker, size, name, 20_000, **more)
+
+    return [
+        Case("wrk", lambda _: _reference(broker, size, tls=False)),
+        Case("wrk-tls", lambda _: _reference(broker, size, tls=True)),
+        Case("sender", lambda _: _sender(broker, size)),
+        backlog("dispatcher"),
+        backlog("dispatcher-tls", tls=True),
+        backlog("dispatcher-large", event_type=LARGE),
+        Case("fan-out-10", lambda found: _fan_out(broker, size, 10, found)),
+        Case("ingest", lambda _: ingest.measure(SMALL, size.of(15_000), size.of(300), broker)),
+        Case("whole", lambda _: whole.measure(SMALL, size.of(20_000), broker, publish=whole.one_by_one)),
+        Case("whole-batch", lambda _: whole.measure(SMALL, size.of(30_000), broker, publish=whole.by_hundreds)),
+        Case("latency", lambda found: _latency(broker, size, found)),
+        Case("sink", lambda _: sink.measure(size.of(150_000, 20_000), broker)),
+    ]
+
+
+def longer(broker: EmbeddedBroker, size: Size) -> list[Case]:
+    """Return what `make bench-full` runs beside those."""
+    many = size.of(100_000)
+
+    def backlog(name: str, **more: object) -> Case:
+        return _backlog(broker, size, name, 30_000, **more)
+
+    return [
+        backlog("webhooks-100", webhooks=100),
+        backlog("webhooks-many", webhooks=many),
+        backlog("hung-none"),
+        backlog("hung-800", hung=size.of(800)),
+        Case("fan-out-1000", lambda found: _fan_out(broker, size, 1_000, found)),
+        backlog("dispatchers-2", dispatchers=2),
+        backlog("dispatcher-aiohttp", transport="aiohttp"),
+        Case("memory", lambda _: measure_memory(many, size.of(2_000), broker)),
+    ]
+
+
+def _backlog(broker: EmbeddedBroker, size: Size, name: str, events: int, **more: object) -> Case:
+    wanted = Backlog(events=size.of(events), **more)  # type: ignore[arg-type]  # fields of a dataclass, by name
+    return Case(name, lambda _: measure_backlog(wanted, broker))
+
+
+def _reference(broker: EmbeddedBroker, size: Size, *, tls: bool) -> Values:
+    with stack(broker) as on:
+        return reference.measure(receiver(on), SMALL, size.seconds(3), tls=tls)
+
+
+def _sender(broker: EmbeddedBroker, size: Size) -> Values:
+    with stack(broker) as on:
+        return sender.measure(on, receiver(on), SMALL, size.of(40_000))
+
+
+def _fan_out(broker: EmbeddedBroker, size: Size, fan_out: int, found: Found) -> Values:
+    many = measure_backlog(Backlog(events=max(10, size.of(20_000) // fan_out), fan_out=fan_out), broker)
+    return many | ({"further_us": further_us(found["dispatcher"], many, fan_out)} if "dispatcher" in found else {})
+
+
+def _latency(broker: EmbeddedBroker, size: Size, found: Found) -> Values:
+    rates: dict[str, float] = {"100/s": latency.LEAST}
+    if "whole" in found:
+        rates |= {name: part * found["whole"]["rate_per_s"] for name, part in _LOADS.items()}
+    return latency.measure(SMALL, rates, size.seconds(4), broker)
+
+
+_PER_WEBHOOKS = ("webhooks-many.cpu_us_per_delivery", "webhooks-100.cpu_us_per_delivery")
+FIGURES: Sequence[Figure] = (
+    Figure("wrk", "reference: calls per CPU-second", "/s", "wrk.rate_per_cpu_s"),
+    Figure("wrk-tls", "reference over TLS: calls per CPU-second", "/s", "wrk-tls.rate_per_cpu_s"),
+    Figure("sender-ratio", "sender alone ÷ reference", "", "sender.rate_per_cpu_s", "wrk.rate_per_cpu_s", 0.40),
+    Figure("dispatcher-ratio", "dispatcher ÷ reference, per CPU-second", "", "dispatcher.rate_per_cpu_s", "wrk.rate_per_cpu_s", 0.12),
+    Figure("tls-ratio", "the same over TLS kept alive", "", "dispatcher-tls.rate_per_cpu_s", "wrk-tls.rate_per_cpu_s", 0.15),
+    Figure("dispatcher-us", "dispatcher, CPU per delivery, 1 KiB", "µs", "dispatcher.cpu_us_per_delivery", "", 80, at_most=True),
+    Figure("large-us", "dispatcher, CPU per delivery, 3.1 KB", "µs", "dispatcher-large.cpu_us_per_delivery"),
+    Figure("further-us", "a further webhook of the same event, CPU", "µs", "fan-out-10.further_us", "", 45, at_most=True),
+    Figure("fan-out-1000-us", "1,000 webhooks of an event, CPU per delivery", "µs", "fan-out-1000.cpu_us_per_delivery"),
+    Figure("aiohttp-us", "dispatcher with HOOKLINE_TRANSPORT=aiohttp, CPU", "µs", "dispatcher-aiohttp.cpu_us_per_delivery"),
+    Figure("many-ratio", "cost with 100,000 webhooks ÷ with 100", "", *_PER_WEBHOOKS, 1.1, at_most=True),
+    Figure("hung-ratio", "healthy rate with 800 hung calls ÷ without", "", "hung-800.rate_per_s", "hung-none.rate_per_s", 0.85),
+    Figure("two-rate", "rate with 2 dispatchers ÷ with 1", "", "dispatchers-2.rate_per_s", "hung-none.rate_per_s"),
+    Figure("two-cost", "cost with 2 dispatchers ÷ with 1", "", "dispatchers-2.cpu_us_per_delivery", "hung-none.cpu_us_per_delivery"),
+    Figure("memory", "dispatcher, 100,000 webhooks, 2,000 in flight", "MB", "memory.rss_mb", "", 400, at_most=True),
+    Figure("ingest", "ingest, single events per CPU-second", "/s", "ingest.single_per_cpu_s", "", 8_000),
+    Figure("ingest-batch", "ingest, in batches of 100, per CPU-second", "/s", "ingest.batch_per_cpu_s", "", 25_000),
+    Figure("sink", "sink, rows per CPU-second", "/s", "sink.rows_per_cpu_s", "", 150_000),
+    Figure("whole", "whole system, one by one", "/s", "whole.rate_per_s", "", 8_000),
+    Figure("whole-cpu", "whole system, one by one: CPU per delivery", "ms", "whole.cpu_ms_per_delivery", "", 0.20, at_most=True),
+    *(Figure(f"whole-{part}", f"  {part}", "µs", f"whole.{part}_us") for part in ("broker", "ingest", "dispatcher", "sink")),
+    Figure("batch", "whole system, in batches of 100", "/s", "whole-batch.rate_per_s", "", 12_000),
+    Figure("batch-cpu", "whole system, in batches: CPU per delivery", "ms", "whole-batch.cpu_ms_per_delivery", "", 0.14, at_most=True),
+    *(Figure(f"batch-{part}", f"  {part}", "µs", f"whole-batch.{part}_us") for part in ("broker", "ingest", "dispatcher", "sink")),
+    Figure("p50", "publish→receive at 100/s, p50", "ms", "latency.100/s_p50_ms", "", 2, at_most=True),
+    Figure("p99", "publish→receive at 100/s, p99", "ms", "latency.100/s_p99_ms", "", 5, at_most=True),
+    *(Figure(f"p99 {load}", f"publish→receive at {load} load, p99", "ms", f"latency.{load}_p99_ms") for load in _LOADS),
+    Figure("added-p99", "added p99 at half load, above the receiver's own", "ms", "latency.50 %_added_p99_ms", "", 15, at_most=True),
+    Figure("statistics", "30-day statistics of one webhook", "ms", "statistics.statistics_ms", "", 50, at_most=True),
+    Figure("log-page", "filtered page of the log", "ms", "statistics.log_page_ms", "", 200, at_most=True),
+    Figure("console-log", "console over HTTP: page of the log", "ms", "console.log_page_ms", "", 200, at_most=True),
+    Figure("console-statistics", "console: 30-day statistics of a webhook", "ms", "console.statistics_webhook_ms", "", 100, at_most=True),
+    Figure("console-store", "console: 30-day statistics of a store", "ms", "console.statistics_store_ms", "", 100, at_most=True),
+    Figure("console-webhooks", "console: list of 1,000 webhooks", "ms", "console.webhook_list_ms", "", 100, at_most=True),
+    Figure("console-explain", "console: explain, delivered", "ms", "console.explain_delivered_ms", "", 300, at_most=True),
+    Figure("console-memory", "console: memory with its ClickHouse", "MB", "console.rss_mb", "", 1_000, at_most=True),
+)
+
+
+def charts(repeats: Sequence[Found]) -> dict[str, Chart]:
+    """Return the charts of a run by name, each of medians; one whose cases were not run is left out."""
+    load = {f"p{q}": [p for name in ("100/s", *_LOADS) if (p := _latency_point(repeats, name, q))] for q in (50, 99)}
+    fan_out = [(n, v) for n, case in _FAN_OUTS.items() if (v := median(repeats, case, "cpu_us_per_delivery")) is not None]
+    webhooks = [(n, v) for n, case in _WEBHOOKS.items() if (v := median(repeats, case, "cpu_us_per_delivery")) is not None]
+    lines: dict[str, Sequence[tuple[float, float]]] = {"of an event": fan_out, "in all": webhooks}
+    made = {
+        "latency": Chart("publish→receive against load", "events a second", "milliseconds", {k: sorted(v) for k, v in load.items()}),
+        "webhooks": Chart("CPU per delivery against webhooks", "webhooks", "µs", {k: v for k, v in lines.items() if v}, powers=True),
+    }
+    return {name: chart for name, chart in made.items() if any(chart.lines.values())}
+
+
+def median(repeats: Sequence[Found], case: str, value: str) -> float | None:
+    """Return the median of a case's value; None when no repeat has it."""
+    found = [float(one[case][value]) for one in repeats if case in one and value in one[case]]
+    return statistics.median(found) if found else None
+
+
+def _latency_point(repeats: Sequence[Found], name: str, percent: int) -> tuple[float, float] | None:
+    rate, value = median(repeats, "latency", f"{name}_rate_per_s"), median(repeats, "latency", f"{name}_p{percent}_ms")
+    return None if rate is None or value is None else (round(rate), value)

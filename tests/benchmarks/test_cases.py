@@ -1,0 +1,87 @@
+"""The table's rows stand on values that the cases give, and the parts that judge a run say so when it is wrong."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from benchmarks import reference
+from benchmarks.cases import FIGURES, Size, charts, longer, median, quick
+from benchmarks.dispatcher import SMALL, further_us
+from benchmarks.latency import histogram, percentile
+from benchmarks.whole import verify
+from hookline.local.kafka_broker import EmbeddedBroker
+
+pytestmark = pytest.mark.unit
+
+SECRET = "whsec_" + base64.b64encode(b"k" * 24).decode()
+ALONE = {"statistics", "console"}
+
+
+def test_every_figure_stands_on_a_case_that_there_is(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A figure whose case was renamed would be left out of the table without a word."""
+    broker = EmbeddedBroker(tmp_path_factory.mktemp("never-started"))
+    names = {case.name for case in [*quick(broker, Size()), *longer(broker, Size())]} | ALONE
+    needed = {path.split(".", 1)[0] for figure in FIGURES for path in (figure.over, figure.under) if path}
+    assert needed - names == set()
+    assert len({figure.key for figure in FIGURES}) == len(FIGURES)
+
+
+def test_the_body_is_one_kibibyte() -> None:
+    """The main figure's body has the size that the page states."""
+    assert len(reference.body(SMALL)) == 1_023
+
+
+def test_a_smaller_size_keeps_whole_hundreds() -> None:
+    """Batches have 100 events; a tenth of a case is no fraction of a batch."""
+    assert [Size(scale=scale).of(20_000) for scale in (1, 0.1, 0.0123, 0.00001)] == [20_000, 2_000, 200, 100]
+
+
+@pytest.mark.parametrize(("percent", "value"), [(50, 5), (90, 9), (99, 10), (100, 10), (0, 1)])
+def test_percentiles(percent: float, value: float) -> None:
+    """The nearest rank, of ten values."""
+    assert percentile([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], percent) == value
+
+
+def test_a_histogram_loses_no_value() -> None:
+    """Every value lies in one bucket, a bound in the one that it ends."""
+    found = histogram([0.1, 0.5, 0.51, 2.0, 5_000.0])
+    assert sum(found.values()) == 5
+    assert (found["0.5"], found["1"], found["2"], found["inf"]) == (2, 1, 1, 1)
+
+
+def test_the_cost_of_a_further_webhook() -> None:
+    """100 µs with one webhook, 550 µs with ten: 50 µs for each of the nine others."""
+    assert further_us({"cpu_us_per_delivery": 100.0}, {"cpu_us_per_delivery": 55.0}, 10) == pytest.approx(50)
+
+
+def _call(body: str = "{}") -> dict[str, object]:
+    now = datetime.now(UTC)
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(SECRET).sign("msg_1", now, "{}"),
+    }
+    return {"path": "/hook", "headers": headers, "body": body}
+
+
+def test_signatures_are_verified() -> None:
+    """A good sample passes; one changed body, or no call at all, ends the run."""
+    verify([_call(), _call()], SECRET)
+    with pytest.raises(SystemExit, match="msg_1 does not verify"):
+        verify([_call(), _call('{"a":1}')], SECRET)
+    with pytest.raises(SystemExit, match="no call was kept"):
+        verify([], SECRET)
+
+
+def test_charts_are_of_medians() -> None:
+    """One chart for each thing that was measured, none for what was not."""
+    repeats = [{"dispatcher": {"cpu_us_per_delivery": cost}} for cost in (80.0, 99.0, 81.0)]
+    assert charts([{}]) == {}
+    assert charts(repeats)["webhooks"].lines == {"of an event": [(1, 81.0)]}
+    assert median(repeats, "dispatcher", "no such value") is None
+    latency = {"100/s_rate_per_s": 100, "100/s_p50_ms": 1.5, "100/s_p99_ms": 4.0}
+    assert charts([{"latency": latency}])["latency"].lines == {"p50": [(100, 1.5)], "p99": [(100, 4.0)]}
