@@ -17,6 +17,7 @@ from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import load
 from hookline.kernel.errors import BrokerError, WarehouseError
 from hookline.kernel.kafka import KafkaConfig
+from hookline.local.demo.admin import Admin
 from hookline.local.demo.cast import WAREHOUSE
 from hookline.local.demo.company import Company
 from hookline.local.demo.ledgers import Attempts, log_rows
@@ -84,7 +85,7 @@ def test_kill_9_of_each_process_under_load_loses_nothing(up: Up, until: Until) -
     company, receivers, load_ = Company(up.folder, (WAREHOUSE,), environ), Supervisor(lambda _: None), Load(environ)
     attempts, queries = Attempts(config, topics, codec), open_queries(environ)
     try:
-        company.engage(codec, "demo")
+        company.engage(Admin(environ, "demo"))
         receivers.start(company.specs())
         load_.start()
         for name in ("dispatch", "console", "ingest", "kafka", "dispatch"):
