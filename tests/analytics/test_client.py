@@ -127,7 +127,7 @@ def test_tables_that_were_left_out_are_noticed(warehouse: ClickHouse, clickhouse
     lost = folder / "store" / "abc" / "abcdef" / "lost.sql"
     lost.parent.mkdir(parents=True)
     lost.write_text("a definition in a place that the engine does not load")
-    with pytest.raises(LocalError, match="1 of 7 tables cannot be read") as caught:
+    with pytest.raises(LocalError, match=r"1 of \d+ tables cannot be read") as caught:
         open_client(clickhouse_environ)
     assert "move it away" in caught.value.remedy
     lost.unlink()
