@@ -7,7 +7,7 @@ import re
 import ssl
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -32,18 +32,20 @@ class Load:
     def closed(self, body: Body, count: int) -> float:
         """Post `body(0)` to `body(count - 1)`, each connection the next one as soon as it has its answer; return the seconds."""
         began = time.monotonic()
-        uvloop.run(_Run(self, body, count).closed())
+        run = _Run(self, body, count)
+        uvloop.run(run.alone(run.closed()))
         return time.monotonic() - began
 
     def lasting(self, body: Body, seconds: float) -> tuple[int, float]:
         """Post for some seconds; return how many were answered, and the seconds."""
         began, run = time.monotonic(), _Run(self, body, 1 << 62)
-        uvloop.run(run.lasting(seconds))
+        uvloop.run(run.alone(run.lasting(seconds)))
         return run.answers, time.monotonic() - began
 
     def steady(self, body: Body, rate: float, seconds: float) -> None:
         """Begin `rate` posts a second whether or not answers come; `body(n)` is asked for when post n is due, by the millisecond."""
-        uvloop.run(_Run(self, body, int(rate * seconds)).steady(rate))
+        run = _Run(self, body, int(rate * seconds))
+        uvloop.run(run.alone(run.steady(rate)))
 
 
 class _Run:
@@ -61,10 +63,20 @@ class _Run:
         self._begun = 0
         self.answers = 0
         self._waiting: deque[bytes] = deque()
+        self._connections: list[_Connection] = []
         self._idle: list[_Connection] = []
         self._refused: Counter[str] = Counter()
         self._ended = asyncio.Event()
         self.idle: Callable[[_Connection], None] = self._next
+
+    async def alone(self, work: Coroutine[None, None, None]) -> None:
+        """Run one of the three below, and close every connection."""
+        try:
+            await work
+        finally:
+            for connection in self._connections:
+                connection.abort()
+            await asyncio.sleep(_TICK_S)
 
     async def closed(self) -> None:
         """Run until every post has its answer."""
@@ -125,7 +137,8 @@ class _Run:
     async def _connect(self) -> list[_Connection]:
         loop, (host, port) = asyncio.get_running_loop(), self._address
         made = [loop.create_connection(lambda: _Connection(self), host, port, ssl=self._load.tls) for _ in range(self._load.connections)]
-        return [protocol for _, protocol in await asyncio.gather(*made)]
+        self._connections = [protocol for _, protocol in await asyncio.gather(*made)]
+        return list(self._connections)
 
     async def _finish(self) -> None:
         answers = -1
@@ -157,6 +170,11 @@ class _Connection(asyncio.Protocol):
         self._under_way = True
         if self._transport is not None:
             self._transport.write(b"%s%d\r\n\r\n%s" % (self._run.head, len(body), body))
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Tell the run of an answer that is there as a whole."""
