@@ -37,7 +37,7 @@ def quick(broker: EmbeddedBroker, size: Size) -> list[Case]:
     """Return the cases of `make bench`; references come before what is put beside them."""
 
     def backlog(name: str, **more: object) -> Case:
-        return _backlog(broker, size, name, 20_000, **more)
+        return _backlog(broker, size, name, 15_000, **more)
 
     return [
         Case("wrk", lambda _: _reference(broker, size, tls=False)),
@@ -47,11 +47,11 @@ def quick(broker: EmbeddedBroker, size: Size) -> list[Case]:
         backlog("dispatcher-tls", tls=True),
         backlog("dispatcher-large", event_type=LARGE),
         Case("fan-out-10", lambda found: _fan_out(broker, size, 10, found)),
-        Case("ingest", lambda _: ingest.measure(SMALL, size.of(15_000), size.of(300), broker)),
-        Case("whole", lambda _: whole.measure(SMALL, size.of(20_000), broker, publish=whole.one_by_one)),
-        Case("whole-batch", lambda _: whole.measure(SMALL, size.of(30_000), broker, publish=whole.by_hundreds)),
+        Case("ingest", lambda _: ingest.measure(SMALL, size.of(10_000), size.of(200), broker)),
+        Case("whole", lambda _: whole.measure(SMALL, size.of(15_000), broker, publish=whole.one_by_one)),
+        Case("whole-batch", lambda _: whole.measure(SMALL, size.of(20_000), broker, publish=whole.by_hundreds)),
         Case("latency", lambda found: _latency(broker, size, found)),
-        Case("sink", lambda _: sink.measure(size.of(150_000, 20_000), broker)),
+        Case("sink", lambda _: sink.measure(size.of(100_000, 20_000), broker)),
     ]
 
 
@@ -81,7 +81,7 @@ def _backlog(broker: EmbeddedBroker, size: Size, name: str, events: int, **more:
 
 def _reference(broker: EmbeddedBroker, size: Size, *, tls: bool) -> Values:
     with stack(broker) as on:
-        return reference.measure(receiver(on), SMALL, size.seconds(3), tls=tls)
+        return reference.measure(receiver(on), SMALL, size.seconds(2), tls=tls)
 
 
 def _sender(broker: EmbeddedBroker, size: Size) -> Values:
@@ -98,7 +98,7 @@ def _latency(broker: EmbeddedBroker, size: Size, found: Found) -> Values:
     rates: dict[str, float] = {"100/s": latency.LEAST}
     if "whole" in found:
         rates |= {name: part * found["whole"]["rate_per_s"] for name, part in _LOADS.items()}
-    return latency.measure(SMALL, rates, size.seconds(4), broker)
+    return latency.measure(SMALL, rates, size.seconds(2.5), broker)
 
 
 _PER_WEBHOOKS = ("webhooks-many.cpu_us_per_delivery", "webhooks-100.cpu_us_per_delivery")
@@ -121,6 +121,7 @@ FIGURES: Sequence[Figure] = (
     Figure("ingest", "ingest, single events per CPU-second", "/s", "ingest.single_per_cpu_s", "", 8_000),
     Figure("ingest-batch", "ingest, in batches of 100, per CPU-second", "/s", "ingest.batch_per_cpu_s", "", 25_000),
     Figure("sink", "sink, rows per CPU-second", "/s", "sink.rows_per_cpu_s", "", 150_000),
+    Figure("sink-memory", "sink, memory at a backlog, with its ClickHouse", "MB", "sink.rss_mb", "", 1_000, at_most=True),
     Figure("whole", "whole system, one by one", "/s", "whole.rate_per_s", "", 8_000),
     Figure("whole-cpu", "whole system, one by one: CPU per delivery", "ms", "whole.cpu_ms_per_delivery", "", 0.20, at_most=True),
     *(Figure(f"whole-{part}", f"  {part}", "µs", f"whole.{part}_us") for part in ("broker", "ingest", "dispatcher", "sink")),
