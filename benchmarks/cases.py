@@ -65,7 +65,7 @@ def longer(broker: EmbeddedBroker, size: Size) -> list[Case]:
     return [
         backlog("webhooks-100", webhooks=100),
         backlog("webhooks-many", webhooks=many),
-        backlog("hung-none", live=True),
+        backlog("hung-none", hung=1, live=True),
         backlog("hung-800", hung=size.of(800), live=True),
         Case("fan-out-1000", lambda found: _fan_out(broker, size, 1_000, found)),
         backlog("dispatchers-2", dispatchers=2),
