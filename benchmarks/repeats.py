@@ -82,7 +82,7 @@ def interleave(cases: Sequence[Case], repeats: int, tell: Callable[[str], None])
     """Run A B C, A B C, … and return what each repeat gave, and why which case failed.
 
     Whatever disturbs the machine for a while so touches one repeat of several cases, and not all repeats of one. A case that ends with
-    `SystemExit` has failed: it is told, and the others go on.
+    an error has failed: it is told, and the others go on.
     """
     found: list[dict[str, Values]] = []
     failed: dict[str, str] = {}
@@ -94,6 +94,8 @@ def interleave(cases: Sequence[Case], repeats: int, tell: Callable[[str], None])
                 found[-1][case.name] = case.run(found[-1])
             except SystemExit as error:
                 failed[case.name] = str(error)
+            except Exception as error:  # noqa: BLE001  # an hour's other figures must not be lost with it
+                failed[case.name] = f"{type(error).__name__}: {error}"
             ended = f"failed: {failed[case.name]}" if case.name not in found[-1] else f"{time.monotonic() - began:.1f} s"
             tell(f"{number}/{repeats} {case.name}: {ended}")
     return found, failed

@@ -40,17 +40,20 @@ def test_a_case_sees_those_before_it_in_its_repeat() -> None:
     assert [one["second"]["twice"] for one in found] == [0, 2, 4]
 
 
-def test_a_failed_case_is_told_and_the_others_go_on() -> None:
+@pytest.mark.parametrize(
+    ("error", "why"), [(SystemExit("not within 3 s: all calls"), "not within 3 s: all calls"), (KeyError("rate"), "KeyError: 'rate'")]
+)
+def test_a_failed_case_is_told_and_the_others_go_on(error: BaseException, why: str) -> None:
     """One failure costs its own figures only."""
 
     def fail(_: Found) -> Values:
-        raise SystemExit("not within 3 s: all calls")
+        raise error
 
     told: list[str] = []
     found, failed = interleave([Case("a", fail), Case("b", lambda _: {"rate": 1})], 1, told.append)
     assert found == [{"b": {"rate": 1}}]
-    assert failed == {"a": "not within 3 s: all calls"}
-    assert told[0] == "1/1 a: failed: not within 3 s: all calls"
+    assert failed == {"a": why}
+    assert told[0] == f"1/1 a: failed: {why}"
     assert measured([RATE, SHARE], found) == []
 
 
