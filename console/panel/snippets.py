@@ -99,8 +99,71 @@ error_log($event['type'] . ' ' . $event['id']);
 http_response_code(204);
 """
 
+_GO: Final = """\
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var key, _ = base64.StdEncoding.DecodeString(strings.TrimPrefix(os.Getenv("WEBHOOK_SECRET"), "whsec_"))
+
+func verified(headers http.Header, body []byte) bool {
+	id, at := headers.Get("webhook-id"), headers.Get("webhook-timestamp")
+	seconds, err := strconv.ParseInt(at, 10, 64)
+	if err != nil || time.Since(time.Unix(seconds, 0)).Abs() > 5*time.Minute {
+		return false
+	}
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%s.%s.%s", id, at, body)
+	expected := []byte("v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	for _, given := range strings.Split(headers.Get("webhook-signature"), " ") {
+		if hmac.Equal([]byte(given), expected) {
+			return true
+		}
+	}
+	return false
+}
+
+func receive(answer http.ResponseWriter, request *http.Request) {
+	body, err := io.ReadAll(request.Body) // the raw bytes are what is signed
+	if err != nil || !verified(request.Header, body) {
+		answer.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	var event struct{ ID, Type string }
+	if json.Unmarshal(body, &event) != nil {
+		answer.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	// A call may come twice: remember the webhook-id for 4 days and skip what you have seen.
+	fmt.Println(event.Type, event.ID)
+	answer.WriteHeader(http.StatusNoContent)
+}
+
+func main() {
+	port := os.Getenv("PORT")
+	if port == "" {
+		port = "8000"
+	}
+	http.HandleFunc("/", receive)
+	fmt.Println(http.ListenAndServe(":"+port, nil))
+}
+"""
+
 SNIPPETS: Final = (
     Snippet(name="Python", file="receiver.py", needs="pip install standardwebhooks", run="python receiver.py", code=_PYTHON),
     Snippet(name="Node", file="receiver.js", needs="", run="node receiver.js", code=_NODE),
     Snippet(name="PHP", file="receiver.php", needs="", run="php -S 0.0.0.0:8000 receiver.php", code=_PHP),
+    Snippet(name="Go", file="receiver.go", needs="", run="go run receiver.go", code=_GO),
 )
