@@ -32,7 +32,7 @@ class MetricsConfig:
 
 
 class LoopHistogram(Histogram):
-    """A histogram that one thread alone observes, for hot paths: no lock, a sixth of the library's time.
+    """A histogram that one thread alone observes, for hot paths: no lock, a fifth of the library's time.
 
     The library's own values are brought up to date when somebody reads them.
     """
