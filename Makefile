@@ -48,7 +48,7 @@ fmt: $(READY) ## Format, and mend what can be mended
 	@.venv/bin/ruff check --fix --quiet .
 	@.venv/bin/ruff format .
 
-bench: $(READY) ## Measure, each figure three times over: rates, CPU per delivery, latency (about 5 minutes)
+bench: $(READY) ## Measure, each figure three times over: rates, CPU per delivery, latency, the console (about 7 minutes)
 	@$(PY) -m benchmarks $(ARGS)
 
 bench-full: $(READY) ## The same with 100,000 webhooks, 800 hung calls, two dispatchers, 100 M attempts (about an hour)

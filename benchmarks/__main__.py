@@ -72,9 +72,10 @@ def _run(chosen: argparse.Namespace, out: Console) -> tuple[list[dict[str, Value
         tell(f"filling ClickHouse with {rows:,} attempts")
         with statistics.filled(rows) as log:
             _add(repeats, *interleave([Case("statistics", lambda _: statistics.asked(log, rows))], chosen.repeats, tell), failed)
-    if chosen.full and (not chosen.only or "console" in chosen.only):
+    if not chosen.only or "console" in chosen.only:
         case = Case("console", lambda _: console_answers.measure(size.of(console_answers.ROWS)))
-        _add(repeats, *interleave([case], chosen.repeats, tell), failed)
+        found, why = interleave([case], chosen.repeats if chosen.full else 1, tell)  # each answer is a median of many
+        _add(repeats[: len(found)], found, why, failed)
     return repeats, failed
 
 
