@@ -89,6 +89,7 @@ class Lane:
     __slots__ = (
         "_clock",
         "_config",
+        "_failed_at",
         "_full_at",
         "_moved_at",
         "_open_until",
@@ -109,6 +110,7 @@ class Lane:
         self._under_way = 0
         self._moved_at = -math.inf
         self._pace_s = 0.0
+        self._failed_at = -math.inf
         self._full_at = -math.inf
         self._rest_until = -math.inf
         self._run = 0
@@ -228,10 +230,12 @@ class Lane:
 
     def _count(self, now: float, *, ok: bool) -> None:
         self._window.add(now, ok=ok)
-        if ok:  # no success is a reason to open
+        if not ok:
+            self._failed_at = now
+        elif now - self._failed_at > self._config.window_s:  # all in the window went well: it need not be counted
             self._run = 0
             return
-        self._run += 1
+        self._run = 0 if ok else self._run + 1
         calls, good = self._window.totals(now)
         if self._run >= self._config.straight or (calls >= self._config.least and good < calls * self._config.success_rate):
             self._open(now)

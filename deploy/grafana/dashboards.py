@@ -32,13 +32,8 @@ def fleet() -> dashboard.Dashboard:
 def store() -> dashboard.Dashboard:
     """Return one store: how its deliveries go, and which of its webhooks are worst."""
     made = _of_the_log("hookline-store", "Hookline: store", "One store, from the hourly sums in ClickHouse.")
-    for title, field, unit in (
-        ("Deliveries", "deliveries", "short"),
-        ("Delivered", "delivered", "short"),
-        ("Dead letters", "dead", "short"),
-        ("Delivered of what is over", "success", "percentunit"),
-    ):
-        made = made.with_panel(panels.log_number(title, "store_sums", field, unit))
+    for panel in _sums("store_sums", "Deliveries"):
+        made = made.with_panel(panel)
     made = made.with_panel(panels.log_series("Deliveries per hour", "store_deliveries"))
     made = made.with_panel(panels.log_series("Failed attempts per hour", "store_errors"))
     made = made.with_panel(panels.log_series("Times", "store_times", "s", 24))
@@ -53,13 +48,8 @@ def webhook() -> dashboard.Dashboard:
     """Return one webhook: outcomes, answers, times, errors, the newest attempts."""
     made = _of_the_log("hookline-webhook", "Hookline: webhook", "One webhook, from the log of attempts in ClickHouse.")
     made = made.with_variable(panels.chosen("webhook", "Webhook", panels.sql("webhooks")))
-    for title, field, unit in (
-        ("Attempts", "attempts", "short"),
-        ("Delivered", "delivered", "short"),
-        ("Dead letters", "dead", "short"),
-        ("Delivered of what is over", "success", "percentunit"),
-    ):
-        made = made.with_panel(panels.log_number(title, "webhook_sums", field, unit))
+    for panel in _sums("webhook_sums", "Attempts"):
+        made = made.with_panel(panel)
     made = made.with_panel(panels.log_series("Outcomes", "webhook_outcomes"))
     made = made.with_panel(panels.log_series("Answers", "webhook_statuses"))
     made = made.with_panel(panels.log_series("Times", "webhook_times", "s", 24))
@@ -68,6 +58,13 @@ def webhook() -> dashboard.Dashboard:
 
 
 VIEWS: Final[dict[str, Callable[[], dashboard.Dashboard]]] = {"fleet": fleet, "store": store, "webhook": webhook}
+
+
+def _sums(query: str, counted: str) -> list[stat.Panel]:
+    """Return what a view of the log begins with, from a query with these fields."""
+    fields = ((counted, counted.lower(), "short"), ("Delivered", "delivered", "short"), ("Dead letters", "dead", "short"))
+    shares = (("Delivered of what is over", "success", "percentunit"),)
+    return [panels.log_number(title, query, field, unit) for title, field, unit in fields + shares]
 
 
 def _levels() -> list[stat.Panel]:
