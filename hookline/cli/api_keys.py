@@ -63,10 +63,9 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's i
 @contextmanager
 def open_writer() -> Iterator[ApiKeyWriter]:
     """Yield the writer of API keys over the environment's cluster; what it changes is on the audit."""
-    from hookline.cli.trail import NotedKeys, Trail
+    from hookline.cli.trail import NotedKeys
     from hookline.producers.api_keys import ApiKeyConfig, ApiKeys
     from hookline.schemas.registry import open_registry
-    from hookline.schemas.topics import Topics
     from hookline.schemas.wire import Codec
 
     environ = environment()
@@ -76,9 +75,7 @@ def open_writer() -> Iterator[ApiKeyWriter]:
     keys = ApiKeys(config, codec, secret, clock)
     try:
         keys.start()
-        writer = NotedKeys(config, codec, secret, keys, clock)
-        writer.trail = Trail.over(config, Topics(config.topic_prefix), codec)
-        yield writer
+        yield NotedKeys(config, codec, secret, keys)
     finally:
         keys.stop()
         registry.stop()

@@ -18,13 +18,12 @@ from hookline.cli.output import AsJson, say, show_fields, show_table
 from hookline.cli.webhooks import open_reader
 from hookline.dispatcher.letters import Reason
 from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter, Pace, Replays, replay_all
-from hookline.kernel.clock import SystemClock, from_us, rfc3339, to_us
+from hookline.kernel.clock import from_us, rfc3339
 from hookline.kernel.config import environment
 from hookline.kernel.errors import InputError, NotFound, WireError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.schemas import catalogue, payload
 from hookline.schemas.erasures import Erasures, following
-from hookline.schemas.events import new_id
 from hookline.schemas.registry import open_registry
 from hookline.schemas.topics import CATEGORIES, Topics
 from hookline.schemas.wire import Codec
@@ -187,17 +186,9 @@ def _kept(letters: Iterator[FoundLetter], erasures: Erasures) -> Iterator[FoundL
 
 def _note(stack: _Stack, codec: Codec, job: _Job) -> None:
     """Put the replay onto the audit before its first letter moves; raise `BrokerError`, and nothing is replayed."""
-    from hookline.console.audit import AuditLog, Entry  # keep the commands that only look quick
+    from hookline.cli.trail import Trail  # keep the commands that only look quick
 
-    entry = Entry(
-        id=new_id("aud"),
-        at_us=to_us(SystemClock().now()),
-        store_id=job.store_id,
-        actor="command-line",
-        action="replay.create",
-        target=job.id,
-    )
-    AuditLog(stack.kafka, stack.topics, codec).write(entry)
+    Trail.over(stack.kafka, stack.topics, codec).write("replay.create", job.store_id, job.id)
 
 
 def _filter(store: str, webhook: str, category: str, reason: str, event_type: str, again: bool) -> LetterFilter:

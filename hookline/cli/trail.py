@@ -12,19 +12,22 @@ from hookline.console.audit import AuditLog, Entry, digest_of
 from hookline.kernel.clock import SystemClock, to_us
 from hookline.kernel.errors import BrokerError
 from hookline.kernel.kafka import KafkaConfig
-from hookline.producers.api_keys import ApiKey, ApiKeyWriter
+from hookline.producers.api_keys import ApiKey, ApiKeyConfig, ApiKeys, ApiKeyWriter
 from hookline.schemas.events import new_id
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 from hookline.webhooks.model import Webhook
+from hookline.webhooks.registry import WebhookRegistry
+from hookline.webhooks.secrets import Vault
 from hookline.webhooks.store import OVERLAP_S, NewWebhook, Webhooks
+from hookline.webhooks.urls import UrlPolicy
 
 ACTOR: Final = "command-line"
 
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """Writes entries of the command line, after the change; each call returns when Kafka has the entry, or has warned that it has not."""
+    """Writes entries of the command line; each call returns when Kafka has the entry."""
 
     log: AuditLog
 
@@ -33,15 +36,18 @@ class Trail:
         """Return the trail on a cluster."""
         return cls(AuditLog(config, topics, codec))
 
-    def note(self, action: str, store_id: str, target: str, before: str = "", after: str = "") -> None:
-        """Put one change onto the audit; `before` and `after` are digests."""
+    def write(self, action: str, store_id: str, target: str, before: str = "", after: str = "") -> None:
+        """Put one change onto the audit; `before` and `after` are digests. Raises `BrokerError`."""
         at_us = to_us(SystemClock().now())
-        entry = Entry(
-            id=new_id("aud"), at_us=at_us, store_id=store_id, actor=ACTOR, action=action, target=target, before=before, after=after
+        self.log.write(
+            Entry(id=new_id("aud"), at_us=at_us, store_id=store_id, actor=ACTOR, action=action, target=target, before=before, after=after)
         )
+
+    def note(self, action: str, store_id: str, target: str, before: str = "", after: str = "") -> None:
+        """Do the same after a change, and only warn where it fails: a key or secret that is shown once must still be shown."""
         try:
-            self.log.write(entry)
-        except BrokerError as error:  # a key or secret that is shown only once must still be shown
+            self.write(action, store_id, target, before, after)
+        except BrokerError as error:
             say(f"warning: {target} is changed, but the audit has no line of it: {error.message}. See `hookline topics plan`.")
 
     def webhook(self, action: str, before: Webhook | None, after: Webhook | None) -> None:
@@ -56,72 +62,78 @@ def _digest(webhook: Webhook | None) -> str:
 
 
 class NotedWebhooks(Webhooks):
-    """`Webhooks` whose changes are on the audit; `trail` is set once, before the first."""
+    """`Webhooks` whose changes are on the audit; takes what `Webhooks` takes."""
 
-    trail: Trail
+    def __init__(  # the parts, wired once
+        self, config: KafkaConfig, topics: Topics, registry: WebhookRegistry, vault: Vault, codec: Codec, policy: UrlPolicy
+    ) -> None:
+        super().__init__(config, topics, registry, vault, codec, policy, SystemClock())
+        self._trail = Trail.over(config, topics, codec)
 
     def create(self, new: NewWebhook) -> tuple[Webhook, str]:
         """Create, and note it."""
         made, secret = super().create(new)
-        self.trail.webhook("webhook.create", None, made)
+        self._trail.webhook("webhook.create", None, made)
         return made, secret
 
     def update(self, webhook_id: str, changes: Mapping[str, Any], expected_version: int | None = None) -> Webhook:
         """Update, and note it."""
         before, after = self.get(webhook_id), super().update(webhook_id, changes, expected_version)
-        self.trail.webhook("webhook.update", before, after)
+        self._trail.webhook("webhook.update", before, after)
         return after
 
     def pause(self, webhook_id: str) -> Webhook:
         """Pause, and note it."""
         before, after = self.get(webhook_id), super().pause(webhook_id)
-        self.trail.webhook("webhook.pause", before, after)
+        self._trail.webhook("webhook.pause", before, after)
         return after
 
     def resume(self, webhook_id: str) -> Webhook:
         """Resume, and note it."""
         before, after = self.get(webhook_id), super().resume(webhook_id)
-        self.trail.webhook("webhook.resume", before, after)
+        self._trail.webhook("webhook.resume", before, after)
         return after
 
     def enable(self, webhook_id: str) -> Webhook:
         """Enable, and note it."""
         before, after = self.get(webhook_id), super().enable(webhook_id)
-        self.trail.webhook("webhook.enable", before, after)
+        self._trail.webhook("webhook.enable", before, after)
         return after
 
     def disable(self, webhook_id: str, reason: str) -> Webhook:
         """Disable, and note it."""
         before, after = self.get(webhook_id), super().disable(webhook_id, reason)
-        self.trail.webhook("webhook.disable", before, after)
+        self._trail.webhook("webhook.disable", before, after)
         return after
 
     def rotate_secret(self, webhook_id: str, secret: str = "", overlap_s: float = OVERLAP_S) -> str:
         """Rotate, and note it."""
         before, shown = self.get(webhook_id), super().rotate_secret(webhook_id, secret, overlap_s)
-        self.trail.webhook("webhook.rotate-secret", before, self.get(webhook_id))
+        self._trail.webhook("webhook.rotate-secret", before, self.get(webhook_id))
         return shown
 
     def delete(self, webhook_id: str) -> None:
         """Delete, and note it."""
         before = self.get(webhook_id)
         super().delete(webhook_id)
-        self.trail.webhook("webhook.delete", before, None)
+        self._trail.webhook("webhook.delete", before, None)
 
 
 class NotedKeys(ApiKeyWriter):
-    """`ApiKeyWriter` whose changes are on the audit; `trail` is set once, before the first."""
+    """`ApiKeyWriter` whose changes are on the audit."""
 
-    trail: Trail
+    def __init__(self, config: KafkaConfig, codec: Codec, secret: ApiKeyConfig, keys: ApiKeys) -> None:
+        super().__init__(config, codec, secret, keys, SystemClock())
+        self._trail = Trail.over(config, Topics(config.topic_prefix), codec)
 
     def create(self, store_id: str, scopes: tuple[str, ...], *, name: str = "", lives_s: float = 0) -> tuple[ApiKey, str]:
         """Create, and note it."""
         made, text = super().create(store_id, scopes, name=name, lives_s=lives_s)
-        self.trail.note("api-key.create", made.store_id, made.id)
+        self._trail.note("api-key.create", made.store_id, made.id)
         return made, text
 
     def revoke(self, key_id: str, *, store_id: str = "") -> ApiKey:
         """Revoke, and note it."""
         revoked = super().revoke(key_id, store_id=store_id)
-        self.trail.note("api-key.revoke", revoked.store_id, revoked.id)
+        self._trail.note("api-key.revoke", revoked.store_id, revoked.id)
         return revoked

@@ -14,7 +14,6 @@ from hookline.cli.output import AsJson, say, show_fields, show_table
 from hookline.kernel.clock import SystemClock, from_us, rfc3339, to_us
 from hookline.kernel.config import environment, load
 from hookline.kernel.errors import Conflict, NotFound
-from hookline.schemas.events import new_id
 
 if TYPE_CHECKING:
     from hookline.console.audit import AuditLog
@@ -129,23 +128,13 @@ class People:
 
     def note(self, action: str, before: User | None, after: User) -> None:
         """Put a change onto the audit."""
-        from hookline.console.audit import Entry, digest_of
+        from hookline.cli.trail import Trail
+        from hookline.console.audit import digest_of
         from hookline.console.users_shown import shown
 
         now_us = _now_us()
-        looked = shown(before, now_us) if before is not None else None
-        self.audit.write(
-            Entry(
-                id=new_id("aud"),
-                at_us=now_us,
-                store_id=after.store_id,
-                actor=_ACTOR,
-                action=action,
-                target=after.id,
-                before=digest_of(looked),
-                after=digest_of(shown(after, now_us)),
-            )
-        )
+        looked = digest_of(shown(before, now_us) if before is not None else None)
+        Trail(self.audit).write(action, after.store_id, after.id, looked, digest_of(shown(after, now_us)))
 
     def row(self, user: User) -> dict[str, Any]:
         """Return a user as commands show them."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hookline.cli.output import AsJson, fail, say, show_json, show_table
-from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import environment, load
 from hookline.kernel.errors import HooklineError, InputError
 
@@ -86,7 +85,7 @@ def _apply(changes: list[Change], store_id: str, webhooks: Webhooks, *, as_json:
 
 @contextmanager
 def _planned(declaration: Declaration, prune: bool) -> Iterator[tuple[list[Change], Webhooks]]:
-    from hookline.cli.trail import NotedWebhooks, Trail
+    from hookline.cli.trail import NotedWebhooks
     from hookline.cli.webhooks import open_reader
     from hookline.webhooks import plans
     from hookline.webhooks.secrets import SecretsConfig, Vault, open_headers
@@ -97,9 +96,7 @@ def _planned(declaration: Declaration, prune: bool) -> Iterator[tuple[list[Chang
     with open_reader() as stack:
         there = stack.registry.of_store(declaration.store_id)
         changes = plans.plan(declaration, there, lambda webhook: open_headers(webhook, vault), prune=prune)
-        writer = NotedWebhooks(stack.kafka, stack.topics, stack.registry, vault, stack.codec, policy, SystemClock())
-        writer.trail = Trail.over(stack.kafka, stack.topics, stack.codec)
-        yield changes, writer
+        yield changes, NotedWebhooks(stack.kafka, stack.topics, stack.registry, vault, stack.codec, policy)
 
 
 def _read(file: str) -> Declaration:

@@ -259,16 +259,14 @@ def open_reader() -> Iterator[_Stack]:
 @contextmanager
 def open_writer() -> Iterator[Webhooks]:
     """Yield what changes webhooks, on the audit; raise `BrokerError`, or `ConfigError` without HOOKLINE_SECRET_KEYS."""
-    from hookline.cli.trail import NotedWebhooks, Trail
+    from hookline.cli.trail import NotedWebhooks
     from hookline.webhooks.secrets import SecretsConfig, Vault
     from hookline.webhooks.urls import UrlPolicy
 
     environ = environment()
     vault, policy = Vault.from_config(load(SecretsConfig, environ)), load(UrlPolicy, environ)
     with open_reader() as stack:
-        writer = NotedWebhooks(stack.kafka, stack.topics, stack.registry, vault, stack.codec, policy, SystemClock())
-        writer.trail = Trail.over(stack.kafka, stack.topics, stack.codec)
-        yield writer
+        yield NotedWebhooks(stack.kafka, stack.topics, stack.registry, vault, stack.codec, policy)
 
 
 def _check(changes: Mapping[str, Any], secret: str = "") -> None:

@@ -99,13 +99,17 @@ def test_an_empty_graveyard(hookline: Hookline, graveyard: Graveyard) -> None:
     assert hookline("dead-letters", "replay", "--json").json["replayed"] == 0
 
 
-def test_list_show_and_replay(hookline: Hookline, graveyard: Graveyard) -> None:
-    """Letters are listed by filter, shown with their payload, counted by a dry run, replayed once, and left out after that."""
+def buried(graveyard: Graveyard) -> tuple[list[str], str]:
+    """Bury five letters of two stores and a poisonous one; return their places."""
     places = [graveyard.bury("shop", "wh_1") for _ in range(3)]
     places.append(graveyard.bury("shop", "wh_2", Reason.GONE))
     places.append(graveyard.bury("other", "wh_3", Reason.DISABLED, "customer.created"))
-    poison = graveyard.bury("shop", "wh_1", Reason.POISON)
+    return places, graveyard.bury("shop", "wh_1", Reason.POISON)
 
+
+def test_list_and_show(hookline: Hookline, graveyard: Graveyard) -> None:
+    """Letters are listed by filter and shown with their payload."""
+    places, poison = buried(graveyard)
     listed = hookline("dead-letters", "list", "--json").json
     assert {row["id"] for row in listed} == {*places, poison}
     by_id = {row["id"]: row for row in listed}
@@ -141,6 +145,10 @@ def test_list_show_and_replay(hookline: Hookline, graveyard: Graveyard) -> None:
     assert "cannot be decoded" in hookline("dead-letters", "show", poison, "--json").json["payload"]
     assert "order.created" in hookline("dead-letters", "show", places[0]).out
 
+
+def test_replay(hookline: Hookline, graveyard: Graveyard) -> None:
+    """Letters are counted by a dry run, replayed once, and left out after that."""
+    places, poison = buried(graveyard)
     dry = hookline("dead-letters", "replay", "--store", "shop", "--dry-run", "--max", "2", "--json").json
     assert dry == {"matching": 4, "would_replay": 2, "replayed": 0}
     assert graveyard.replayed() == []
