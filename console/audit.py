@@ -18,6 +18,7 @@ from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 
 SUBJECT: Final = "hookline.AuditEntry"
+_MISSING_TOPIC_MS: Final = 3_000  # a person waits for the answer; the client would look for a missing topic for 30 s
 KEPT: Final = 20_000
 """So many of the newest entries can be listed; all of them stay on the topic."""
 
@@ -51,7 +52,7 @@ class AuditLog:
 
     def start(self) -> None:
         """Read the newest entries and follow; raise `BrokerError`."""
-        self._producer = kafka.producer(self._config, linger_ms=0)
+        self._producer = kafka.producer(self._config, linger_ms=0, topic_metadata_propagation_max_ms=_MISSING_TOPIC_MS)
         self._topic.start()
 
     def stop(self) -> None:
@@ -61,7 +62,7 @@ class AuditLog:
     def write(self, entry: Entry) -> None:
         """Return once every in-sync replica has the entry; raise `BrokerError`."""
         value = self._codec.encode_record(SUBJECT, asdict(entry))
-        producer = self._producer or kafka.producer(self._config, linger_ms=0)
+        producer = self._producer or kafka.producer(self._config, linger_ms=0, topic_metadata_propagation_max_ms=_MISSING_TOPIC_MS)
         kafka.produce_sync(producer, self._name, key=(entry.store_id or entry.id).encode(), value=value)
         metrics.AUDITED.inc()
 
