@@ -6,10 +6,10 @@ import http.client
 import json
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from hookline.kernel.errors import ConfigError
-from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
+from hookline.kernel.metrics import LATENCY_BUCKETS_S, Health, LoopHistogram, MetricsConfig, MetricsServer
 
 pytestmark = pytest.mark.process
 
@@ -55,3 +55,20 @@ def test_a_port_in_use_is_named() -> None:
             MetricsServer(MetricsConfig(host="127.0.0.1", port=first.port), Health(), CollectorRegistry()).start()
     finally:
         first.stop()
+
+
+def test_a_histogram_of_one_thread_tells_what_the_librarys_tells() -> None:
+    """Amounts at, between, below and beyond the bounds fall into the same buckets, also when read in between."""
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    quick = LoopHistogram("waited_seconds", "Waited.", buckets=LATENCY_BUCKETS_S, registry=ours)
+    plain = Histogram("waited_seconds", "Waited.", buckets=LATENCY_BUCKETS_S, registry=theirs)
+    for amount in (0.0, 0.001, 0.0010001, 0.02, 30.0, 30.1, 1e9):
+        quick.observe(amount)
+        plain.observe(amount)
+        assert told(ours) == told(theirs)
+
+
+def told(registry: CollectorRegistry) -> list[tuple[str, dict[str, str], float]]:
+    """Return the samples but for the time of making."""
+    samples = [sample for metric in registry.collect() for sample in metric.samples]
+    return [(sample.name, sample.labels, sample.value) for sample in samples if not sample.name.endswith("_created")]
