@@ -178,6 +178,7 @@ ACTORS: Final[Mapping[str, str]] = {"operator": "The operator's token", "user": 
 SCHEDULES: Final[Mapping[str, str]] = {"default": "8 attempts in 27.6 hours", "long": "16 attempts in 75 hours"}
 DONE: Final[Mapping[str, str]] = {
     "replay-made": "The replay is made. This page follows it by itself.",
+    "none-ticked": "Nothing is ticked. Tick the letters that shall be made again, or replay all that fit.",
     "replay-cancelled": "The replay stops; nothing more is made again.",
     "resent": "It is sent again, with the current URL and secret. The new attempt shows here within seconds.",
     "signed-out": "You are signed out.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from aiohttp import web
 
@@ -25,6 +25,8 @@ _FILTERS: Final = tuple(dict.fromkeys((*log_filters.LOG, *log_filters.LETTERS)))
 _NEW: Final = "replay_new.html"
 _COUNT: Final = "replay_count.html"
 _PIECE: Final = "piece"
+_TICKED: Final = "ticked"
+"""Sent by the list with boxes, and by nothing else; holds the list's own filters."""
 _UNFINISHED: Final = ("queued", "running", "cancelling")
 _QUICK_MS: Final = 1_000
 _SLOW_MS: Final = 4_000
@@ -81,6 +83,8 @@ def body_of(form: Form, *, dry_run: bool) -> dict[str, Any]:
 async def ask_first(visit: Visit) -> web.Response:
     """Show what would be made again, and how fast; nothing is yet."""
     wanted = wanted_of(visit.form)
+    if visit.form.has(_TICKED) and not wanted.ids:
+        return _back(visit)
     try:
         found = await _counted(visit)
     except NotFound:
@@ -88,6 +92,12 @@ async def ask_first(visit: Visit) -> web.Response:
     except HooklineError as error:
         return visit.show_wrong(_NEW, error, **_asked(visit, wanted, None))
     return visit.show(_NEW, **_asked(visit, wanted, found))
+
+
+def _back(visit: Visit) -> web.Response:
+    """Return to the list as it was: without a letter, or a filter that somebody chose, all of the store's would be wanted."""
+    asked = Form(parse_qsl(visit.form.text(_TICKED))).given(*log_filters.LETTERS, "replayed")
+    return visit.to(visit.url("dead-letters", **asked), "none-ticked")
 
 
 async def create(visit: Visit) -> web.Response:

@@ -89,6 +89,16 @@ def test_ticked_letters_alone_are_replayed(panel: Any, shop: Any, until: Callabl
     assert panel.page.locator("tbody tr").count() == 2
 
 
+def test_nothing_ticked_is_nothing_replayed(panel: Any, shop: Any, until: Callable[..., None]) -> None:
+    """Without a tick one is told so, in the list as it was narrowed; without this all letters of the store would be wanted."""
+    webhook = dead(shop, "unticked", 2, until)
+    panel.open(f"/s/{shop.store}/dead-letters?webhook={webhook}")
+    panel.page.click("button:has-text('Replay the ticked ones')")
+    panel.page.wait_for_url(f"**/dead-letters?webhook={webhook}&done=none-ticked")
+    assert "Nothing is ticked" in panel.page.locator(".notice.warn").inner_text()
+    assert panel.page.locator("tbody tr").count() == 2
+
+
 def test_letters_are_narrowed_by_tiles_and_filters(panel: Any, shop: Any, until: Callable[..., None]) -> None:
     """A tile narrows the list to what it counts, and widens it again; a filter that nothing fits says so; all boxes are ticked at once."""
     dead(shop, "tiles", 2, until)
