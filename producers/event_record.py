@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from hookline.kernel.errors import InputError, PayloadTooLarge
 from hookline.kernel.kafka import Headers
 from hookline.schemas.catalogue import event_type
-from hookline.schemas.events import Event, datum_of
+from hookline.schemas.events import Event
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 
@@ -45,15 +45,14 @@ class EventRecords:
             raise InputError(f"publish takes an Event, not {type(event).__name__}", remedy="Build it with hookline.schemas.events.Event.")
         if traceparent and not TRACEPARENT.match(traceparent):
             raise InputError("traceparent is not a W3C trace context", field="traceparent", remedy="Leave it out or pass it on unchanged.")
-        kind, datum = event_type(event.type), datum_of(event)
-        value = self._codec.encode_record(kind.subject, datum)
+        kind, value = event_type(event.type), self._codec.encode_checked(event)
         if len(value) > self._max_bytes:
             raise PayloadTooLarge(
                 f"The event has {len(value):,} bytes encoded, the limit is {self._max_bytes:,}",
                 remedy="Send ids in place of long texts, or raise HOOKLINE_MAX_EVENT_BYTES.",
             )
         headers = {"content-type": CONTENT_TYPE, "traceparent": traceparent.encode()} if traceparent else {"content-type": CONTENT_TYPE}
-        key = f"{event.store_id}:{kind.entity_of(datum['data'])}".encode()
+        key = f"{event.store_id}:{kind.entity_of(event.data)}".encode()
         return EventRecord(check_topic(self._topics.events(kind.category)), key, value, headers)
 
 

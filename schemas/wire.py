@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import fields
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final, cast
 
@@ -16,7 +17,8 @@ import fastavro
 
 from hookline.kernel.errors import SchemaError, WireError
 from hookline.schemas.catalogue import BY_SUBJECT, PARSED, SCHEMAS, canonical, event_type, parsed
-from hookline.schemas.events import Event
+from hookline.schemas.encoder import UNFIT, encoder_of
+from hookline.schemas.events import Event, check_id, datum_of
 from hookline.schemas.lint import hazards
 from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger
 from hookline.schemas.registry import SchemaRegistry
@@ -65,6 +67,17 @@ class Codec:
         if kind is None:
             raise WireError(f"The record is a {subject[:_SHOWN]}, which is no event type")
         return Event(id=datum["id"], type=kind.name, store_id=datum["store_id"], occurred_at=datum["occurred_at"], data=datum["data"])
+
+    def encode_checked(self, event: Event) -> bytes:
+        """Return the bytes of an event whose `data` nobody has checked, as `encode` would of `validate(event)`; raise as both do."""
+        kind = event_type(event.type)
+        datum = {"id": event.id, "store_id": event.store_id, "occurred_at": event.occurred_at, "data": event.data}
+        try:
+            if isinstance(event.occurred_at, datetime) and check_id(event.id, "id") and check_id(event.store_id, "store_id"):
+                return self._frame(kind.subject) + encoder_of(kind.subject)(datum)
+        except UNFIT:  # wrong, or unusual: the slow way knows which
+            pass
+        return self.encode_record(kind.subject, datum_of(event))
 
     # ---- attempts ----
 

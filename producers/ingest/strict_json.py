@@ -54,8 +54,8 @@ def refuse_deep(body: bytes) -> None:
 
 
 def _doubtful(body: bytes, value: object) -> bool:
-    """Tell whether a second look is needed: a key that was dropped took its quotes with it, unless escapes brought others."""
-    if b"\\u" in body or _LONG in body.translate(_ANY_DIGIT):
+    """Tell whether a second look is needed: a key that was dropped took its quotes with it, unless an escape brought others."""
+    if b"\\u0022" in body or (_LONG in body.translate(_ANY_DIGIT) and _LONG in _STRING.sub(b"", body).translate(_ANY_DIGIT)):
         return True
     try:
         return body.count(b'"') != orjson.dumps(value).count(b'"')
