@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 from hookline.console.panel import wording
+from hookline.dispatcher.transport.phases import BAD_HEADER, HEAD_TOO_LONG, MOST_HEADERS, TOO_MANY_HEADERS, Phase
 
 
 class Ailment(StrEnum):
@@ -37,12 +38,15 @@ class Ailment(StrEnum):
     UNAVAILABLE = "unavailable"
     TIMEOUT = "timeout"
     CONNECT_TIMEOUT = "connect_timeout"
+    DNS_TIMEOUT = "dns_timeout"
+    TLS_TIMEOUT = "tls_timeout"
     DNS = "dns"
     NOBODY_LISTENS = "nobody_listens"
     UNREACHABLE = "unreachable"
     RESET = "reset"
     BLOCKED = "blocked"
     GARBAGE = "garbage"
+    BAD_HEAD = "bad_head"
     OURS = "ours"
     BREAKER = "breaker"
     PAUSED = "paused"
@@ -147,6 +151,33 @@ _TLS: Final[Mapping[str, tuple[Ailment, str, str]]] = {
     "record layer": _NO_TLS,
 }
 """What OpenSSL's words for a failure hold, in small letters; alerts are what the receiver says of us."""
+_ANSWER_FIRST: Final = "Answer 2xx first and do the work afterwards. The time that one call may take can be set from 5 to 30 s."
+_PHASES: Final[Mapping[Phase, tuple[Ailment, str, str]]] = {
+    Phase.LOOK_UP: (
+        Ailment.DNS_TIMEOUT,
+        "The name servers of {host} do not answer in time",
+        "See whether every name server of the domain answers (dig {host}); if they do, tell the operator, whose resolver may be slow.",
+    ),
+    Phase.CONNECT: (
+        Ailment.CONNECT_TIMEOUT,
+        "No connection to {host} in time",
+        "A firewall may drop the calls without a word, or the host is down: let it take connections from outside.",
+    ),
+    Phase.HANDSHAKE: (
+        Ailment.TLS_TIMEOUT,
+        "{host} takes the connection, and the TLS handshake does not come to its end in time",
+        "No firewall is in the way. See whether the port of the URL speaks TLS, and whether what ends it there hangs or is overloaded.",
+    ),
+    Phase.HEAD: (
+        Ailment.TIMEOUT,
+        "The receiver begins its answer, and does not end the head of it within {timeout_s:g} s",
+        "Send the status line and all headers at once; a proxy that sends them bit by bit, or waits between them, costs the call.",
+    ),
+}
+_BAD_HEAD: Final = (
+    f"It is HTTP, and the port is right. Send at most {MOST_HEADERS} headers, none longer than 8 KiB, and names of letters, digits and "
+    "hyphens only; an application that sends debugging headers is the usual cause."
+)
 _TLS_REST: Final = "See what the receiver offers (openssl s_client -connect {host}:443): it must speak TLS 1.2 or 1.3."
 
 
@@ -161,6 +192,8 @@ def words_of(kind: str, status: int, detail: str, site: Site) -> Words:
             return _of_timeout(detail, site)
         case "connect_error":
             return _of_connect(detail.lower(), site)
+        case "protocol_error" if detail.startswith((BAD_HEADER, HEAD_TOO_LONG, TOO_MANY_HEADERS)):
+            return Words(Ailment.BAD_HEAD, f"The head of the answer of {site.host} cannot be taken: {detail.partition(':')[0]}", _BAD_HEAD)
         case _:
             return _of_kind(kind, site)
 
@@ -190,11 +223,10 @@ def _of_tls(detail: str, site: Site) -> Words:
 
 
 def _of_timeout(detail: str, site: Site) -> Words:
-    if detail.startswith("no connection"):
-        remedy = "A firewall may drop the calls without a word, or the host is down: let it take connections from outside."
-        return Words(Ailment.CONNECT_TIMEOUT, f"No connection to {site.host} in time", remedy)
-    remedy = "Answer 2xx first and do the work afterwards. The time that one call may take can be set from 5 to 30 s."
-    return Words(Ailment.TIMEOUT, f"The receiver does not answer within {site.timeout_s:g} s", remedy)
+    for phase, (ailment, title, remedy) in _PHASES.items():
+        if detail.startswith(phase):
+            return Words(ailment, title.format(host=site.host, timeout_s=site.timeout_s), remedy.format(host=site.host))
+    return Words(Ailment.TIMEOUT, f"The receiver does not answer within {site.timeout_s:g} s", _ANSWER_FIRST)
 
 
 def _of_connect(detail: str, site: Site) -> Words:

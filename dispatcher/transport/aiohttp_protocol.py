@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from contextvars import ContextVar
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
+from hookline.dispatcher.transport.phases import Phase, Steps
+
 _HEAD_END: Final = b"\r\n\r\n"
 _HEADS: Final = 4
 _FIRST_FINAL: Final = 200
 _UPGRADE: Final = 101
+STEPS: Final[ContextVar[Steps]] = ContextVar("steps")
+"""Of the call that the running task makes."""
 
 
 class Handler(ResponseHandler):
@@ -25,12 +30,16 @@ class Handler(ResponseHandler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
+        self._steps = STEPS.get()
+        self._steps.phase = Phase.HANDSHAKE  # made once the socket is connected
         self._final = False
         self._piece = b""
         self._params: dict[str, Any] = {}
 
     def set_response_params(self, **params: Any) -> None:  # noqa: ANN401  # aiohttp's own parameters, handed on
         """Expect the answer to a request that is about to be written."""
+        self._steps = STEPS.get()
+        self._steps.phase = Phase.ANSWER
         self._final = False
         self._params = params
         super().set_response_params(**params)
@@ -51,6 +60,7 @@ class Handler(ResponseHandler):
                 self.transport.close()
             return
         self._piece = data
+        self._steps.phase = Phase.HEAD
         super().data_received(data)
 
     def set_exception(self, exc: Any, exc_cause: Any = None) -> None:  # noqa: ANN401  # aiohttp's own parameters

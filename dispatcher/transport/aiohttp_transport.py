@@ -17,14 +17,14 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from hookline.dispatcher.transport.aiohttp_protocol import Connector
+from hookline.dispatcher.transport.aiohttp_protocol import STEPS, Connector
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result
+from hookline.dispatcher.transport.phases import CONNECT_S, Phase, Steps, malformed
 from hookline.dispatcher.transport.tls import Identities, tls_context
 from hookline.kernel.errors import CertificateError
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.urls import UrlPolicy, refusal
 
-_CONNECT_S: Final = 3.0
 _DNS_TTL_S: Final = 10
 _DNS_THREADS: Final = 64
 _MOST_URLS: Final = 200_000
@@ -119,17 +119,18 @@ class AiohttpTransport:
         task.add_done_callback(self._tasks.discard)
 
     async def _send(self, request: Request, on_done: Callable[[Result], None]) -> None:
-        started = time.monotonic()
+        started, steps = time.monotonic(), Steps()
+        STEPS.set(steps)
         try:
             result = await self._exchange(request, started)
         except Exception as error:  # noqa: BLE001  # the contract: whatever happens, there is a result
-            result = _failure(error, time.monotonic() - started, request.timeout_s)
+            result = _failure(error, time.monotonic() - started, request.timeout_s, steps.phase)
         on_done(result)
 
     async def _exchange(self, request: Request, started: float) -> Result:
         if self._session is None:
             return Failure(ErrorKind.INTERNAL, "the transport is closed", 0.0)
-        timeout = aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=min(_CONNECT_S, request.timeout_s))
+        timeout = aiohttp.ClientTimeout(total=request.timeout_s, connect=min(CONNECT_S, request.timeout_s))
         # aiohttp warns of bytes above a mebibyte, not of a file of them.
         data = request.body if len(request.body) <= _LARGE else io.BytesIO(request.body)
         context = (await self._identities.of(request.identity)).context
@@ -156,6 +157,7 @@ class AiohttpTransport:
     def _guarded_socket(self, info: Any) -> socket.socket:  # noqa: ANN401  # aiohttp's own tuple
         """Make the socket of one connect; every connect passes here, with the address really used."""
         family, kind, protocol, _name, address = info
+        STEPS.get().phase = Phase.CONNECT
         why = refusal(str(address[0]), self._policy)
         if why:
             raise _Blocked(f"{address[0]} must not be called ({why})")
@@ -185,14 +187,9 @@ def _head(response: aiohttp.ClientResponse) -> str:
     return "\n".join(lines)[:MAX_HEAD]
 
 
-def _failure(error: Exception, elapsed_s: float, timeout_s: float) -> Failure:
-    kind, detail = _reason(error, timeout_s)
+def _failure(error: Exception, elapsed_s: float, timeout_s: float, phase: Phase) -> Failure:
+    kind, detail = _by_cause(error) or _by_kind(error, timeout_s, phase)
     return Failure(kind, detail[:MAX_DETAIL], elapsed_s)
-
-
-def _reason(error: Exception, timeout_s: float) -> tuple[ErrorKind, str]:
-    """Say in plain words what went wrong."""
-    return _by_cause(error) or _by_kind(error, timeout_s)
 
 
 def _by_cause(error: Exception) -> tuple[ErrorKind, str] | None:
@@ -210,13 +207,13 @@ def _by_cause(error: Exception) -> tuple[ErrorKind, str] | None:
     return None
 
 
-def _by_kind(error: Exception, timeout_s: float) -> tuple[ErrorKind, str]:  # noqa: PLR0911  # one line per kind
+def _by_kind(error: Exception, timeout_s: float, phase: Phase) -> tuple[ErrorKind, str]:  # noqa: PLR0911  # one line per kind
     """Tell by aiohttp's own error; the order matters, since they inherit from each other."""
     match error:
         case aiohttp.ConnectionTimeoutError():
-            return ErrorKind.TIMEOUT, f"no connection within {min(_CONNECT_S, timeout_s):g} s"
+            return ErrorKind.TIMEOUT, phase.late(min(CONNECT_S, timeout_s))
         case TimeoutError():
-            return ErrorKind.TIMEOUT, f"no answer within {timeout_s:g} s"
+            return ErrorKind.TIMEOUT, phase.late(timeout_s)
         case aiohttp.ClientConnectorDNSError() | socket.gaierror():
             return ErrorKind.DNS, f"the host name was not found: {_words(error)}"
         case aiohttp.ClientConnectorError() if not isinstance(error.os_error, _BROKEN):
@@ -226,7 +223,7 @@ def _by_kind(error: Exception, timeout_s: float) -> tuple[ErrorKind, str]:  # no
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
             return ErrorKind.RESET, f"the receiver closed the connection before it answered: {_words(error)}"
         case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError() | aiohttp.http.HttpProcessingError():
-            return ErrorKind.PROTOCOL, f"the answer is not valid HTTP: {_words(error)}"
+            return ErrorKind.PROTOCOL, malformed(_words(error))
         case _:  # its words may hold the URL, and that a token
             return ErrorKind.INTERNAL, f"Hookline could not send: {type(error).__name__}"
 

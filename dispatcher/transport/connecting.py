@@ -10,19 +10,26 @@ from typing import Final
 
 from hookline.dispatcher.transport.connection import Connection
 from hookline.dispatcher.transport.origins import Address, Resolver, Target
+from hookline.dispatcher.transport.phases import Phase, Steps
 from hookline.dispatcher.transport.tls import TlsConnection, TlsSessions
 
 _STAGGER_S: Final = 0.25
 
 
-async def connect(target: Target, resolver: Resolver, sessions: TlsSessions) -> Connection:
-    """Return a connection that is ready for a request; raise `Blocked`, `gaierror`, `ssl.SSLError`, `OSError`."""
+async def connect(target: Target, resolver: Resolver, sessions: TlsSessions, steps: Steps) -> Connection:
+    """Return a connection that is ready for a request; raise `Blocked`, `gaierror`, `ssl.SSLError`, `OSError`.
+
+    `steps` tells meanwhile how far it is.
+    """
+    steps.phase = Phase.LOOK_UP
     addresses = await resolver.addresses(target.host, target.port)
+    steps.phase = Phase.CONNECT
     sock = await _race(target.host, addresses, resolver)
     loop = asyncio.get_running_loop()
     if not target.tls:
         plain = Connection(target.origin)
         return await _attach(plain, sock)
+    steps.phase = Phase.HANDSHAKE
     shaken: asyncio.Future[None] = loop.create_future()
 
     def ready(error: Exception | None) -> None:

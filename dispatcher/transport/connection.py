@@ -14,11 +14,11 @@ from typing import Final, Protocol
 import httptools
 
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_HEAD
+from hookline.dispatcher.transport.phases import HEAD_TOO_LONG, MOST_HEADERS, TOO_MANY_HEADERS, malformed
 
 _BUFFER: Final = bytearray(64 * 1024)
 _VIEW: Final = memoryview(_BUFFER)
 _HEAD_LIMIT: Final = 64 * 1024
-_HEADERS_LIMIT: Final = 128
 _INTERIM_LIMIT: Final = 16
 _START: Final = b"HTTP/1."
 
@@ -127,6 +127,11 @@ class Connection(asyncio.BufferedProtocol):
         """Whether the final answer's head is whole, so that its status counts whatever comes."""
         return self._headers_done
 
+    @property
+    def begun(self) -> bool:
+        """Whether any byte of an answer has come."""
+        return self._head_size > 0
+
     def head(self) -> str:
         """Return the answer's head, one header a line, at most 8 KiB."""
         return b"\n".join([b"%b: %b" % pair for pair in self.headers]).decode("latin-1")[:MAX_HEAD]
@@ -169,7 +174,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._headers_done:
             self._head_size += len(data)
             if self.status == 0 and len(data) >= len(_START) and self._head_size == len(data) and not data.startswith(_START):
-                self._break(ValueError("the answer does not begin with HTTP/1."))
+                self._break(ValueError(malformed("it does not begin with HTTP/1.")))
                 return
         try:
             self._parser.feed_data(data)
@@ -187,14 +192,14 @@ class Connection(asyncio.BufferedProtocol):
         elif self._headers_done and self._body_size > MAX_BODY:
             self._answer(reusable=False)
         elif not self._headers_done and (self._head_size > _HEAD_LIMIT or self._interim > _INTERIM_LIMIT):
-            self._break(ValueError("the head of the answer is too large"))
+            self._break(ValueError(HEAD_TOO_LONG))
 
     def _malformed(self, error: Exception) -> None:
         """Keep the status where only the body is broken (or bytes follow the end, which costs the connection); else fail."""
         if self._headers_done:
             self._answer(reusable=False)
         else:
-            self._break(ValueError(f"the answer is not valid HTTP: {error.__context__ or error}"))
+            self._break(ValueError(malformed(str(error.__context__ or error))))
 
     def _ended(self, error: Exception | None) -> None:
         self.closed = True
@@ -234,8 +239,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header of the answer."""
-        if len(self.headers) >= _HEADERS_LIMIT:
-            raise ValueError(f"more than {_HEADERS_LIMIT} headers")
+        if len(self.headers) >= MOST_HEADERS:
+            raise ValueError(TOO_MANY_HEADERS)
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:

@@ -20,13 +20,13 @@ from hookline.dispatcher.transport.connecting import connect
 from hookline.dispatcher.transport.connection import Connection
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, Failure, Reply, Request, Result
 from hookline.dispatcher.transport.origins import Blocked, Resolver, Target, target_of
+from hookline.dispatcher.transport.phases import CONNECT_S, Phase, Steps
 from hookline.dispatcher.transport.tls import Identities, tls_context
 from hookline.kernel.errors import CertificateError
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.certificates import Identity
 from hookline.webhooks.urls import UrlPolicy
 
-_CONNECT_S: Final = 3.0
 _SWEEP_S: Final = 0.05
 _IDLE_S: Final = 30.0
 _PEEK_AFTER_S: Final = 0.02
@@ -67,14 +67,17 @@ class _Exchange:
         """Return what is known when the time is up: a status that was read counts, else there was no answer."""
         connection = self.connection
         if connection is None:
-            return Failure(ErrorKind.TIMEOUT, f"no connection within {self.request.timeout_s:g} s", self._elapsed())
+            return self._late(self.pool.steps.phase if self.pool is not None else Phase.CONNECT)
         if connection.answering:
             return self._reply(connection)
-        return Failure(ErrorKind.TIMEOUT, f"no answer within {self.request.timeout_s:g} s", self._elapsed())
+        return self._late(Phase.HEAD if connection.begun else Phase.ANSWER)
 
     def failed(self, error: BaseException) -> Result:
         """Return the failure of a request that never got a connection."""
         return self._failure(error)
+
+    def _late(self, phase: Phase) -> Failure:
+        return Failure(ErrorKind.TIMEOUT, phase.late(self.request.timeout_s), self._elapsed())
 
     def _reply(self, connection: Connection) -> Reply:
         body = b"".join(connection.body)[:MAX_BODY]
@@ -89,9 +92,12 @@ class _Exchange:
 
 
 class _Pool:
-    """The connections to one origin under one identity: idle ones, the last used first, and the requests that wait for one."""
+    """The connections to one origin under one identity: idle ones, the last used first, and the requests that wait for one.
 
-    __slots__ = ("connecting", "identity", "idle", "open", "waiting")
+    `steps` are those of the connect that was begun last.
+    """
+
+    __slots__ = ("connecting", "identity", "idle", "open", "steps", "waiting")
 
     def __init__(self, identity: Identity | None) -> None:
         self.identity = identity
@@ -99,6 +105,7 @@ class _Pool:
         self.waiting: deque[_Exchange] = deque()
         self.open = 0
         self.connecting = 0
+        self.steps = Steps()
 
 
 class NativeTransport:
@@ -254,9 +261,13 @@ class NativeTransport:
 
     async def _connect(self, target: Target, pool: _Pool) -> None:
         """Open one connection for whoever is first in line; what prevents it is that one's failure."""
+        steps = pool.steps = Steps()
         try:
-            async with asyncio.timeout(_CONNECT_S):
-                connection = await connect(target, self._resolver, await self._identities.of(pool.identity))
+            async with asyncio.timeout(CONNECT_S):
+                connection = await connect(target, self._resolver, await self._identities.of(pool.identity), steps)
+        except TimeoutError:
+            pool.connecting -= 1
+            self._failed(target, pool, TimeoutError(steps.phase.late(CONNECT_S)))
         except Exception as error:  # noqa: BLE001  # the contract: whatever happens, there is a result
             pool.connecting -= 1
             self._failed(target, pool, error)
@@ -349,7 +360,7 @@ def reason(error: BaseException) -> tuple[ErrorKind, str]:  # noqa: C901, PLR091
         case CertificateError():
             return ErrorKind.TLS, f"TLS: {error.message}"
         case TimeoutError():
-            return ErrorKind.TIMEOUT, f"no connection within {_CONNECT_S:g} s"
+            return ErrorKind.TIMEOUT, str(error)
         case ssl.SSLError():
             words = getattr(error, "verify_message", "") or error.reason or str(error)
             return ErrorKind.TLS, f"TLS: {words}"
@@ -364,6 +375,6 @@ def reason(error: BaseException) -> tuple[ErrorKind, str]:  # noqa: C901, PLR091
         case OSError():
             return ErrorKind.CONNECT, f"no connection: {error.strerror or error}"
         case ValueError():
-            return ErrorKind.PROTOCOL, f"the answer is not valid HTTP: {error}"
+            return ErrorKind.PROTOCOL, str(error)
         case _:
             return ErrorKind.INTERNAL, f"Hookline could not send: {type(error).__name__}"

@@ -11,6 +11,7 @@ from hookline.console.panel.doctor import diagnose
 from hookline.console.panel.doctor_evidence import Call, Diagnosis, Evidence, Fault
 from hookline.console.panel.doctor_faults import Ailment, Site, words_of
 from hookline.dispatcher.lanes import LaneConfig
+from hookline.dispatcher.transport.phases import Phase
 from hookline.kernel.config import load
 from hookline.webhooks.model import SealedCertificate, SealedSecret, State, Webhook
 
@@ -95,13 +96,19 @@ FAULTS = [
     ("http_status", 503, "", Ailment.UNAVAILABLE),
     ("http_status", 504, "", Ailment.UNAVAILABLE),
     ("timeout", 0, "no answer within 10 s", Ailment.TIMEOUT),
-    ("timeout", 0, "no connection within 5 s", Ailment.CONNECT_TIMEOUT),
+    ("timeout", 0, "no end of the answer's head within 10 s", Ailment.TIMEOUT),
+    ("timeout", 0, "no connection within 3 s", Ailment.CONNECT_TIMEOUT),
+    ("timeout", 0, "no DNS answer within 3 s", Ailment.DNS_TIMEOUT),
+    ("timeout", 0, "no end of the TLS handshake within 3 s", Ailment.TLS_TIMEOUT),
     ("dns_error", 0, "the host name was not found: Name or service not known", Ailment.DNS),
     ("connect_error", 0, "no connection: Connection refused", Ailment.NOBODY_LISTENS),
     ("connect_error", 0, "no connection: No route to host", Ailment.UNREACHABLE),
     ("connection_reset", 0, "the receiver closed the connection before it answered", Ailment.RESET),
     ("blocked_address", 0, "10.0.0.1 is not public", Ailment.BLOCKED),
-    ("protocol_error", 0, "the answer is not valid HTTP", Ailment.GARBAGE),
+    ("protocol_error", 0, "the answer is not valid HTTP: Invalid status code", Ailment.GARBAGE),
+    ("protocol_error", 0, "the answer has more than 128 headers", Ailment.BAD_HEAD),
+    ("protocol_error", 0, "the head of the answer is too long", Ailment.BAD_HEAD),
+    ("protocol_error", 0, "the answer has a header whose name or value is not allowed: Invalid header token", Ailment.BAD_HEAD),
     ("internal_error", 0, "Hookline could not send: Too many open files", Ailment.OURS),
 ]
 
@@ -351,3 +358,23 @@ def test_a_client_certificate_that_ends_is_told_in_time(days: int, tone: str) ->
     if tone != "good":
         assert (told.ailment, told.said, told.act) == (Ailment.CERTIFICATE, "CN=shop", "edit")
         assert certificate.not_after_us in {told.since_us, told.until_us}
+
+
+# ---- where a call's time ran out ----
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_the_advice_fits_the_phase(phase: Phase) -> None:
+    """A firewall is blamed for a connect alone, a slow answer where an answer was waited for, and the name server before either."""
+    words = words_of("timeout", 0, phase.late(3), Site("shop.example.com", 10.0))
+    assert ("A firewall may drop" in words.remedy) == (phase is Phase.CONNECT)
+    assert ("name servers" in words.title) == (phase is Phase.LOOK_UP)
+    assert ("TLS handshake" in words.title) == (phase is Phase.HANDSHAKE)
+    assert ("within 10 s" in words.title) == (phase in {Phase.ANSWER, Phase.HEAD})
+    assert ("Answer 2xx first" in words.remedy) == (phase is Phase.ANSWER)
+
+
+def test_a_slow_name_server_is_not_measured_as_a_slow_receiver() -> None:
+    """How long the answers take is told only where an answer was waited for."""
+    assert "95 %" not in only(outage("timeout", 0, Phase.LOOK_UP.late(3))).text
+    assert "95 %" in only(outage("timeout", 0, Phase.ANSWER.late(10))).text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import time
@@ -13,6 +12,7 @@ import pytest
 from hookline.dispatcher.transport.contract import Failure, Reply
 from hookline.schemas.records import ErrorKind
 from tests.dispatcher.hostile import OK, Caller, Peer, Server, always
+from tests.dispatcher.phases_conformance import black_hole
 from tests.dispatcher.suite import LOCAL, Suite, sockets, until
 
 
@@ -58,16 +58,9 @@ class Connections(Suite):
 
     async def test_connect_that_nobody_answers(self, caller: Caller) -> None:
         """A connect into a black hole is a timeout."""
-        with contextlib.ExitStack() as held:
-            hole = held.enter_context(socket.socket())
-            hole.bind(("127.0.0.1", 0))
-            hole.listen(0)
-            for _ in range(4):  # fill its queue: the kernel then drops what comes
-                filler = held.enter_context(socket.socket())
-                filler.setblocking(False)
-                filler.connect_ex(hole.getsockname())
+        with black_hole() as port:
             await asyncio.sleep(0.1)
-            failure = await caller.failure(f"http://127.0.0.1:{hole.getsockname()[1]}/", 1.0)
+            failure = await caller.failure(f"http://127.0.0.1:{port}/", 1.0)
             assert failure.kind is ErrorKind.TIMEOUT
             assert failure.elapsed_s < 10
 

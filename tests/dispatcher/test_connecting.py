@@ -8,6 +8,7 @@ import pytest
 
 from hookline.dispatcher.transport.connecting import connect
 from hookline.dispatcher.transport.origins import Address, Blocked, Resolver, target_of
+from hookline.dispatcher.transport.phases import Steps
 from hookline.dispatcher.transport.tls import TlsSessions, tls_context
 from hookline.webhooks.urls import UrlPolicy
 from tests.dispatcher.guard_conformance import STRICT
@@ -34,8 +35,8 @@ async def test_an_address_is_checked_where_it_is_dialled(policy: UrlPolicy, bloc
         target = target_of(server.url(host="hooks.test"))
         if blocked:
             with pytest.raises(Blocked, match=r"hooks\.test leads to 127\.0\.0\.1"):
-                await connect(target, resolver, sessions)
+                await connect(target, resolver, sessions, Steps())
             assert server.connections == 0
         else:
-            (await connect(target, resolver, sessions)).close()
+            (await connect(target, resolver, sessions, Steps())).close()
     resolver.close()

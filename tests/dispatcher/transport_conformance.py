@@ -1,8 +1,9 @@
 """What every transport must do: the full definition of `hookline.dispatcher.transport.contract.Transport`.
 
 Subclass `Conformance`, say in `make` how the transport is made, and pytest runs all of it against real, hostile servers:
-answers here, time and connections in `connections_conformance.py`, whom not to call in `guard_conformance.py` and,
-for the whole table of bad and good places, `spellings_conformance.py`; as whom, in `certificates_conformance.py`.
+answers here, time and connections in `connections_conformance.py`, the words of timeouts in `phases_conformance.py`,
+whom not to call in `guard_conformance.py` and, for the whole table of bad and good places, `spellings_conformance.py`; as whom, in
+`certificates_conformance.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from hookline.schemas.records import ErrorKind
 from tests.dispatcher.certificates_conformance import Certificates
 from tests.dispatcher.connections_conformance import Connections
 from tests.dispatcher.hostile import CHUNKED, OK, Caller, Peer, Server, always
+from tests.dispatcher.phases_conformance import Phases
 from tests.dispatcher.spellings_conformance import Spellings
 from tests.dispatcher.suite import Suite
 
@@ -241,5 +243,5 @@ class Answers(Suite):
             assert len(server.seen) <= 1
 
 
-class Conformance(Answers, Connections, Certificates, Spellings):
+class Conformance(Answers, Connections, Phases, Certificates, Spellings):
     """All of it."""
