@@ -54,6 +54,7 @@ class Job:
     filter: dict[str, str] = field(default_factory=dict)
     total: int = 0
     done: int = 0
+    deliveries: int = 0
     failed: int = 0
     cancelled: bool = False
     actor: str = ""

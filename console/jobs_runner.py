@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -34,14 +34,17 @@ _SAID: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerParts:
-    """What jobs run with. `source` is told the job, `made` what a job has made again already, `replays` makes a writer for one thread."""
+    """What jobs run with. `source` is told the job, `replays` makes a writer for one thread.
+
+    `made` tells what a job has made again already: keys of candidates, each with the id of its delivery.
+    """
 
     jobs: Jobs
     lead: Lead
     registry: WebhookRegistry
     clock: Clock
     source: Callable[[Job], Source]
-    made: Callable[[Job], set[str]]
+    made: Callable[[Job], Mapping[str, str]]
     replays: Callable[[], Replays]
 
 
@@ -128,7 +131,8 @@ class JobRun:
         self._stopping = stopping
         self._term = parts.lead.term
         self._replays = parts.replays()
-        self._made: set[str] = set()
+        self._made: Mapping[str, str] = {}
+        self._deliveries: set[str] = set()
         self._saved_at = -_SAVE_S
         self._next_at = 0.0
 
@@ -156,7 +160,8 @@ class JobRun:
     def _work(self) -> None:
         self._may_go_on()
         # Also after an error: a record that Kafka did not confirm may have arrived.
-        self._made = self._parts.made(self._job) if self._job.state is JobState.RUNNING else set()
+        self._made = self._parts.made(self._job) if self._job.state is JobState.RUNNING else {}
+        self._deliveries = set(self._made.values())
         if self._job.state is JobState.QUEUED:
             self._job = replace(self._job, state=JobState.RUNNING, started_at_us=to_us(self._parts.clock.now()))
             self._save()
@@ -186,7 +191,7 @@ class JobRun:
         """Make one again, unless that was done, or its webhook takes nothing; return False when the job is to end instead."""
         webhook = self._parts.registry.get(candidate.webhook_id)
         if candidate.key in self._made:
-            self._count(done=1)
+            self._count_made(candidate)
         elif webhook is None or webhook.store_id != self._job.store_id or webhook.state is State.DISABLED:
             self._count(skipped=1)
         elif not self._paced():
@@ -203,11 +208,15 @@ class JobRun:
             self._job = replace(self._job, error=error.message[:_SAID])
         else:
             metrics.MADE_AGAIN.inc()
-            self._count(done=1)
+            self._count_made(candidate)
 
-    def _count(self, *, done: int = 0, skipped: int = 0, failed: int = 0) -> None:
+    def _count_made(self, candidate: Candidate) -> None:
+        self._deliveries.add(candidate.delivery_id)
+        self._job = replace(self._job, done=self._job.done + 1, deliveries=len(self._deliveries))
+
+    def _count(self, *, skipped: int = 0, failed: int = 0) -> None:
         job = self._job
-        self._job = replace(job, done=job.done + done, skipped=job.skipped + skipped, failed=job.failed + failed)
+        self._job = replace(job, skipped=job.skipped + skipped, failed=job.failed + failed)
 
     def _paced(self) -> bool:
         """Wait for the next one's turn; return False when somebody wants the job to end meanwhile.

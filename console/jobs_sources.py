@@ -27,7 +27,7 @@ _BATCH: Final = 200
 _POLL_S: Final = 0.2
 _SILENT_S: Final = 30.0
 _DELIVERY: Final = "hookline-delivery-id"
-# Records that were replayed just before the progress was kept; the broker's clock and ours may differ by as much.
+# The broker's clock and ours may differ by as much.
 _OVERLAP_US: Final = 300_000_000
 Mark = Callable[[Coordinates], bool]
 """Tells whether a letter is left out since it was replayed before."""
@@ -35,9 +35,13 @@ Mark = Callable[[Coordinates], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One delivery to make again: `key` tells it from the others of its job, `send` makes it so."""
+    """One record of what is made again: `key` tells it from the others of its job, `send` makes it so.
+
+    Several dead letters may be of one delivery: a dispatcher died before it had settled, or a replay failed too.
+    """
 
     key: str
+    delivery_id: str
     webhook_id: str
     send: Callable[[Replays, str], None]
 
@@ -120,6 +124,7 @@ class LogSource:
         place = Coordinates(waiting.source.topic, waiting.source.partition, waiting.source.offset)
         return Candidate(
             key=waiting.delivery_id,
+            delivery_id=waiting.delivery_id,
             webhook_id=waiting.webhook_id,
             send=lambda replays, job_id: replays.repeat(waiting, self._places.value(place), job_id),
         )
@@ -136,20 +141,26 @@ def _letter(message: Message, query: LetterQuery, left_out: Mark) -> Candidate |
         value=value if isinstance(value, bytes) else b"",
         replayed=False,
     )
-    return Candidate(key=found.place, webhook_id=letter.webhook_id, send=lambda replays, job_id: replays.replay(found, job_id))
+    return Candidate(
+        key=found.place,
+        delivery_id=letter.delivery_id,
+        webhook_id=letter.webhook_id,
+        send=lambda replays, job_id: replays.replay(found, job_id),
+    )
 
 
-def made_by(config: kafka.KafkaConfig, topics: Topics, job: Job) -> set[str]:
-    """Return the keys of what a job has made again since shortly before it last kept its progress; raise `BrokerError`.
+def made_by(config: kafka.KafkaConfig, topics: Topics, job: Job) -> dict[str, str]:
+    """Return the keys of what a job has made again, each with the id of its delivery; raise `BrokerError`.
 
     They are on the replays topic, whatever became of the process that put them there.
     """
-    found: set[str] = set()
-    for share, first in _since(config, topics.replays, job.updated_at_us - _OVERLAP_US):
+    found: dict[str, str] = {}
+    for share, first in _since(config, topics.replays, job.created_at_us - _OVERLAP_US):
         for message in _messages(config, share, first):
             headers = kafka.headers_of(message)
             if headers.get(JOB, b"").decode("utf-8", "replace") == job.id:
-                found.add((headers.get(LETTER) or headers.get(_DELIVERY, b"")).decode("utf-8", "replace"))
+                delivery_id = headers.get(_DELIVERY, b"").decode("utf-8", "replace")
+                found[headers.get(LETTER, b"").decode("utf-8", "replace") or delivery_id] = delivery_id
     return found
 
 

@@ -110,9 +110,10 @@ class Replay(Model):
     state: StateName | Literal["preview"] = Field(description="preview for a dry run")
     rate: float
     max: int
-    total: int = Field(description="how many fitted when it was asked for, no more than `max`")
+    total: int = Field(description="how many fitted when it was asked for, no more than `max`: dead letters, or deliveries of the log")
     matching: int = Field(description="the same without regard to `max`")
     done: int = Field(description="made again: their calls are made by the dispatchers")
+    deliveries: int = Field(description="so many different deliveries are among `done`: several dead letters may be of one")
     skipped: int = Field(description="left alone, since their webhook is disabled or deleted")
     failed: int = Field(description="could not be made again: their payload is gone")
     error: str = Field(description="the last failure in words")
@@ -143,7 +144,9 @@ class ReplayPreview(Replay):
 class ReplayDetail(Replay):
     """A job with what became of the deliveries that it had made again."""
 
-    outcomes: dict[str, int] | None = Field(description="deliveries by the outcome of their newest attempt; null: the log does not answer")
+    outcomes: dict[str, int] | None = Field(
+        description="of `deliveries`, by the outcome of their newest attempt; the others are on their way; null: the log does not answer"
+    )
 
 
 def fields_of(job: Job, state: str) -> dict[str, Any]:
@@ -156,6 +159,7 @@ def fields_of(job: Job, state: str) -> dict[str, Any]:
         "rate": job.rate,
         "max": job.most,
         "total": min(job.total, job.most),
+        "deliveries": job.deliveries or job.done,  # jobs of earlier versions did not count them
         "matching": job.total,
         **{name: getattr(job, name) for name in ("done", "skipped", "failed", "error")},
         "created_by": job.actor,

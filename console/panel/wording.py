@@ -81,6 +81,8 @@ JOB_STATES: Final[Mapping[str, str]] = {
 }
 REPLAY_STATES: Final = tuple((state, said) for state, said in JOB_STATES.items() if state != "preview")
 SOURCES: Final[Mapping[str, str]] = {"dead_letters": "Dead letters", "log": "Log"}
+REPLAYED: Final[Mapping[str, tuple[str, str]]] = {"dead_letters": ("dead letter", "dead letters"), "log": ("delivery", "deliveries")}
+"""What a replay counts, one and many, by its source."""
 REPLAY_FATES: Final[Mapping[str, str]] = {
     "enabled": "are called",
     "paused": "wait until the webhook is resumed",

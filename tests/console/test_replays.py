@@ -110,6 +110,19 @@ def test_dead_letters_are_delivered_after_all(broken: Any, until: Until) -> None
     assert (entry["action"], entry["actor"]) == ("replay.create", end["created_by"])
 
 
+def test_letters_of_one_delivery_are_told_from_deliveries(broken: Any, until: Until) -> None:
+    """A replay that failed too leaves a second letter of each delivery: the next one counts six letters, and three deliveries that end."""
+    it = broken(3)
+    admin, answers = it.shop.admin, it.shop.stack.receiver.answers
+    answers[f"/{it.where}"] = (404, b"not yet")
+    first = finished(admin, until, made(admin, LETTERS)["id"])
+    until(lambda: admin.get("/dead-letters/count").json["total"] == 6, what="the letters of the replay")
+    answers[f"/{it.where}"] = (200, b"mended")
+    again = finished(admin, until, made(admin, {**LETTERS, "filter": {"again": True}})["id"])
+    assert [(one["done"], one["deliveries"]) for one in (first, again)] == [(3, 3), (6, 3)]
+    until(lambda: admin.get(f"/replays/{again['id']}").json["outcomes"] == {"delivered": 3}, what="the outcomes")
+
+
 def test_letters_can_be_replayed_again_and_one_by_one(broken: Any, until: Until) -> None:
     """Those that were replayed are left out unless they are asked for; some can be named."""
     it = broken(3)

@@ -52,9 +52,10 @@ class Desk:
 
     # the source
     def steps(self, position: str) -> Iterator[Step]:
-        """Yield ten letters of one webhook."""
+        """Yield ten letters of one webhook; the last two are of one delivery."""
         for number in range(int(position or 0), 10):
-            yield Step(str(number + 1), Candidate(key=f"k{number}", webhook_id="wh", send=self.faulty or self._send(f"k{number}")))
+            key, send = f"k{number}", self.faulty or self._send(f"k{number}")
+            yield Step(str(number + 1), Candidate(key=key, delivery_id=_delivery_of(key), webhook_id="wh", send=send))
 
     def _send(self, key: str) -> Callable[[Replays, str], None]:
         def send(_replays: Replays, _job_id: str) -> None:
@@ -71,11 +72,16 @@ class Desk:
     def run(self, job: Job) -> Job:
         """Run the job to its end, or its interruption, and return its last state."""
         parts = RunnerParts(
-            jobs=self, lead=self, registry=self, clock=SystemClock(), source=lambda _: self, made=lambda _: set(self.already),  # type: ignore[arg-type]
+            jobs=self, lead=self, registry=self, clock=SystemClock(), source=lambda _: self,  # type: ignore[arg-type]
+            made=lambda _: {key: _delivery_of(key) for key in self.already},
             replays=lambda: None,  # type: ignore[arg-type,return-value]
         )  # fmt: skip
         JobRun(parts, job, threading.Event()).run()
         return self.saved[-1]
+
+
+def _delivery_of(key: str) -> str:
+    return "d8" if key == "k9" else f"d{key[1:]}"
 
 
 @dataclass
@@ -92,16 +98,16 @@ def test_a_job_runs_to_its_end() -> None:
     desk = Desk()
     end = desk.run(JOB)
     assert desk.sent == [f"k{number}" for number in range(10)]
-    assert (end.state, end.done, end.position) == (JobState.DONE, 10, "10")
+    assert (end.state, end.done, end.deliveries, end.position) == (JobState.DONE, 10, 9, "10")
     assert desk.saved[0].state is JobState.RUNNING
 
 
 def test_a_job_goes_on_from_its_progress_and_from_what_kafka_has() -> None:
     """What was kept as done is not looked at, and what Kafka has beyond it is counted but not made again."""
-    desk = Desk(already={"k3", "k4"})
-    end = desk.run(replace(JOB, state=JobState.RUNNING, position="3", done=3))
+    desk = Desk(already={"k0", "k1", "k2", "k3", "k4"})
+    end = desk.run(replace(JOB, state=JobState.RUNNING, position="3", done=3, deliveries=3))
     assert desk.sent == ["k5", "k6", "k7", "k8", "k9"]
-    assert (end.state, end.done) == (JobState.DONE, 10)
+    assert (end.state, end.done, end.deliveries) == (JobState.DONE, 10, 9)
 
 
 def test_a_record_that_was_not_confirmed_is_looked_for_before_it_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:

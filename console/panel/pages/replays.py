@@ -10,7 +10,7 @@ from aiohttp import web
 
 from hookline.console.api.replays_models import MOST, MOST_RATE, Replay, ReplayDetail, ReplayPreview
 from hookline.console.http.models import Page as Listed
-from hookline.console.panel import log_filters
+from hookline.console.panel import log_filters, wording
 from hookline.console.panel.faults import fault_of
 from hookline.console.panel.forms import Form
 from hookline.console.panel.page import Page
@@ -116,8 +116,8 @@ async def recount(visit: Visit) -> web.Response:
     try:
         found = await _counted(visit)
     except HooklineError as error:
-        return visit.show(_COUNT, found=None, names={}, wrong=fault_of(error))
-    return visit.show(_COUNT, found=found, names=log_filters.webhook_names(visit), wrong=None)
+        return visit.show(_COUNT, found=None, names={}, unit=None, wrong=fault_of(error))
+    return visit.show(_COUNT, found=found, names=log_filters.webhook_names(visit), unit=wording.REPLAYED[found.source], wrong=None)
 
 
 async def _counted(visit: Visit) -> ReplayPreview:
@@ -130,6 +130,7 @@ def _asked(visit: Visit, wanted: Wanted, found: ReplayPreview | None) -> dict[st
     return {
         "wanted": wanted,
         "found": found,
+        "unit": wording.REPLAYED[found.source] if found else None,
         "wrong": None,
         "names": names,
         "said": log_filters.in_words(said | ({"again": True} if wanted.again else {}), names),
@@ -179,12 +180,14 @@ def _progress(visit: Visit, found: ReplayDetail) -> dict[str, Any]:
     passed = found.done + found.skipped + found.failed
     outcomes = found.outcomes or {}
     running = found.state in _UNFINISHED
-    waiting = running or found.outcomes is None or sum(outcomes.values()) < found.done or "retrying" in outcomes
+    on_their_way = max(0, found.deliveries - sum(outcomes.values()))
+    waiting = running or found.outcomes is None or on_their_way > 0 or "retrying" in outcomes
     return {
         "found": found,
         "passed": passed,
         "running": running,
-        "on_their_way": max(0, found.done - sum(outcomes.values())),
+        "on_their_way": on_their_way,
+        "unit": wording.REPLAYED[found.source],
         "left_s": max(0, found.total - passed) / found.rate,
         "refresh": visit.url("replays", visit.ids["id"], "progress") if waiting else "",
         "every": _QUICK_MS if running else _SLOW_MS,

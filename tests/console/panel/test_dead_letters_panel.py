@@ -74,6 +74,23 @@ def test_break_mend_replay_all_green(panel: Any, shop: Any, until: Callable[...,
     panel.shoot("replays")
 
 
+def test_a_finished_replay_of_letters_of_the_same_deliveries_ends(panel: Any, shop: Any, until: Callable[..., None]) -> None:
+    """Four letters of two deliveries: once both are delivered nothing is on its way, and the page stops asking."""
+    webhook = dead(shop, "twice", 2, until)
+    letters = {"source": "dead_letters", "filter": {"webhook": webhook, "again": True}}
+    shop.admin.post("/replays", letters)
+    until(lambda: shop.admin.get(f"/dead-letters/count?webhook={webhook}").json["total"] == 4, what="the letters of the replay")
+    mend(shop, "twice")
+    panel.open(f"/s/{shop.store}/replays/{shop.admin.post('/replays', letters).json['id']}")
+    panel.page.wait_for_selector("#progress[data-over]:not([data-refresh]) .tile.good:has-text('Delivered') >> text='2'")
+    told = panel.page.locator("#progress").inner_text()
+    assert "4 of 4 dead letters" in told
+    assert "The 4 dead letters made again are of 2 deliveries" in told
+    assert panel.page.locator(".tile", has_text="On their way").locator("dd").all_inner_texts() == ["0"]
+    panel.accessible()
+    panel.shoot("replay-of-letters")
+
+
 def test_ticked_letters_alone_are_replayed(panel: Any, shop: Any, until: Callable[..., None]) -> None:
     """One of three is ticked: one is counted, one is sent."""
     dead(shop, "ticked", 3, until)
