@@ -29,11 +29,11 @@ from hookline.console.jobs_wiring import job_runner
 from hookline.console.letters import Letters
 from hookline.console.log_access import LogAccess
 from hookline.console.panel.config import PanelConfig
+from hookline.console.panel.services import DispatcherSettings
 from hookline.console.panel.wiring import PanelParts
 from hookline.console.parts import Parts
 from hookline.console.places import Places
 from hookline.console.resends import Resends
-from hookline.dispatcher.lanes import LaneConfig
 from hookline.dispatcher.replays import Replays
 from hookline.dispatcher.trials import Trials
 from hookline.kernel import kafka
@@ -71,7 +71,7 @@ class Settings:
 
     console: ConsoleConfig
     panel: PanelConfig
-    lanes: LaneConfig
+    dispatchers: DispatcherSettings
     kafka: KafkaConfig
     keys: ApiKeyConfig
     secrets: SecretsConfig
@@ -87,7 +87,7 @@ class Settings:
         return cls(
             console=load(ConsoleConfig, environ),
             panel=load(PanelConfig, environ),
-            lanes=load(LaneConfig, environ),
+            dispatchers=DispatcherSettings.read(environ),
             kafka=load(KafkaConfig, environ),
             keys=load(ApiKeyConfig, environ),
             secrets=load(SecretsConfig, environ),
@@ -113,7 +113,7 @@ class Console:
         self._publisher = AsyncPublisher(Publisher(settings.kafka, self._schemas, publishing))
         self._parts = self._wired()
         self._runner = job_runner(self._parts)
-        self._panel = PanelParts(self._parts, ROUTES, settings.panel, settings.lanes, settings.keys.pepper)
+        self._panel = PanelParts(self._parts, ROUTES, settings.panel, settings.dispatchers, settings.keys.pepper)
         self._uses = KeyUses(settings.kafka, self._parts.codec, self._parts.keys)
         self._sink = SinkThread(environ, self._health, self._parts.queries) if settings.embedded else None
 

@@ -18,9 +18,30 @@ from hookline.console.sessions import Sessions
 from hookline.console.signin import SignIn
 from hookline.console.users_log import UsersLog
 from hookline.console.users_writer import UserWriter
+from hookline.dispatcher.config import DispatchConfig
 from hookline.dispatcher.lanes import LaneConfig
+from hookline.dispatcher.outcome import SCHEDULES
+from hookline.kernel.config import load
 
 WELCOME: Final = "welcome"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatcherSettings:
+    """What the panel tells of the dispatchers: their settings, as the console's own environment has them."""
+
+    lanes: LaneConfig
+    dispatch: DispatchConfig
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> DispatcherSettings:
+        """Return the settings; raise `ConfigError`."""
+        return cls(lanes=load(LaneConfig, environ), dispatch=load(DispatchConfig, environ))
+
+    @property
+    def schedules(self) -> Mapping[str, tuple[float, ...]]:
+        """The schedules that a webhook may choose: name to the pauses between attempts, in seconds."""
+        return {**SCHEDULES, "default": self.dispatch.schedule_s}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +49,9 @@ class Services:
     """The parts.
 
     `users` is read in memory from any thread; `writer` and what changes `sessions` only in `Work.CHANGES`, `sign_in` only in
-    `Work.PASSWORDS`. `routes` are the API's by name. `lanes` are the dispatchers' settings, which tell when their
-    breakers open; `samples` reads from Kafka, only in `Work.QUERIES`. `first_run` is the token of the link that makes the first operator.
-    `once` remembers what forms made; it is used on the event loop.
+    `Work.PASSWORDS`. `routes` are the API's by name. `dispatchers` tell when breakers open and how calls are tried again; `samples`
+    reads from Kafka, only in `Work.QUERIES`. `first_run` is the token of the link that makes the first operator. `once` remembers
+    what forms made; it is used on the event loop.
     """
 
     parts: Parts
@@ -41,7 +62,7 @@ class Services:
     sign_in: SignIn
     cookies: Cookies
     config: PanelConfig
-    lanes: LaneConfig
+    dispatchers: DispatcherSettings
     samples: EventSamples
     first_run: str
     once: Idempotency

@@ -20,7 +20,7 @@ from hookline.console.http.models import Model
 from hookline.console.http.problems import Code, Refused, trouble
 from hookline.console.http.routes import ALL_STORES, Answer, Call, Caller
 from hookline.console.http.server import REQUEST
-from hookline.console.panel import cookies, rendering
+from hookline.console.panel import cookies, rendering, wording
 from hookline.console.panel.faults import fault_of
 from hookline.console.panel.forms import ONCE, Form
 from hookline.console.panel.page import Page
@@ -75,6 +75,11 @@ class Visit:
         """`light`, `dark`, or empty for the browser's own."""
         found = self.services.cookies.read(self.request, cookies.THEME)
         return found if found in cookies.THEMES else ""
+
+    @property
+    def schedules(self) -> Mapping[str, str]:
+        """The schedules of retries that a webhook may choose: name to what it comes to."""
+        return {name: wording.schedule(pauses_s) for name, pauses_s in self.services.dispatchers.schedules.items()}
 
     @property
     def now_us(self) -> int:

@@ -13,7 +13,7 @@ from hookline.console.panel.application import Panel
 from hookline.console.panel.config import PanelConfig
 from hookline.console.panel.cookies import Cookies
 from hookline.console.panel.first_run import link
-from hookline.console.panel.services import Services, first_run_token
+from hookline.console.panel.services import DispatcherSettings, Services, first_run_token
 from hookline.console.panel.table import PAGES
 from hookline.console.parts import Parts
 from hookline.console.sessions import Sessions
@@ -21,7 +21,6 @@ from hookline.console.signin import SignIn
 from hookline.console.users_log import UsersLog
 from hookline.console.users_passwords import Passwords
 from hookline.console.users_writer import UserWriter
-from hookline.dispatcher.lanes import LaneConfig
 from hookline.kernel.log import logger
 
 _log = logger("console")
@@ -30,7 +29,7 @@ _log = logger("console")
 class PanelParts:
     """The panel's own parts: `start` reads the users, `mount` adds the pages, `stop` ends the following."""
 
-    def __init__(self, parts: Parts, routes: Iterable[Route], config: PanelConfig, lanes: LaneConfig, secret: bytes) -> None:
+    def __init__(self, parts: Parts, routes: Iterable[Route], config: PanelConfig, dispatchers: DispatcherSettings, secret: bytes) -> None:
         passwords = Passwords()
         self._users = UsersLog(parts.kafka, parts.topics, parts.codec)
         self._config = config
@@ -43,7 +42,7 @@ class PanelParts:
             sign_in=SignIn(self._users, passwords, parts.clock),
             cookies=Cookies(secure=config.secure),
             config=config,
-            lanes=lanes,
+            dispatchers=dispatchers,
             samples=EventSamples(parts.kafka, parts.topics, parts.places),
             first_run=first_run_token(secret),
             once=Idempotency(parts.clock),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -16,6 +16,7 @@ _HOUR: Final = 3_600
 _DAY: Final = 86_400
 _MANY: Final = 10_000
 _MILLION: Final = 1_000_000
+_SPANS: Final = ((_HOUR, "hours"), (_MINUTE, "minutes"))
 _UNITS: Final = ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"))
 
 OUTCOMES: Final[Mapping[str, str]] = {
@@ -177,7 +178,6 @@ ACTIONS: Final[Mapping[str, str]] = {
 }
 """What the audit calls changes; a test holds it against what is written there."""
 ACTORS: Final[Mapping[str, str]] = {"operator": "The operator's token", "user": "An operator", "command-line": "The command line"}
-SCHEDULES: Final[Mapping[str, str]] = {"default": "8 attempts in 27.6 hours", "long": "16 attempts in 75 hours"}
 DONE: Final[Mapping[str, str]] = {
     "replay-made": "The replay is made. This page follows it by itself.",
     "none-ticked": "Nothing is ticked. Tick the letters that shall be made again, or replay all that fit.",
@@ -289,6 +289,15 @@ def ago(us: int, now_us: int) -> str:
     if abs(seconds) < 1:
         return "just now"
     return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
+
+
+def schedule(pauses_s: Sequence[float]) -> str:
+    """Return what a schedule of retries comes to, by its pauses in seconds: 8 attempts in 27.6 hours."""
+    if not pauses_s:
+        return "1 attempt"
+    span_s = sum(pauses_s)
+    size, unit = next(((size, unit) for size, unit in _SPANS if span_s >= 2 * size), (1, "seconds"))
+    return f"{plural(len(pauses_s) + 1, 'attempt')} in {span_s / size:.3g} {unit}"
 
 
 def pace(rate: float) -> str:

@@ -14,6 +14,7 @@ from hookline.console.api.table import ROUTES
 from hookline.console.panel import wording
 from hookline.console.panel.browsers import browser_name
 from hookline.console.panel.pages.catalogue import curl, data_fields, python
+from hookline.console.panel.services import DispatcherSettings
 from hookline.console.users import Role
 from hookline.producers.api_keys import SCOPES
 from hookline.schemas.catalogue import EVENT_TYPES
@@ -50,6 +51,21 @@ BASE = "https://hooks.example.com"
 def test_browsers_are_called_by_name(agent: str, name: str) -> None:
     """Those that name others as well are told apart; what is none of them is cut."""
     assert browser_name(agent) == name
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "said"),
+    [
+        ({}, "default", "8 attempts in 27.6 hours"),
+        ({}, "long", "16 attempts in 75.1 hours"),
+        ({"HOOKLINE_RETRY_SCHEDULE": "500ms,1s,2s"}, "default", "4 attempts in 3.5 seconds"),
+        ({"HOOKLINE_RETRY_SCHEDULE": "5s,1m,10m"}, "default", "4 attempts in 11.1 minutes"),
+        ({"HOOKLINE_RETRY_SCHEDULE": "5s"}, "long", "16 attempts in 75.1 hours"),
+    ],
+)
+def test_a_schedule_is_told_as_it_is_in_force(setting: dict[str, str], name: str, said: str) -> None:
+    """The words come from the settings that the dispatchers run with, not from what they would be by default."""
+    assert wording.schedule(DispatcherSettings.read(setting).schedules[name]) == said
 
 
 def test_the_audit_has_words_for_all_that_is_written_there() -> None:

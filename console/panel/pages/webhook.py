@@ -102,7 +102,7 @@ async def _evidence(visit: Visit, webhook_id: str) -> Evidence:
     if webhook is None:
         raise NotFound("There is no such webhook in this store", field="id")
     letters = await visit.ask(DeadLetterCount, "dead-letters.count", query={"webhook": webhook_id, "replayed": "false"})
-    lanes, now_us = visit.services.lanes, visit.now_us
+    lanes, now_us = visit.services.dispatchers.lanes, visit.now_us
     return await parts.pools[Work.QUERIES].run(lambda: evidence_of(parts, webhook, lanes, now_us, letters.waiting))
 
 

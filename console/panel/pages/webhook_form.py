@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -162,7 +161,6 @@ def _shown(visit: Visit, typed: Typed, view: WebhookView | None = None, lab: Lab
 
 
 def _context(typed: Typed, view: WebhookView | None, lab: Lab | None = None) -> dict[str, Any]:
-    schedules: Mapping[str, str] = wording.SCHEDULES
     return {
         "typed": typed,
         "view": view,
@@ -170,7 +168,6 @@ def _context(typed: Typed, view: WebhookView | None, lab: Lab | None = None) -> 
         "version": typed.version,
         "differing": [],
         "catalogue": catalogue(),
-        "schedules": schedules.items(),
     }
 
 

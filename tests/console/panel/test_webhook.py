@@ -57,6 +57,7 @@ def test_the_doctor_sees_a_receiver_break_and_mend(panel: Any, shop: Any, until:
     """Nothing yet → a test → all well → 401 since when, and what was given up → mended and replayed → all green."""
     webhook, path = new(shop, name="Order desk")
     assert ailments(panel, shop, webhook) == ["quiet"]
+    assert "3 attempts in 1.3 seconds" in panel.page.locator("dl.facts").inner_text()  # the tests' own schedule
     panel.accessible()
     panel.shoot("webhook-new")
     panel.page.click(".doctor a:text-is('Send a test')")
