@@ -323,7 +323,13 @@ def _well(found: Evidence) -> Diagnosis:
         text = "Its last call succeeded; in the last 24 hours there was none."
     else:
         text = "It was not called yet."
-    return Diagnosis(ailment=Ailment.WELL, tone="good", title="All is well", text=f"{text} Nothing waits, nothing was given up.")
+    mended = found.replayed or found.recent_well < count * (1 - _SHAKY)
+    waits = "Nothing waits for a retry, and no dead letter waits for a decision."
+    letters = f" {wording.plural(found.replayed, 'dead letter')} of these 24 hours {'was' if found.replayed == 1 else 'were'} replayed."
+    return Diagnosis(
+        ailment=Ailment.WELL, tone="good", title="It works again" if mended else "All is well",
+        text=f"{text} {waits}{letters if found.replayed else ''}",
+    )  # fmt: skip
 
 
 # ---- shared ----

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from yarl import URL
 
 from hookline.console.panel.doctor_faults import Ailment, Site
 from hookline.dispatcher.lanes import LaneConfig
 from hookline.webhooks.model import Webhook
+
+_MINUTE_US: Final = 60_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,7 @@ class Evidence:
 
     `calls` are the last ones, the newest first, of at most 31 days. `usual_p95_s` is how long answers took over the span of the
     statistics, None without any. `reached` is how many events of its types other webhooks of the store got in the last seven days, None
-    when that was not asked.
+    when that was not asked. `letters` are dead letters that nobody has decided on, `replayed` those of the last day that were replayed.
     """
 
     webhook: Webhook
@@ -65,6 +68,7 @@ class Evidence:
     oldest_us: int = 0
     held: int = 0
     letters: int = 0
+    replayed: int = 0
     reached: int | None = None
 
     @property
@@ -102,3 +106,8 @@ class Diagnosis:
     said: str = ""
     log: Mapping[str, str] = field(default_factory=dict)
     act: str = ""
+
+    @property
+    def momentary(self) -> bool:
+        """Whether it began and ended within one minute, which is all that is shown of times."""
+        return self.since_us // _MINUTE_US == self.until_us // _MINUTE_US

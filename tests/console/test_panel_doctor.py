@@ -274,8 +274,24 @@ def test_what_is_mended_is_well() -> None:
     calls = tuple(call(-number * 30, *(("http_status", 503) if number > 20 and number % 6 == 1 else ())) for number in range(1, 61))
     fault = Fault(kind="http_status", status=503, recent=7, straight=0, url=WEBHOOK.url)
     told = only(evidence(calls=calls, faults=(fault,), recent_well=53))
-    assert told.ailment is Ailment.WELL
+    assert (told.ailment, told.title) == (Ailment.WELL, "It works again")
     assert told.text.startswith("53 calls of 60 in the last 24 hours succeeded")
+
+
+def test_all_is_well_only_where_nothing_was_given_up_lately() -> None:
+    """What was given up and replayed within the day is said; where calls only succeeded, nothing was to be mended."""
+    well, mended = only(evidence()), only(evidence(replayed=14))
+    assert (well.title, "replayed" in well.text) == ("All is well", False)
+    assert (mended.ailment, mended.title) == (Ailment.WELL, "It works again")
+    assert mended.text.endswith("14 dead letters of these 24 hours were replayed.")
+
+
+def test_what_began_and_ended_within_a_minute_is_one_moment() -> None:
+    """It is told with one time, not with the same one twice; what still goes on is none."""
+    minute = 60 * SECOND
+    assert Diagnosis(ailment=Ailment.TIMEOUT, tone="warn", title="", since_us=7 * minute, until_us=7 * minute + 9).momentary
+    assert not Diagnosis(ailment=Ailment.TIMEOUT, tone="warn", title="", since_us=7 * minute, until_us=8 * minute).momentary
+    assert not Diagnosis(ailment=Ailment.TIMEOUT, tone="warn", title="", since_us=7 * minute).momentary
 
 
 def test_an_old_url_is_not_held_against_the_new_one() -> None:

@@ -15,6 +15,7 @@ from hookline.console.api.deliveries_models import DeliveryLine
 from hookline.console.api.statistics import StatisticsAnswer
 from hookline.console.api.webhook_models import SecretRotated, WebhookView
 from hookline.console.http.models import Page as Listed
+from hookline.console.http.models import time_of
 from hookline.console.http.pools import Work
 from hookline.console.panel.checkup import evidence_of
 from hookline.console.panel.doctor import diagnose
@@ -31,6 +32,7 @@ BACK: Final = "/s/{store}/webhooks/{id}"
 _TEMPLATE: Final = "webhook.html"
 _SECRET: Final = "webhook_secret.html"  # noqa: S105  # the name of a template
 _LAST: Final = 10
+_DAY_US: Final = 86_400_000_000
 _DONE: Final = {"pause": "webhook-paused", "resume": "webhook-resumed", "enable": "webhook-enabled"}
 
 
@@ -101,9 +103,12 @@ async def _evidence(visit: Visit, webhook_id: str) -> Evidence:
     parts, webhook = visit.services.parts, visit.services.parts.registry.get(webhook_id)
     if webhook is None:
         raise NotFound("There is no such webhook in this store", field="id")
-    letters = await visit.ask(DeadLetterCount, "dead-letters.count", query={"webhook": webhook_id, "replayed": "false"})
     lanes, now_us = visit.services.dispatchers.lanes, visit.now_us
-    return await parts.pools[Work.QUERIES].run(lambda: evidence_of(parts, webhook, lanes, now_us, letters.waiting))
+    letters = await visit.ask(DeadLetterCount, "dead-letters.count", query={"webhook": webhook_id})
+    since = time_of(now_us - _DAY_US) or ""
+    lately = await visit.ask(DeadLetterCount, "dead-letters.count", query={"webhook": webhook_id, "from": since})
+    found = await parts.pools[Work.QUERIES].run(lambda: evidence_of(parts, webhook, lanes, now_us, letters.waiting))
+    return replace(found, replayed=lately.total - lately.waiting)
 
 
 async def move(visit: Visit) -> web.Response:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -85,6 +86,8 @@ def test_the_doctor_sees_a_receiver_break_and_mend(panel: Any, shop: Any, until:
     assert shop.admin.post("/replays", {"source": "dead_letters"}).status == 201
     until(lambda: shop.lines(f"webhook={webhook}&outcome=delivered&trigger=replay"), what="the replay to be delivered")
     until(lambda: ailments(panel, shop, webhook) == ["well"], what="the doctor to be content")
+    assert "It works again" in told(panel, "well")
+    assert "1 dead letter of these 24 hours was replayed" in told(panel, "well")
     panel.shoot("webhook-mended")
 
 
@@ -101,6 +104,8 @@ def test_what_cannot_be_reached_is_told_as_that(panel: Any, shop: Any, until: Ca
     until(lambda: shop.lines(f"webhook={webhook}&outcome=dead&error=connect_error"), what="the second to be given up")
     assert ailments(panel, shop, webhook)[0] == "nobody_listens"
     assert "no connection: Connection refused" in told(panel, "nobody_listens")
+    titles = panel.page.locator(".doctor h3").all_inner_texts()
+    assert not [title for title in titles if re.search(r"since (.+) until \1", title)]
 
 
 # ---- states ----
