@@ -16,6 +16,7 @@ from hookline.webhooks.filters import check_examples
 from hookline.webhooks.model import State
 from hookline.webhooks.secrets import parse_secret
 from hookline.webhooks.store import checked
+from hookline.webhooks.templates import check_template
 from hookline.webhooks.urls import UrlPolicy
 
 _LARGEST: Final = 1 << 20
@@ -34,6 +35,7 @@ class Declared:
     url: str
     event_types: tuple[str, ...]
     filter: str
+    template: str
     headers: tuple[tuple[str, str], ...]
     timeout_s: float
     schedule: str
@@ -63,6 +65,7 @@ class _Webhook(_Strict):
     event_types: Any
     id: str = ""
     filter: str = ""
+    template: Any = ""
     headers: dict[str, _FromEnvironment] = Field(default_factory=dict)
     timeout_s: float = 10.0
     schedule: str = "default"
@@ -131,11 +134,13 @@ def _declared(one: _Webhook, environ: Mapping[str, str], policy: UrlPolicy) -> D
     types = tuple(EVENT_TYPES) if one.event_types == _ALL else one.event_types
     headers = tuple((name, _value(given, environ)) for name, given in one.headers.items())
     plain = {"name": one.name, "url": one.url, "event_types": types, "filter": one.filter, "timeout_s": one.timeout_s}
-    fields = checked({**plain, "schedule": one.schedule, "headers": headers}, policy)
+    fields = checked({**plain, "template": one.template, "schedule": one.schedule, "headers": headers}, policy)
     if not fields["name"]:
         raise InputError("the name is empty", field="name", remedy="Names tell webhooks of a file apart.")
     if fields["filter"]:
         check_examples(fields["filter"], fields["event_types"])
+    if fields["template"]:
+        check_template(fields["template"], fields["event_types"])
     secret = _value(one.secret, environ) if one.secret is not None else ""
     if secret:
         parse_secret(secret)

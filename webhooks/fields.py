@@ -8,6 +8,7 @@ from typing import Final
 from hookline.kernel.errors import InputError
 from hookline.schemas.catalogue import event_type
 from hookline.webhooks.filters import compile_filter
+from hookline.webhooks.templates import template_text
 
 SCHEDULES: Final = ("default", "long")
 _MAX_NAME: Final = 128
@@ -41,6 +42,11 @@ def filter_text(text: object) -> str:
     if not isinstance(text, str):
         raise InputError("filter must be a text", field="filter")
     return compile_filter(text).text if text else ""
+
+
+def template(given: object) -> str:
+    """Check a template: a preset's name, JSON as a text or as it is, or nothing; raise `TemplateError` with the path."""
+    return template_text(given)
 
 
 def timeout_s(value: object) -> float:

@@ -15,7 +15,7 @@ from hookline.kernel.errors import FilterError
 LOOPS: Final = frozenset({"all", "exists", "exists_one", "filter", "map"})
 _WORDS: Final = frozenset({"true", "false", "null", "in"})
 _MOST_TOKENS: Final = 500
-_TOKEN: Final = re.compile(
+TOKEN: Final = re.compile(
     r"""(?P<space>\s+|//[^\n]*)
     |(?P<raw>[bB]?[rR](?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"\n]*"|'[^'\n]*'))
     |(?P<text>[bB]?(?:\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))
@@ -77,7 +77,7 @@ class Syntax:
 
 def read(text: str) -> Syntax:
     """Return what a text that the parser accepted is made of; raise `FilterError` for what could not be bounded."""
-    tokens = [Token(str(m.lastgroup), m[0], m.start() + 1) for m in _TOKEN.finditer(text) if m.lastgroup != "space"]
+    tokens = [Token(str(m.lastgroup), m[0], m.start() + 1) for m in TOKEN.finditer(text) if m.lastgroup != "space"]
     if len(tokens) > _MOST_TOKENS:
         raise FilterError(f"The filter has more than {_MOST_TOKENS} parts: make it simpler", position=tokens[_MOST_TOKENS].position)
     return _Reader(tokens).read()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from types import NoneType
@@ -43,7 +44,7 @@ _KINDS: Final[Mapping[type, tuple[str, str]]] = {
 }
 """What a filter may give in place of true or false, in words, and a comparison that would make it a condition."""
 # The evaluator is a foreign library that may raise any of these on data a filter did not expect.
-_RUN_TIME: Final = (ValueError, TypeError, KeyError, RuntimeError, IndexError, OverflowError, AttributeError, ZeroDivisionError)
+RUN_TIME: Final = (ValueError, TypeError, KeyError, RuntimeError, IndexError, OverflowError, AttributeError, ZeroDivisionError)
 
 
 class Facts:
@@ -83,7 +84,7 @@ class Filter:
         except KeyError as error:
             name = str(error).strip("'")
             raise MissingField(f"The event has no field {error}", name=name, position=_column(self.text, name)) from error
-        except _RUN_TIME as error:
+        except RUN_TIME as error:
             raise FilterError(f"The filter failed on this event: {type(error).__name__}: {str(error)[:200]}") from error
         if not isinstance(found, bool):
             raise NotYesOrNo(found, sure=found is not None or not self._with_data)
@@ -110,22 +111,37 @@ class NotYesOrNo(FilterError):
 @lru_cache(maxsize=10_000)
 def compile_filter(text: str) -> Filter:
     """Return the compiled filter; raise `FilterError` with what is wrong and where."""
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise FilterError(f"The filter is longer than {MAX_BYTES} bytes")
     if not text.strip() or "\0" in text:
         raise FilterError("The filter is empty: leave it out to get every event", position=1)
+    made = compile_program(text, FIELDS)
+    return Filter(text, made.program, made.cost, with_data=any(use.name == "data" for use in made.syntax.uses))
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A text of CEL that compiles and whose cost is bounded: the library's form of it, what it is made of, what it may cost."""
+
+    program: Any
+    syntax: Syntax
+    cost: Cost
+
+
+def compile_program(text: str, fields: Collection[str]) -> Program:
+    """Return a text compiled, which may name these fields of an event; raise `FilterError` with what is wrong and where."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise FilterError(f"The filter is longer than {MAX_BYTES} bytes")
     try:
         program = cel.compile(text)
     except ValueError as error:
         raise _refused(text, str(error)) from error
     syntax = read(text)
-    _known_names(syntax)
+    _known_names(syntax, fields)
     cost = cost_of(syntax)
     if cost.of(_SMALL_EVENT) > BUDGET:
         raise FilterError("The filter is too costly: nest fewer loops, make patterns shorter", position=_costly(syntax))
     for pattern in syntax.patterns:
         _compilable(pattern)
-    return Filter(text, program, cost, with_data=any(use.name == "data" for use in syntax.uses))
+    return Program(program, syntax, cost)
 
 
 def check_examples(text: str, event_types: Iterable[str]) -> None:
@@ -172,13 +188,13 @@ def _refused(text: str, words: str) -> FilterError:
     return FilterError(f"The filter is no CEL{where}: {hint}", position=position)
 
 
-def _known_names(syntax: Syntax) -> None:
+def _known_names(syntax: Syntax, fields: Collection[str]) -> None:
     for loop in syntax.loops:
-        if loop.variable in FIELDS:
+        if loop.variable in fields:
             raise FilterError(f"{loop.variable!r} is taken: call the items of the loop differently", position=loop.position)
     for use in syntax.uses:
-        if use.name not in {*FIELDS, *_variables(use)}:
-            raise FilterError(f"The filter uses {use.name!r}, which is not there: use {', '.join(FIELDS)}", position=use.position)
+        if use.name not in {*fields, *_variables(use)}:
+            raise FilterError(f"The filter uses {use.name!r}, which is not there: use {', '.join(fields)}", position=use.position)
     for call in syntax.calls:
         if call.text not in FUNCTIONS:
             raise FilterError(f"The filter calls {call.text!r}, which is no function of CEL here", position=call.position)
@@ -195,7 +211,7 @@ def _compilable(pattern: Pattern) -> None:
     """Raise `FilterError` for a pattern that is no regular expression, instead of failing on every event."""
     try:
         cel.compile(f"''.matches({pattern.literal})").execute({})
-    except _RUN_TIME as error:
+    except RUN_TIME as error:
         raise FilterError(f"The pattern {pattern.literal[:40]} is no regular expression", position=pattern.position) from error
 
 

@@ -68,6 +68,7 @@ class Webhook:
     version: int
     write_id: str
     client_certificate: SealedCertificate | None = None
+    template: str = ""
 
     def to_datum(self) -> dict[str, Any]:
         """Return the Avro datum."""
@@ -84,6 +85,7 @@ class Webhook:
         found["secrets"] = tuple(SealedSecret(**secret) for secret in found["secrets"])
         found["headers"] = tuple(SealedHeader(**header) for header in found["headers"])
         found["schedule"] = sys.intern(found["schedule"])
+        found["template"] = sys.intern(found.get("template", ""))
         certificate = found.get("client_certificate")
         found["client_certificate"] = SealedCertificate(**certificate) if certificate is not None else None
         return cls(**found)

@@ -12,7 +12,7 @@ from hookline.webhooks.declared import Declaration, Declared
 from hookline.webhooks.model import State, Webhook
 from hookline.webhooks.store import NewWebhook, Webhooks
 
-_FIELDS: Final = ("name", "url", "event_types", "filter", "timeout_s", "schedule")
+_FIELDS: Final = ("name", "url", "event_types", "filter", "template", "timeout_s", "schedule")
 _REASON: Final = "declared disabled"
 _MASK: Final = "********"
 Opened = Callable[[Webhook], Iterable[tuple[str, str]]]
@@ -117,6 +117,8 @@ def _meaning(value: object) -> object:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return " ".join(value.split())  # a template has lines
     return ", ".join(sorted(value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -169,6 +171,7 @@ def _new(one: Declared, store_id: str) -> NewWebhook:
         event_types=one.event_types,
         name=one.name,
         filter=one.filter,
+        template=one.template,
         headers=one.headers,
         timeout_s=one.timeout_s,
         schedule=one.schedule,

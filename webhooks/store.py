@@ -21,13 +21,16 @@ from hookline.webhooks.log import WebhookLog, stale
 from hookline.webhooks.model import SealedCertificate, SealedHeader, SealedSecret, State, Webhook
 from hookline.webhooks.registry import WebhookRegistry
 from hookline.webhooks.secrets import Vault, new_secret, parse_secret, resealed, seal_headers, seal_secret, sealed_blobs, show_secret
+from hookline.webhooks.templates import check_template, headers_needed
 from hookline.webhooks.urls import UrlPolicy, check_url
 
 MOST_PER_TYPE: Final = 10
 MOST_PER_STORE: Final = 1_000
 MOST_SECRETS: Final = 5
 OVERLAP_S: Final = 24 * 3_600
-_CHANGEABLE: Final = frozenset({"name", "url", "event_types", "filter", "headers", "timeout_s", "schedule", "client_certificate"})
+_CHANGEABLE: Final = frozenset(
+    {"name", "url", "event_types", "filter", "headers", "timeout_s", "schedule", "client_certificate", "template"}
+)
 _TRIES: Final = 5
 
 
@@ -45,6 +48,7 @@ class NewWebhook:
     schedule: str = "default"
     secret: str = ""
     client_certificate: ClientCertificate | None = None
+    template: object = ""
 
 
 class Webhooks:
@@ -95,8 +99,10 @@ class Webhooks:
             version=1,
             write_id=_write_id(),
             client_certificate=self._sealed(new.client_certificate, store_id, webhook_id),
+            template=fields.template(new.template),
         )
         _check_filter(webhook)
+        _check_template(webhook)
         _check_presentable(webhook)
         self._log.catch_up()
         self._check_limits(webhook, self._others(webhook))
@@ -125,6 +131,8 @@ class Webhooks:
             new = replace(old, **self._checked(changes, old))
             if {"filter", "event_types"} & set(changes):
                 _check_filter(new)
+            if {"template", "event_types", "headers"} & set(changes):
+                _check_template(new)
             _check_presentable(new)
             return new
 
@@ -243,7 +251,7 @@ class Webhooks:
     def _check_limits(self, webhook: Webhook, others: list[Webhook]) -> None:
         if len(others) >= MOST_PER_STORE:
             raise LimitExceeded(
-                f"{webhook.store_id} has {MOST_PER_STORE:,} webhooks already", field="store_id", remedy="Delete those that are not needed."
+                f"The store already has {MOST_PER_STORE:,} webhooks", field="store_id", remedy="Delete those that are not needed."
             )
         for name in webhook.event_types:
             same = [other for other in others if name in other.event_types]
@@ -257,9 +265,7 @@ class Webhooks:
             enabled = sum(other.state is not State.DISABLED for other in same)
             if webhook.state is not State.DISABLED and enabled >= MOST_PER_TYPE:
                 remedy = "Delete or disable one, or let one receiver pass the event on."
-                raise LimitExceeded(
-                    f"{webhook.store_id} has {MOST_PER_TYPE} webhooks for {name} already", field="event_types", remedy=remedy
-                )
+                raise LimitExceeded(f"The store already has {MOST_PER_TYPE} webhooks for {name}", field="event_types", remedy=remedy)
 
     def _recheck_limits(self, webhook: Webhook) -> None:
         earlier = [o for o in self._others(webhook) if (o.created_at_us, o.id) < (webhook.created_at_us, webhook.id)]
@@ -283,6 +289,7 @@ def checked(changes: Mapping[str, Any], policy: UrlPolicy) -> dict[str, Any]:
         "headers": check_headers,
         "timeout_s": fields.timeout_s,
         "schedule": fields.schedule,
+        "template": fields.template,
         "client_certificate": lambda given: given,  # checked where it is sealed: that needs the time
     }
     return {name: checks[name](value) for name, value in changes.items()}
@@ -306,6 +313,16 @@ def _kept_headers(changes: Mapping[str, Any], old: Webhook) -> tuple[dict[str, A
 def _check_filter(webhook: Webhook) -> None:
     if webhook.filter:
         check_examples(webhook.filter, webhook.event_types)
+
+
+def _check_template(webhook: Webhook) -> None:
+    if webhook.template:
+        check_template(webhook.template, webhook.event_types)
+    needed = {name for name, _ in headers_needed(webhook.template)}
+    doubled = next((header.name for header in webhook.headers if header.name in needed), None)
+    if doubled is not None:
+        said = f"The template {webhook.template} sets the header {doubled}"
+        raise InputError(said, field=f"headers.{doubled}", remedy="Take it out of the headers of your own.")
 
 
 def _check_presentable(webhook: Webhook) -> None:

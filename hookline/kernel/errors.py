@@ -8,6 +8,7 @@ HooklineError                 code, message, remedy; what a person sees
 │   ├── PayloadTooLarge
 │   ├── UrlNotAllowed
 │   ├── FilterError           `position` is the column of the fault, from 1
+│   ├── TemplateError         a template cannot be used, or fails on an event
 │   ├── CertificateError      a client certificate, or its key, cannot be used
 │   ├── LimitExceeded
 │   ├── NotFound
@@ -98,6 +99,15 @@ class FilterError(InputError):
         told = f"{message} (at position {position})" if position and "position" not in message else message
         super().__init__(told, field="filter", remedy=remedy)
         self.position = position
+
+
+class TemplateError(InputError):
+    """The template of a webhook cannot be used, or fails on an event; `field` is the path of the text at fault, from `template` on."""
+
+    code = "template_invalid"
+
+    def __init__(self, message: str, *, field: str = "template", remedy: str = "") -> None:
+        super().__init__(message, field=field, remedy=remedy)
 
 
 class CertificateError(InputError):

@@ -50,6 +50,7 @@ webhooks:
     url: https://hooks.example.com/in
     event_types: all
     filter: store_id != ""
+    template: {text: "${type}"}
     headers:
       Authorization: {env: TOKEN}
     timeout_s: 20
@@ -62,6 +63,7 @@ webhooks:
     assert found.store_id == "shop"
     assert one.event_types == tuple(EVENT_TYPES)
     assert one.headers == (("authorization", "Bearer topsecret"),)
+    assert one.template == '{\n  "text": "${type}"\n}'
     assert (one.id, one.timeout_s, one.schedule, one.state, one.secret) == ("wh_1", 20.0, "long", State.PAUSED, ENVIRON["SECRET"])
 
 

@@ -28,7 +28,7 @@ def there(number: int = 1, **given: Any) -> Webhook:
 
 def wanted(webhook: Webhook, **given: Any) -> Declared:
     """Return the declaration that a webhook fulfils, but for what is given."""
-    fields = {name: getattr(webhook, name) for name in ("name", "url", "event_types", "filter", "timeout_s", "schedule")}
+    fields = {name: getattr(webhook, name) for name in ("name", "url", "event_types", "filter", "template", "timeout_s", "schedule")}
     return Declared(**{**fields, "id": "", "headers": HEADERS.get(webhook.id, ()), "state": None, "secret": "", **given})
 
 

@@ -47,6 +47,37 @@ def test_a_webhook_is_created_as_asked(shop: Any) -> None:
     assert writer.get(made.id) == made == shop.reader().get(made.id)
 
 
+def test_a_template_is_kept_changed_and_taken_away(shop: Any) -> None:
+    """In one form, whoever typed it; other changes leave it alone, and it comes back from the log."""
+    writer = shop.writer()
+    made, _ = writer.create(replace(shop.new("t", "order.created"), template={"text": "${data.order.number}"}))
+    assert made.template == '{\n  "text": "${data.order.number}"\n}'
+    assert writer.update(made.id, {"name": "other"}).template == made.template
+    assert writer.update(made.id, {"template": "slack"}).template == "slack"
+    assert shop.reader().get(made.id).template == "slack"
+    assert writer.update(made.id, {"template": ""}).template == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"template": "slak"}, "template", "no preset 'slak'"),
+        ({"template": {"a": ["${data.order.numbr}"]}}, "template.a[0]", "no data.order.numbr"),
+        ({"event_types": ["customer.created"]}, "template.text", "example of customer.created"),
+        ({"template": "cloudevents-binary"}, "headers.ce-id", "sets the header ce-id"),
+    ],
+)
+def test_a_template_that_would_fail_is_refused(shop: Any, changes: dict[str, Any], field: str, said: str) -> None:
+    """When it is saved, and when the webhook's types or headers change under it; nothing is written."""
+    writer = shop.writer()
+    new = replace(shop.new("t", "order.created"), template={"text": "${data.order.number}"}, headers=(("ce-id", "mine"),))
+    made, _ = writer.create(new)
+    with pytest.raises(InputError, match=said) as refused:
+        writer.update(made.id, changes)
+    assert refused.value.field == field
+    assert writer.get(made.id) == made
+
+
 def test_nothing_secret_lies_on_the_topic(shop: Any) -> None:
     """Neither the secret nor the value of a header can be found in the log; with the key both open."""
     made, secret = shop.writer().create(shop.new(secret=OWN_SECRET, headers=(("authorization", "Bearer topsecret"),)))

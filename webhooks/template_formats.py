@@ -1,0 +1,121 @@
+"""The formats of a placeholder, `${ value | money | slack }`: how a value becomes a text for people, safe where it goes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from hookline.kernel.clock import rfc3339
+from hookline.kernel.errors import TemplateError
+
+Format: TypeAlias = Callable[[Any], Any]
+_CALL: Final = re.compile(r"\s*([a-z_]+)\s*(?:\(\s*(?:(\d{1,6})|'([^']*)'|\"([^\"]*)\")\s*\)\s*)?\Z")
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:@])")
+# ISO 4217: how many digits of an amount are behind the point; two for every other currency.
+_DIGITS: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV"), 0),
+    **dict.fromkeys(("XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
+
+
+def text_of(value: Any) -> str:  # noqa: ANN401  # whatever CEL gives
+    """Return a value as it stands in a text: null is empty, true and false are words, lists and objects are JSON."""
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return str(value) if isinstance(value, int) else _plain(value)
+
+
+def json_of(value: Any) -> bytes:  # noqa: ANN401
+    """Return a value as JSON; raise `TypeError` for what JSON cannot say: bytes, infinite numbers, keys that are no text."""
+    return orjson.dumps(value, default=plain_time, option=orjson.OPT_PASSTHROUGH_DATETIME)
+
+
+def plain_time(value: object) -> str:
+    """Return a time as RFC 3339, a duration as CEL writes it; raise `TypeError` for anything else."""
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():g}s"
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def format_of(text: str) -> Format:
+    """Return the format that a text such as `cut(80)` names; raise `TemplateError`."""
+    found = _CALL.match(text)
+    name, number, *quoted = found.groups() if found is not None else ("", None, None, None)
+    words = next((part for part in quoted if part is not None), None)
+    if name == "cut" and number is not None and int(number) > 0:
+        return _cutter(int(number))
+    if name == "join" and number is None:
+        return _joiner(", " if words is None else words)
+    if name in _PLAIN and number is None and words is None:
+        return _PLAIN[name]
+    said = "cut takes a number of characters, such as cut(80)" if name == "cut" else f"There is no format {text.strip()[:40]!r}"
+    raise TemplateError(said, remedy=f"There are {', '.join(sorted([*_PLAIN, *_GIVEN]))}.")
+
+
+def _cutter(most: int) -> Format:
+    def cut(value: Any) -> str:  # noqa: ANN401
+        text = text_of(value)
+        return text if len(text) <= most else f"{text[: most - 1]}…"
+
+    return cut
+
+
+def _joiner(between: str) -> Format:
+    def join(value: Any) -> str:  # noqa: ANN401
+        if not isinstance(value, list):
+            raise TypeError("join needs a list")
+        return between.join(map(text_of, value))
+
+    return join
+
+
+def _money(value: Any) -> str:  # noqa: ANN401
+    """Return an amount in minor units as people write it: `111.10 EUR`; null is empty."""
+    if value is None:
+        return ""
+    try:
+        amount, currency = value["amount_minor"], value["currency"]
+        digits = _DIGITS.get(currency, 2)
+        sign, whole = "-" if amount < 0 else "", f"{abs(amount):0{digits + 1}d}"
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise TypeError("money needs an amount, such as data.order.totals.grand_total") from error
+    point = len(whole) - digits
+    return f"{sign}{whole[:point]}.{whole[point:]} {currency}" if digits else f"{sign}{whole} {currency}"
+
+
+def _slack(value: Any) -> str:  # noqa: ANN401
+    """Return a text in which nothing is a mention, a link or a command to Slack: it reads `&`, `<` and `>` as such."""
+    return text_of(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _markdown(value: Any) -> str:  # noqa: ANN401
+    """Return a text in which nothing is Markdown: every sign that could mean something has a backslash before it."""
+    return _MARKDOWN.sub(r"\\\1", text_of(value))
+
+
+def _count(value: Any) -> int:  # noqa: ANN401
+    if not isinstance(value, list | dict):
+        raise TypeError("count needs a list or an object")
+    return len(value)
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401
+    """Return a time as a text, anything else as JSON."""
+    return plain_time(value) if isinstance(value, datetime | timedelta) else json_of(value).decode()
+
+
+_PLAIN: Final[Mapping[str, Format]] = {"count": _count, "money": _money, "slack": _slack, "markdown": _markdown, "text": text_of}
+_GIVEN: Final = ("cut(80)", "join", "join(' / ')")
