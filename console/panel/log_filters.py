@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
+
+from yarl import URL
 
 from hookline.console.panel.forms import Form
 from hookline.console.panel.visit import Visit
 from hookline.console.panel.wording import FILTER_WORDS, FILTERS, moment
 from hookline.schemas.catalogue import EVENT_TYPES
+from hookline.webhooks.model import Webhook
 
 LOG: Final = ("webhook", "event_type", "event", "status", "outcome", "error", "trigger", "job", "from", "to")
 LETTERS: Final = ("webhook", "category", "reason", "event_type", "event", "from", "to")
 TIMES: Final = ("from", "to")
 _LOCAL: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?\Z", re.ASCII)
+_END: Final = 6
+"""So many last characters of an id tell webhooks of one store apart."""
 _MINUTES: Final = len("2026-11-23T14:02")
 _SECONDS: Final = len("2026-11-23T14:02:07")
 
@@ -42,9 +48,28 @@ def time_field(text: str) -> str:
 
 
 def webhook_names(visit: Visit) -> dict[str, str]:
-    """Return what the store's webhooks are called, by id: their name, else their URL; in the order in which they are called so."""
-    found = {webhook.id: webhook.name or webhook.url for webhook in visit.services.parts.registry.of_store(visit.store)}
-    return dict(sorted(found.items(), key=lambda pair: pair[1].casefold()))
+    """Return what the store's webhooks are called, by id; see `distinct_names`."""
+    return distinct_names(visit.services.parts.registry.of_store(visit.store))
+
+
+def distinct_names(webhooks: Iterable[Webhook]) -> dict[str, str]:
+    """Return what webhooks are called, by id, in the order in which they are called so: their name, else their URL.
+
+    Of those that are called alike each has its host behind the name, and where hosts are alike too, the end of its id.
+    """
+    alike: defaultdict[str, list[Webhook]] = defaultdict(list)
+    for webhook in webhooks:
+        alike[(webhook.name or webhook.url).casefold()].append(webhook)
+    return {id_: name for _, group in sorted(alike.items()) for id_, name in _told_apart(group)}
+
+
+def _told_apart(group: list[Webhook]) -> Iterator[tuple[str, str]]:
+    hosts = Counter(URL(webhook.url).host for webhook in group) if len(group) > 1 else Counter()
+    for webhook in group:
+        host = URL(webhook.url).host if hosts else None
+        mark = host if host and hosts[host] == 1 else f"…{webhook.id[-_END:]}"
+        name = webhook.name or webhook.url
+        yield webhook.id, f"{name} ({mark})" if hosts else name
 
 
 def event_types() -> list[tuple[str, str]]:

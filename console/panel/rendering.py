@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ _HIDDEN: Final = re.compile(
 )
 """Controls, what sets the direction of writing, and what has no width; not the joiners that scripts and emoji need."""
 STATIC: Final = "/static"
+_STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z)", re.ASCII)
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 
@@ -50,6 +52,7 @@ def environment() -> Environment:
         "status": wording.status_text,
         "tone": wording.tone,
         "pretty": pretty,
+        "stamps": stamps,
     }
     found.globals |= {"asset": asset, "words": wording, "menu": menu, "url": address, "once": once}
     return found
@@ -108,6 +111,19 @@ def visible(value: object) -> object:
 def _spelled(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004  # what four digits hold
+
+
+def stamps(text: str) -> list[tuple[str, bool]]:
+    """Return a sentence of the API in pieces, each with whether it is a time, to be shown as all times are."""
+    return [(piece, number % 2 == 1 and _is_time(piece)) for number, piece in enumerate(_STAMP.split(text)) if piece]
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def pretty(text: str) -> str:

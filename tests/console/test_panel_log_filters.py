@@ -8,6 +8,7 @@ from hookline.console.panel import log_filters, wording
 from hookline.console.panel.forms import Form
 from hookline.console.panel.pages.replays import body_of, wanted_of
 from hookline.kernel.errors import InputError
+from hookline.webhooks.model import State, Webhook
 
 pytestmark = pytest.mark.unit
 
@@ -46,6 +47,32 @@ def test_only_filters_that_are_given_are_asked_for() -> None:
     """Empty fields narrow nothing, foreign ones are not passed on."""
     form = Form([("webhook", ""), ("status", " 5xx "), ("from", "2026-01-15T12:00"), ("limit", "9"), ("store", "other")])
     assert log_filters.given(form, log_filters.LOG) == {"status": "5xx", "from": "2026-01-15T12:00:00Z"}
+
+
+def test_webhooks_of_one_name_are_told_apart() -> None:
+    """By their hosts; where those are alike too, by the ends of their ids. One without a name is called by its URL."""
+    named = [
+        ("wh_000001", "Billing", "https://a.example/hook"),
+        ("wh_000002", "billing", "https://b.example/hook"),
+        ("wh_000003", "Mail", "https://c.example/1"),
+        ("wh_000004", "Mail", "https://c.example/2"),
+        ("wh_000005", "", "https://d.example/x"),
+    ]
+    assert log_filters.distinct_names(_webhook(*one) for one in named) == {
+        "wh_000001": "Billing (a.example)",
+        "wh_000002": "billing (b.example)",
+        "wh_000005": "https://d.example/x",
+        "wh_000003": "Mail (…000003)",
+        "wh_000004": "Mail (…000004)",
+    }
+
+
+def _webhook(id_: str, name: str, url: str) -> Webhook:
+    return Webhook(
+        id=id_, store_id="shop", url=url, name=name, event_types=("order.created",), filter="", state=State.ENABLED, state_reason="",
+        state_since_us=0, secrets=(), headers=(), timeout_s=10.0, schedule="default", created_at_us=1, updated_at_us=1, version=1,
+        write_id="",
+    )  # fmt: skip
 
 
 def test_filters_in_words() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.console.panel.rendering import environment, visible
+from hookline.console.panel.rendering import environment, stamps, visible
 
 pytestmark = pytest.mark.unit
 
@@ -44,3 +44,21 @@ def test_every_expression_of_a_template_is_shown_so() -> None:
     template = environment().from_string("{{ text }}|<input value='{{ text|e }}'>|{{ number }}|{{ none }}")
     found = template.render(text="<b>\u202e", number=7, none=None)
     assert found == "&lt;b&gt;\\u202e|<input value='&lt;b&gt;\u202e'>|7|None"
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("Held since 2026-01-15T12:00:00.250Z", [("Held since ", False), ("2026-01-15T12:00:00.250Z", True)]),
+        ("2026-01-15T12:00:00Z: <b>", [("2026-01-15T12:00:00Z", True), (": <b>", False)]),
+        ("on 2026-13-45T99:00:00Z", [("on ", False), ("2026-13-45T99:00:00Z", False)]),
+        ("Delivered", [("Delivered", False)]),
+        ("", []),
+    ],
+)
+def test_times_within_sentences_are_found(text: str, pieces: list[tuple[str, bool]]) -> None:
+    """What only looks like a time stays as it is, and nothing of the sentence is lost."""
+    assert stamps(text) == pieces
+    page = environment().from_string("{% import 'macros.html' as ui with context %}{{ ui.sentence(text) }}").render(text=text, visit=None)
+    assert page.count("<time ") == sum(is_time for _, is_time in pieces)
+    assert "<b>" not in page

@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from hookline.console.panel import wording
+from hookline.console.panel import log_filters, wording
 from hookline.console.panel.first_run import origin_of
 from hookline.console.panel.page import Page
 from hookline.console.panel.visit import Visit
@@ -46,6 +46,7 @@ async def event_type(visit: Visit) -> web.Response:
         curl=curl(base, kind),
         python=python(base, kind),
         webhooks=takers(visit.services.parts.registry.of_store(visit.store), kind),
+        names=log_filters.webhook_names(visit),
     )
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from hookline.console.api.dead_letters import DeadLetterCount
 from hookline.console.api.statistics import StatisticsAnswer, Sums
 from hookline.console.http.pools import Work
-from hookline.console.panel import wording
+from hookline.console.panel import log_filters, wording
 from hookline.console.panel.charts import HALF, Bars, Series, bars
 from hookline.console.panel.faults import fault_of
 from hookline.console.panel.health import Ended, Health, Waiting, all_waiting, health_of
@@ -50,6 +50,7 @@ async def overview(visit: Visit) -> web.Response:
         found=found,
         ended=Ended.of(found.total.model_dump()),
         lists=lists,
+        names=log_filters.webhook_names(visit),
         deliveries=deliveries_chart(found),
         times=times_chart(found),
         errors=error_shares(visit, found.total),
