@@ -12,6 +12,7 @@ from typing import Final
 from hookline.dispatcher import metrics, traces
 from hookline.dispatcher.budget import Budget, Kind
 from hookline.dispatcher.config import DispatchConfig
+from hookline.dispatcher.contents import Contents
 from hookline.dispatcher.delivery import Delivery
 from hookline.dispatcher.faults import Faults
 from hookline.dispatcher.lanes import Lane, Lanes, Verdict
@@ -22,7 +23,7 @@ from hookline.dispatcher.settlement import Sent, Settlement
 from hookline.dispatcher.signatures import Signatures, shown, without_echoes
 from hookline.dispatcher.transport.contract import Failure, Reply, Request, Result, Transport
 from hookline.kernel.clock import Clock
-from hookline.kernel.errors import HooklineError
+from hookline.kernel.errors import HooklineError, TemplateError
 from hookline.kernel.tracing import Tracing
 from hookline.schemas.records import ErrorKind, Trigger
 from hookline.webhooks.model import State, Webhook
@@ -83,6 +84,7 @@ class Sending:
         self._ready: deque[_Call] = deque()
         self._running = False
         self._queued: dict[Lane, None] = {}
+        self._contents = Contents()
         self._closed = False
         self.in_flight = 0
 
@@ -304,9 +306,10 @@ class Sending:
         span = traces.begin(self._parts.tracing, delivery, webhook) if self._parts.tracing is not None else None
         try:
             trace = span.traceparent if span is not None else None
-            headers, identity = self._parts.signatures.headers(webhook, delivery, trace), self._parts.signatures.identity(webhook)
-        except HooklineError as error:  # a key is missing: our fault, not the receiver's
-            failure = Failure(ErrorKind.INTERNAL, error.message, 0.0)
+            content = self._contents.of(webhook.template, delivery.body) if webhook.template else None
+            headers, identity = self._parts.signatures.headers(webhook, delivery, trace, content), self._parts.signatures.identity(webhook)
+        except HooklineError as error:  # the template fails, or a key is missing: not the receiver's fault
+            failure = Failure(ErrorKind.TEMPLATE if isinstance(error, TemplateError) else ErrorKind.INTERNAL, error.message, 0.0)
             if span is not None:
                 traces.end(span, failure)
             self._finished(call, webhook, Sent(result=failure, at_us=sent_at_us, url=webhook.url, request_headers=""))
@@ -320,7 +323,8 @@ class Sending:
             self._finished(call, webhook, sent)
 
         metrics.QUEUE_WAIT_S.observe(max(0.0, sent_at_us / 1e6 - delivery.ready_at))
-        request = Request(webhook.url, headers, delivery.body, webhook.timeout_s, webhook.id, identity)
+        body = delivery.body if content is None else content.body
+        request = Request(webhook.url, headers, body, webhook.timeout_s, webhook.id, identity)
         self._parts.transport.send(request, done)
 
     def _finished(self, call: _Call, webhook: Webhook, sent: Sent) -> None:
@@ -331,7 +335,7 @@ class Sending:
         except Exception as error:  # noqa: BLE001  # the offset stays; the places must not
             self._parts.faults.caught("settling", error)
         ok = isinstance(result, Reply) and 200 <= result.status < 300  # noqa: PLR2004  # the class of success
-        ours = isinstance(result, Failure) and result.kind is ErrorKind.INTERNAL
+        ours = isinstance(result, Failure) and (result.kind is ErrorKind.INTERNAL or result.kind is ErrorKind.TEMPLATE)
         if not ours:
             metrics.RESPONSE_S.observe(result.elapsed_s)
         if call.lane is not None:

@@ -13,6 +13,7 @@ from hookline.kernel.clock import Clock, to_us
 from hookline.webhooks.certificates import Identity, open_identity
 from hookline.webhooks.model import Webhook
 from hookline.webhooks.secrets import Vault, open_headers, signing_keys
+from hookline.webhooks.templates import Content
 
 USER_AGENT: Final = f"Hookline/{__version__}"
 _FIXED: Final = (("content-type", "application/json"), ("user-agent", USER_AGENT))
@@ -37,26 +38,30 @@ class Signatures:
         self._clock = clock
         self._cache: dict[str, _Cached] = {}
 
-    def headers(self, webhook: Webhook, delivery: Delivery, traceparent: str | None = None) -> tuple[tuple[str, str], ...]:
+    def headers(
+        self, webhook: Webhook, delivery: Delivery, traceparent: str | None = None, content: Content | None = None
+    ) -> tuple[tuple[str, str], ...]:
         """Return all headers of this attempt, signed with a fresh timestamp; raise `HooklineError` when no key opens the secret.
 
-        `traceparent` None: the delivery's own.
+        `traceparent` None: the delivery's own. `content` None: the usual body; what is sent is what is signed.
         """
         now_us = to_us(self._clock.now())
         timestamp = now_us // 1_000_000
         waiting = delivery.waiting
         parts = self._parts(webhook, now_us)
-        signature = parts.signer.headers(waiting.delivery_id, timestamp, delivery.body)
+        fixed, body, needed = (_FIXED, delivery.body, ()) if content is None else (_fixed(content), content.body, content.headers)
+        signature = parts.signer.headers(waiting.delivery_id, timestamp, body)
         parent = waiting.traceparent if traceparent is None else traceparent
         trace = (("traceparent", parent),) if parent else ()
         return (
-            *_FIXED,
+            *fixed,
             ("webhook-id", waiting.delivery_id),
             ("webhook-timestamp", str(timestamp)),
             ("webhook-signature", signature),
             ("hookline-attempt", str(waiting.attempt + 1)),
             ("hookline-webhook", webhook.id),
             *trace,
+            *needed,
             *parts.own,
         )
 
@@ -77,6 +82,10 @@ class Signatures:
         made = _Cached(webhook, min(ends, default=2**63), signer, open_headers(webhook, self._vault), open_identity(webhook, self._vault))
         self._cache[webhook.id] = made
         return made
+
+
+def _fixed(content: Content) -> tuple[tuple[str, str], ...]:
+    return (("content-type", content.content_type), ("user-agent", USER_AGENT))
 
 
 def shown(headers: tuple[tuple[str, str], ...], webhook: Webhook) -> str:

@@ -52,6 +52,7 @@ class ErrorKind(StrEnum):
     TLS = "tls_error"
     PROTOCOL = "protocol_error"
     BLOCKED = "blocked_address"
+    TEMPLATE = "template_error"
     INTERNAL = "internal_error"
     # skips
     DISABLED = "disabled"

@@ -55,7 +55,7 @@ OutcomeName = Literal["delivered", "retrying", "dead", "skipped"]
 TriggerName = Literal["event", "resend", "replay", "test"]
 ErrorName = Literal[
     "http_status", "timeout", "connect_error", "connection_reset", "dns_error", "tls_error", "protocol_error", "blocked_address",
-    "internal_error", "disabled", "paused", "filter_error", "cancelled", "gone", "poison", "expired",
+    "template_error", "internal_error", "disabled", "paused", "filter_error", "cancelled", "gone", "poison", "expired",
 ]  # fmt: skip
 
 

@@ -154,7 +154,7 @@ def _moved(found: Evidence, fault: Fault) -> Diagnosis:
 
 
 def _breaker(found: Evidence) -> Iterator[Diagnosis]:
-    calls = [call for call in found.delivering if call.kind != "internal_error"]
+    calls = [call for call in found.delivering if call.kind not in {"internal_error", "template_error"}]
     if found.webhook.state is not State.ENABLED or not calls:
         return
     lanes, newest = found.lanes, calls[0]
@@ -352,7 +352,7 @@ def _act(ailment: Ailment) -> str:
     match ailment:
         case Ailment.SECRET | Ailment.UNAUTHORIZED:
             return "rotate"
-        case Ailment.WRONG_PATH | Ailment.WRONG_METHOD | Ailment.REDIRECT | Ailment.TIMEOUT:
+        case Ailment.WRONG_PATH | Ailment.WRONG_METHOD | Ailment.REDIRECT | Ailment.TIMEOUT | Ailment.TEMPLATE:
             return "edit"
         case _:
             return "test"

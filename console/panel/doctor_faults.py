@@ -47,6 +47,7 @@ class Ailment(StrEnum):
     BLOCKED = "blocked"
     GARBAGE = "garbage"
     BAD_HEAD = "bad_head"
+    TEMPLATE = "template"
     OURS = "ours"
     BREAKER = "breaker"
     PAUSED = "paused"
@@ -250,6 +251,11 @@ def _of_kind(kind: str, site: Site) -> Words:
         case "protocol_error":
             remedy = "Correct the port of the URL, or see what answers there."
             return Words(Ailment.GARBAGE, f"What answers at {site.host} is not HTTP", remedy)
+        case "template_error":
+            remedy = (
+                "Mend the template, and try it on the store's last events before you save it: what waits is tried with the new one."
+            )
+            return Words(Ailment.TEMPLATE, "The template fails on some events, and they are not sent", remedy)
         case _:
             remedy = "It is Hookline that fails here, and not the receiver: tell the operator."
             return Words(Ailment.OURS, "Hookline could not make the calls", remedy)

@@ -41,6 +41,7 @@ ERRORS: Final[Mapping[str, str]] = {
     "tls_error": "TLS failed",
     "protocol_error": "Answer is not HTTP",
     "blocked_address": "Address not allowed",
+    "template_error": "Template failed",
     "internal_error": "Fault of Hookline's",
     "disabled": "Webhook disabled",
     "paused": "Webhook paused",

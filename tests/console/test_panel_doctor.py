@@ -109,6 +109,7 @@ FAULTS = [
     ("protocol_error", 0, "the answer has more than 128 headers", Ailment.BAD_HEAD),
     ("protocol_error", 0, "the head of the answer is too long", Ailment.BAD_HEAD),
     ("protocol_error", 0, "the answer has a header whose name or value is not allowed: Invalid header token", Ailment.BAD_HEAD),
+    ("template_error", 0, "template.text, ${data.x}: the event has no data.x", Ailment.TEMPLATE),
     ("internal_error", 0, "Hookline could not send: Too many open files", Ailment.OURS),
 ]
 
@@ -188,10 +189,11 @@ def test_a_breaker_tells_until_when() -> None:
     [
         outage("http_status", 500, count=4, every_s=10),
         outage("internal_error", count=9, every_s=10),
+        outage("template_error", count=9, every_s=10),
         outage("http_status", 500, count=9, every_s=10, webhook={"state": State.PAUSED}),
         evidence(calls=tuple(call(-number, "timeout", 0, tested=True) for number in range(9))),
     ],
-    ids=["too few", "our own faults", "paused", "tests"],
+    ids=["too few", "our own faults", "the template's", "paused", "tests"],
 )
 def test_a_breaker_that_is_shut_is_not_told(found: Evidence) -> None:
     """It counts what the dispatcher's counts: no tests, no faults of ours, and only where calls are made."""

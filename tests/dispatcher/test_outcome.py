@@ -42,6 +42,7 @@ KINDS = [
     ErrorKind.TLS,
     ErrorKind.PROTOCOL,
     ErrorKind.BLOCKED,
+    ErrorKind.TEMPLATE,
     ErrorKind.INTERNAL,
 ]
 
