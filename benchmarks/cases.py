@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks import ingest, latency, reference, sender, sink, whole
+from benchmarks import ingest, latency, reference, sender, sink, templates, whole
 from benchmarks.dispatcher import LARGE, SMALL, Backlog, further_us, measure_backlog, measure_memory
 from benchmarks.plot import Chart
 from benchmarks.repeats import Case, Figure, Found, Values
@@ -47,6 +47,7 @@ def quick(broker: EmbeddedBroker, size: Size) -> list[Case]:
         backlog("dispatcher-tls", tls=True),
         backlog("dispatcher-large", event_type=LARGE),
         Case("fan-out-10", lambda found: _fan_out(broker, size, 10, found)),
+        Case("templates", lambda _: templates.measure(size.of(20_000))),
         Case("ingest", lambda _: ingest.measure(SMALL, size.of(10_000), size.of(200), broker)),
         Case("whole", lambda _: whole.measure(SMALL, size.of(15_000), broker, publish=whole.one_by_one)),
         Case("whole-batch", lambda _: whole.measure(SMALL, size.of(20_000), broker, publish=whole.by_hundreds)),
@@ -111,6 +112,12 @@ FIGURES: Sequence[Figure] = (
     Figure("dispatcher-us", "dispatcher, CPU per delivery, 1 KiB", "µs", "dispatcher.cpu_us_per_delivery", "", 80, at_most=True),
     Figure("large-us", "dispatcher, CPU per delivery, 3.1 KB", "µs", "dispatcher-large.cpu_us_per_delivery"),
     Figure("further-us", "a further webhook of the same event, CPU", "µs", "fan-out-10.further_us", "", 45, at_most=True),
+    Figure(
+        "template-slack", "a template adds: the message for Slack, of an order of 3.1 KB", "µs", "templates.slack_us", "", 25, at_most=True
+    ),
+    Figure("template-own", "a template adds: an own one with CEL, of the same", "µs", "templates.own_us", "", 25, at_most=True),
+    Figure("template-cloudevents", "a template adds: CloudEvents, of the same", "µs", "templates.cloudevents_us", "", 25, at_most=True),
+    Figure("template-loop", "a template adds: an own one with a loop, of the same", "µs", "templates.loop_us"),
     Figure("fan-out-1000-us", "1,000 webhooks of an event, CPU per delivery", "µs", "fan-out-1000.cpu_us_per_delivery"),
     Figure("aiohttp-us", "dispatcher with HOOKLINE_TRANSPORT=aiohttp, CPU", "µs", "dispatcher-aiohttp.cpu_us_per_delivery"),
     Figure("many-ratio", "cost with 100,000 webhooks ÷ with 100", "", *_PER_WEBHOOKS, 1.1, at_most=True),
