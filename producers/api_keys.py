@@ -122,6 +122,19 @@ class ApiKeys:
         self._seen[found.id] = now_us - now_us % HOUR_US
         return found
 
+    def holds(self, key: ApiKey) -> bool:
+        """Tell whether a key that `verify` returned is still what it was, and note its use: a tenth of the time of `verify`."""
+        now_us = to_us(self._clock.now())
+        if self._keys.get(key.id) is not key or not key.alive(now_us):
+            return False
+        self._seen[key.id] = now_us - now_us % HOUR_US
+        return True
+
+    def may_be_new(self, key: str) -> bool:
+        """Tell whether a key is well formed and not known here: it may have been made a moment ago, elsewhere."""
+        parts = split(key)
+        return parts is not None and parts[0] not in self._keys
+
     def last_used_us(self, key_id: str) -> int:
         """Return the hour in which a key was last used, as far as is known; 0: never."""
         return max(self._used.get(key_id, 0), self._seen.get(key_id, 0))

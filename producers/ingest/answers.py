@@ -7,31 +7,28 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
-from aiohttp import hdrs, web
 
 from hookline.producers.ingest import metrics
 from hookline.producers.ingest.acceptance import Verdict
 from hookline.producers.ingest.errors import BATCH_REFUSED, CODES, Problem
+from hookline.producers.ingest.messages import Answer
 
-_JSON: Final[Mapping[str, str]] = {hdrs.SERVER: "hookline", hdrs.CONTENT_TYPE: "application/json"}
-_PROBLEM: Final[Mapping[str, str]] = {
-    hdrs.SERVER: "hookline",
-    hdrs.CONTENT_TYPE: "application/problem+json",
-    hdrs.CACHE_CONTROL: "no-store",
-}
-_MORE: Final[Mapping[int, Mapping[str, str]]] = {401: {hdrs.WWW_AUTHENTICATE: "Bearer"}, 405: {hdrs.ALLOW: "POST"}}
+_JSON: Final = b"Server: hookline\r\nContent-Type: application/json\r\n"
+_PROBLEM: Final = b"Server: hookline\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n"
+_MORE: Final[Mapping[int, bytes]] = {401: b"WWW-Authenticate: Bearer\r\n", 405: b"Allow: POST\r\n"}
 _GIVEN: Final = sorted({202, 207, *(code.status for code in CODES.values())})
 _STATUSES: Final = {status: metrics.REQUESTS.labels(str(status)) for status in _GIVEN}
+_LINES: Final = {status: f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode() for status in _GIVEN}
 
 
-def one(verdict: Verdict) -> web.Response:
+def one(verdict: Verdict) -> Answer:
     """Return the answer to a single event."""
     if isinstance(verdict, Problem):
         return problem(verdict)
     return _answer(202, b'{"id":"%b"}' % verdict.encode(), _JSON)  # an id holds nothing that JSON escapes
 
 
-def batch(verdicts: Sequence[Verdict]) -> web.Response:
+def batch(verdicts: Sequence[Verdict]) -> Answer:
     """Return the answer to a batch: the status that all items share, 207 when they differ, and each item's result in order."""
     for verdict in verdicts:
         if isinstance(verdict, Problem):
@@ -53,17 +50,17 @@ def batch(verdicts: Sequence[Verdict]) -> web.Response:
     return _answer(status, orjson.dumps(whole), _with_more(status, wait_s))
 
 
-def problem(found: Problem) -> web.Response:
+def problem(found: Problem) -> Answer:
     """Return a problem as `application/problem+json`."""
     metrics.REFUSED.labels(found.code).inc()
     return _answer(found.status, orjson.dumps(found.body()), _with_more(found.status, found.retry_after_s))
 
 
-def _with_more(status: int, retry_after_s: int) -> dict[str, str]:
-    again: Mapping[str, str] = {hdrs.RETRY_AFTER: str(retry_after_s)} if retry_after_s else {}
-    return {**_PROBLEM, **_MORE.get(status, {}), **again}
+def _with_more(status: int, retry_after_s: int) -> bytes:
+    again = b"Retry-After: %d\r\n" % retry_after_s if retry_after_s else b""
+    return _PROBLEM + _MORE.get(status, b"") + again
 
 
-def _answer(status: int, body: bytes, headers: Mapping[str, str]) -> web.Response:
+def _answer(status: int, body: bytes, headers: bytes) -> Answer:
     _STATUSES[status].inc()
-    return web.Response(status=status, body=body, headers=headers)
+    return Answer(status, _LINES[status] + headers, body)

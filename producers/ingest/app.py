@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
-
-from aiohttp import hdrs, web
+from typing import Any, Final, TypeAlias
 
 from hookline.kernel.errors import HooklineError, InputError
 from hookline.kernel.log import logger
@@ -19,17 +17,19 @@ from hookline.producers.event_record import TRACEPARENT
 from hookline.producers.ingest import answers
 from hookline.producers.ingest.acceptance import Acceptance, Sender, Verdict
 from hookline.producers.ingest.body import Bodies
-from hookline.producers.ingest.door import Door
+from hookline.producers.ingest.door import Door, NotKnownYet
 from hookline.producers.ingest.errors import problem_of, refused
+from hookline.producers.ingest.messages import Answer, Request
 from hookline.producers.ingest.remembered import Remembered, digest_of
 from hookline.producers.ingest.strict_json import parse
 
 PATH: Final = "/api/v1/events"
 KEY_HEADER: Final = "Idempotency-Key"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}\Z")
+_METHOD: Final = "POST"
 _BREATH: Final = 20
-_DRAIN_POLL_S: Final = 0.02
 _ENVELOPE: Final = 'Send one event {"type": ..., "data": {...}}, or {"events": [...]}.'
+Respond: TypeAlias = Callable[[Answer], None]
 _log = logger("ingest")
 
 
@@ -53,8 +53,18 @@ class Tally:
         return await self._done
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What a request's head says once it is let in."""
+
+    store_id: str
+    key: str
+    traceparent: str
+    packed: bool
+
+
 class IngestApp:
-    """Answers requests on the event loop; waits only for the body and for Kafka."""
+    """Answers requests on the event loop; waits only for Kafka."""
 
     def __init__(
         self,
@@ -74,64 +84,75 @@ class IngestApp:
         self._max_batch = max_batch
         self._large = large
         self._tracing = tracing
-        self._under_way = 0
-        self._draining = False
+        self._under_way: set[asyncio.Task[None]] = set()
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Return the answer to any request."""
-        self._under_way += 1
+    def admit(self, request: Request) -> None:
+        """Look at a request's head: sets `admitted`, or `problem`, or neither yet when the API key may be new."""
         try:
-            response = await self._answer_or_problem(request)
-        finally:
-            self._under_way -= 1
-        if self._draining or not request.content.is_eof():
-            response.force_close()  # what is left of the body would be taken for the next request
-        return response
-
-    async def drain(self, timeout_s: float) -> int:
-        """Let requests under way end and each be the last of its connection; return how many are left after `timeout_s`.
-
-        aiohttp's own shutdown drops what arrives from then on, also the rest of a body that is half there.
-        """
-        self._draining = True
-        deadline = time.monotonic() + timeout_s
-        while self._under_way and time.monotonic() < deadline:  # noqa: ASYNC110  # simpler than an event per request
-            await asyncio.sleep(_DRAIN_POLL_S)
-        return self._under_way
-
-    async def _answer_or_problem(self, request: web.BaseRequest) -> web.Response:
-        try:
-            return await self._answer(request)
+            request.admitted = self._admitted(request, caught_up=False)
+        except NotKnownYet:
+            return
         except HooklineError as error:
-            found = problem_of(error)
-            if found.code == "internal_error":
-                _log.error("ingest.failed", error=f"{type(error).__name__}: {error.message}")
-            return answers.problem(found)
+            request.problem = problem_of(error)
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def admit_late(self, request: Request) -> None:
+        """Learn of new API keys, then do as `admit` does."""
+        await self._door.catch_up()
+        try:
+            request.admitted = self._admitted(request, caught_up=True)
+        except HooklineError as error:
+            request.problem = problem_of(error)
+
+    def answer(self, request: Request, respond: Respond) -> None:
+        """Answer a request that is whole; `respond` is called once, at once or later. Raises nothing."""
+        try:
+            self._answer(request.admitted, request.body, respond)
+        except HooklineError as error:
+            respond(_refusal(error))
+        except Exception as error:  # noqa: BLE001  # one request's fault must not cost the others their connections
+            respond(_failure(error))
+
+    def _admitted(self, request: Request, *, caught_up: bool) -> Admitted:
         _route(request)
-        api_key = self._door.admit(request)
+        api_key = self._door.admit(request, caught_up=caught_up)
         key = _idempotency_key(request)
-        body = await self._bodies.read(request)
+        return Admitted(api_key.store_id, key, _traceparent(request), self._bodies.announced(request.headers))
+
+    def _answer(self, admitted: Admitted, raw: bytearray, respond: Respond) -> None:
+        body = self._bodies.whole(bytes(raw), packed=admitted.packed)
         value = parse(body)
         if not isinstance(value, dict):
             raise InputError("The body must be an object", remedy=_ENVELOPE)
         sender = Sender(
-            store_id=api_key.store_id,
-            key=key,
-            traceparent=_traceparent(request),
+            store_id=admitted.store_id,
+            key=admitted.key,
+            traceparent=admitted.traceparent,
             batch="events" in value,
             large=len(body) > self._large,
         )
-        return await (self._accept(value, sender) if self._tracing is None else self._traced(self._tracing, value, sender))
+        if sender.batch or sender.key or self._tracing is not None:
+            task = asyncio.create_task(self._in_steps(value, sender, respond))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        else:  # nearly all requests: no task, no future
+            self._acceptance.take(value, sender, 0, lambda verdict: respond(answers.one(verdict)))
 
-    async def _accept(self, value: dict[str, Any], sender: Sender) -> web.Response:
+    async def _in_steps(self, value: dict[str, Any], sender: Sender, respond: Respond) -> None:
+        tracing = self._tracing
+        try:
+            respond(await (self._accept(value, sender) if tracing is None else self._traced(tracing, value, sender)))
+        except HooklineError as error:
+            respond(_refusal(error))
+        except Exception as error:  # noqa: BLE001  # as in `answer`
+            respond(_failure(error))
+
+    async def _accept(self, value: dict[str, Any], sender: Sender) -> Answer:
         verdicts = await self._once(value, sender) if sender.key else await self._take(value, sender)
         return answers.batch(verdicts) if sender.batch else answers.one(verdicts[0])
 
-    async def _traced(self, tracing: Tracing, value: dict[str, Any], sender: Sender) -> web.Response:
+    async def _traced(self, tracing: Tracing, value: dict[str, Any], sender: Sender) -> Answer:
         """Accept as a span, under which the events go on."""
-        attributes = {"hookline.store_id": sender.store_id, "http.request.method": hdrs.METH_POST}
+        attributes = {"hookline.store_id": sender.store_id, "http.request.method": _METHOD}
         span = tracing.serve("publish", sender.traceparent, lambda: attributes)
         status, error = HTTPStatus.INTERNAL_SERVER_ERROR.value, "internal_error"
         try:
@@ -177,11 +198,23 @@ class IngestApp:
         return items
 
 
-def _route(request: web.BaseRequest) -> None:
-    path = request.raw_path
+def _refusal(error: HooklineError) -> Answer:
+    found = problem_of(error)
+    if found.code == "internal_error":
+        _log.error("ingest.failed", error=f"{type(error).__name__}: {error.message}")
+    return answers.problem(found)
+
+
+def _failure(error: Exception) -> Answer:
+    _log.error("ingest.failed", error=f"{type(error).__name__}: {error}", exc_info=error)
+    return answers.problem(problem_of(HooklineError("unexpected")))
+
+
+def _route(request: Request) -> None:
+    path = request.path
     if path != PATH and path.partition("?")[0] != PATH:
         raise refused("not_found", "There is nothing here", remedy=f"Events go to POST {PATH}.")
-    if request.method != hdrs.METH_POST:
+    if request.method != _METHOD:
         raise refused("method_not_allowed", f"{PATH} takes POST only", remedy="Use POST.")
 
 
@@ -190,8 +223,8 @@ def _ended(span: Span, status: int, error: str) -> None:
     span.end({"http.response.status_code": status}, (error or str(status)) if failed else "")
 
 
-def _idempotency_key(request: web.BaseRequest) -> str:
-    key: str | None = request.headers.get(KEY_HEADER)
+def _idempotency_key(request: Request) -> str:
+    key = request.headers.get("idempotency-key")
     if key is None:
         return ""
     if not _KEY.match(key):
@@ -199,7 +232,7 @@ def _idempotency_key(request: web.BaseRequest) -> str:
     return key
 
 
-def _traceparent(request: web.BaseRequest) -> str:
+def _traceparent(request: Request) -> str:
     """Return the trace to go on with, or an empty text: a broken one is dropped, as the standard wants it."""
-    found: str = request.headers.get("traceparent", "")
+    found = request.headers.get("traceparent", "")
     return found if found and TRACEPARENT.match(found) else ""

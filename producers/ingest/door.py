@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import hmac
 import math
 from collections import OrderedDict
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final, Protocol
 
-from aiohttp import hdrs, web
-
 from hookline.kernel.clock import Clock
 from hookline.kernel.errors import Unauthorized
 from hookline.producers.api_keys import ApiKey
 from hookline.producers.ingest.errors import refused
+from hookline.producers.ingest.messages import Request
 
 SCOPE: Final = "events:write"
 _MINUTE_S: Final = 60.0
@@ -26,6 +27,19 @@ class Keys(Protocol):
     def verify(self, key: str) -> ApiKey:
         """Return what a key may do; raise `Unauthorized`."""
 
+    def holds(self, key: ApiKey) -> bool:
+        """Tell whether a key that was verified is still what it was, and note its use."""
+
+    def may_be_new(self, key: str) -> bool:
+        """Tell whether a key is well formed and not known here yet."""
+
+    def catch_up(self) -> bool:
+        """Learn of all keys that were made before this call; blocks."""
+
+
+class NotKnownYet(Exception):
+    """The key may have been made a moment ago: catch up, and ask again."""
+
 
 class Door:
     """Admits requests by their API key; used from the event loop.
@@ -37,18 +51,43 @@ class Door:
     def __init__(self, keys: Keys, failures_per_min: int, clock: Clock) -> None:
         self._keys = keys
         self._failures = Failures(failures_per_min, clock)
+        self._catching_up: asyncio.Future[bool] | None = None
 
-    def admit(self, request: web.BaseRequest) -> ApiKey:
-        """Return the key of a request; raise `Unauthorized`, or `Refused` for its scope or after too many failures."""
-        scheme, _, text = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        try:
-            key = self._keys.verify(text.strip() if scheme.lower() == "bearer" else "")
-        except Unauthorized:
-            self._failures.count(request.remote or "")
-            raise
+    def admit(self, request: Request, *, caught_up: bool = False) -> ApiKey:
+        """Return the key of a request; raise `Unauthorized`, or `Refused` for its scope or after too many failures.
+
+        A key that is not known raises `NotKnownYet` as long as nobody has `caught_up`.
+        """
+        peer, header = request.peer, request.headers.get("authorization", "")
+        sent = header.encode("utf-8", "replace")
+        if peer.key is not None and hmac.compare_digest(sent, peer.authorization) and self._keys.holds(peer.key):
+            return peer.key
+        key = self._verified(header, peer.address, caught_up)
         if not key.allows(SCOPE):
             raise refused("missing_scope", f"The API key may not publish: it lacks the scope {SCOPE}", remedy="Use a key that has it.")
+        peer.authorization, peer.key = sent, key
         return key
+
+    async def catch_up(self) -> None:
+        """Learn of new keys; however many wait for it, Kafka is asked by one at a time."""
+        before = self._catching_up
+        if before is not None and not before.done():
+            await asyncio.shield(before)  # it may have asked before the key was made
+        if self._catching_up is before:
+            self._catching_up = asyncio.ensure_future(asyncio.to_thread(self._keys.catch_up))
+        if self._catching_up is not None:
+            await asyncio.shield(self._catching_up)
+
+    def _verified(self, header: str, address: str, caught_up: bool) -> ApiKey:
+        scheme, _, text = header.partition(" ")
+        key = text.strip() if scheme.lower() == "bearer" else ""
+        try:
+            return self._keys.verify(key)
+        except Unauthorized:
+            if not caught_up and self._keys.may_be_new(key):
+                raise NotKnownYet from None
+            self._failures.count(address)
+            raise
 
 
 class Failures:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from aiohttp import web
 from confluent_kafka import KafkaException
 
 from hookline.kernel import kafka
@@ -133,55 +132,47 @@ class IngestProcess:
         await quick.start()
         await bulky.start()
         gate = Gate(quick, bulky, self._settings.ingest, self._clock)
-        app = self._app(gate)
-        server = Server(app.handle, idle_s=self._settings.ingest.idle_s)
-        runner = web.ServerRunner(server, shutdown_timeout=_CLOSE_S)
-        await runner.setup()
+        server = self._server(gate)
         ticking = asyncio.create_task(self._tick(gate, server))
         try:
-            await self._listen(runner)
+            await self._listen(server)
             self._probe(gate)
             _spare_collections()
             await self._until_stop(stop)
         finally:
             self._waits_for = "stopping"
-            await self._drain(runner, app)
+            if left := await server.drain(self._settings.ingest.drain_s):
+                _log.warning("ingest.undrained", requests=left)
+            await server.close(_CLOSE_S)
             ticking.cancel()
             for publisher in (quick, bulky):
                 await _close(publisher)
 
-    async def _drain(self, runner: web.ServerRunner, app: IngestApp) -> None:
-        """Listen no more, answer what is under way, close the connections."""
-        for site in runner.sites:
-            await site.stop()
-        if left := await app.drain(self._settings.ingest.drain_s):
-            _log.warning("ingest.undrained", requests=left)
-        await runner.cleanup()
-
-    def _app(self, gate: Gate) -> IngestApp:
+    def _server(self, gate: Gate) -> Server:
         config, most = self._settings.ingest, self._settings.publisher.max_event_bytes
         remembered = Remembered(config.remembered, config.remembered_s, self._clock)
-        return IngestApp(
+        bodies = Bodies(config.max_body_bytes)
+        app = IngestApp(
             Door(self._keys, config.auth_failures, self._clock),
-            Bodies(config),
+            bodies,
             Acceptance(EventReader(config, self._clock), gate, remembered, most),
             remembered,
             max_batch=config.max_batch,
             large=most,
             tracing=self._tracing,
         )
+        return Server(app, bodies, config)
 
-    async def _listen(self, runner: web.ServerRunner) -> None:
+    async def _listen(self, server: Server) -> None:
         config = self._settings.ingest
-        site = web.TCPSite(runner, config.host, config.port, backlog=1_024, reuse_port=config.share_port or None)
         try:
-            await site.start()
+            await server.listen()
         except OSError as error:
             variable = "HOOKLINE_INGEST_HOST" if error.errno in _OF_THE_HOST else "HOOKLINE_INGEST_PORT"
             message = f"{variable}: {config.host} port {config.port} cannot be opened: {os.strerror(error.errno or 0)}"
             raise ConfigError(message, remedy="Stop what uses it, or set another one (port 0 takes a free one).") from error
         self._waits_for = ""
-        _log.info("ingest.listening", host=config.host, port=runner.addresses[0][1])
+        _log.info("ingest.listening", host=config.host, port=server.port)
 
     def _probe(self, gate: Gate) -> None:
         self._health.alive("loop", lambda: "the event loop hangs" if time.monotonic() - self._beat > _HANGS_S else "")

@@ -97,6 +97,8 @@ class FakeKeys:
     """API keys by their text."""
 
     known: dict[str, ApiKey] = field(default_factory=dict)
+    coming: set[str] = field(default_factory=set)
+    caught_up: int = 0
 
     def add(self, text: str, *scopes: str, store_id: str = "shop") -> None:
         """Make a key known."""
@@ -107,6 +109,22 @@ class FakeKeys:
         if key not in self.known:
             raise Unauthorized("no such key")
         return self.known[key]
+
+    def holds(self, key: ApiKey) -> bool:
+        """Tell whether a key is still there."""
+        return self.known.get(key.id) is key
+
+    def may_be_new(self, key: str) -> bool:
+        """Tell whether a key is made and not known yet."""
+        return key in self.coming
+
+    def catch_up(self) -> bool:
+        """Know what was made."""
+        self.caught_up += 1
+        for key in self.coming:
+            self.add(key, "events:write")
+        self.coming.clear()
+        return True
 
 
 def always(_event: Event) -> Outcome:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 
 from hookline.kernel.config import load
 from hookline.kernel.tracing import Tracing
@@ -59,14 +59,15 @@ class Serving:
     session: ClientSession = field(init=False)
     gate: Gate = field(init=False)
 
-    def app(self) -> IngestApp:
-        """Wire the app as the process does."""
+    def server(self) -> Server:
+        """Wire the server as the process does."""
         remembered = Remembered(self.config.remembered, self.config.remembered_s, self.clock)
         self.gate = Gate(self.outlet, self.outlet, self.config, self.clock)
         acceptance = Acceptance(EventReader(self.config, self.clock), self.gate, remembered, self.max_event_bytes)
         door = Door(self.keys, self.config.auth_failures, self.clock)
-        bodies, large = Bodies(self.config), self.max_event_bytes
-        return IngestApp(door, bodies, acceptance, remembered, max_batch=self.config.max_batch, large=large, tracing=self.tracing)
+        bodies, large = Bodies(self.config.max_body_bytes), self.max_event_bytes
+        app = IngestApp(door, bodies, acceptance, remembered, max_batch=self.config.max_batch, large=large, tracing=self.tracing)
+        return Server(app, bodies, self.config)
 
     async def post(self, value: object, *, key: str | None = KEY, method: str = "POST", path: str = PATH, **headers: str) -> Answer:
         """Send a value as JSON, or bytes as they are; `_` in a header's name stands for `-`."""
@@ -107,15 +108,17 @@ async def _answer(reader: asyncio.StreamReader) -> Answer:
 @asynccontextmanager
 async def serving(*, outlet: FakeOutlet | None = None, tracing: Tracing | None = None, **changes: Any) -> AsyncIterator[Serving]:
     """Serve with some settings changed; the key `good` may publish for the store `shop`."""
-    made = Serving(config=replace(CONFIG, **changes), outlet=outlet or FakeOutlet(), tracing=tracing)
+    made = Serving(config=replace(CONFIG, port=0, **changes), outlet=outlet or FakeOutlet(), tracing=tracing)
     made.keys.add(KEY, "events:write")
-    runner = web.ServerRunner(Server(made.app().handle, idle_s=made.config.idle_s), shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.port = runner.addresses[0][1]
-    async with ClientSession() as made.session:
-        yield made
-    await runner.cleanup()
+    server = made.server()
+    await server.listen()
+    made.port = server.port
+    try:
+        async with ClientSession() as made.session:
+            yield made
+    finally:
+        await server.drain(1)
+        await server.close(1)
 
 
 def request(**changes: Any) -> dict[str, Any]:

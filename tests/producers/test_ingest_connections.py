@@ -1,0 +1,213 @@
+"""One connection of ingest, byte by byte: order, limits, early refusals, keys that were made a moment ago."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hookline.producers.api_keys import compose
+from hookline.producers.ingest.app import PATH
+from hookline.producers.publisher import Published
+from tests.producers.fakes import FakeOutlet
+from tests.producers.serving import Serving, http, request, serving
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+async def ingest() -> AsyncIterator[Serving]:
+    """Yield an ingest whose Kafka confirms everything."""
+    async with serving() as found:
+        yield found
+
+
+def event(name: str) -> bytes:
+    """Return the body of an event."""
+    return json.dumps(request(id=name)).encode()
+
+
+def whole(name: str, *headers: str, **changes: Any) -> bytes:
+    """Return a request with a body of the right length."""
+    body = event(name)
+    return http(body, f"Content-Length: {len(body)}", *headers, **changes)
+
+
+async def read_to_end(port: int, *parts: bytes, wait_s: float = 0.0) -> bytes:
+    """Send bytes and return all that comes until the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for part in parts:
+        writer.write(part)
+        await asyncio.sleep(wait_s)
+    async with asyncio.timeout(10):
+        found = await reader.read()
+    writer.close()
+    return found
+
+
+@given(st.lists(st.integers(1, 900), max_size=8))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_it_does_not_matter_how_bytes_are_cut(sizes: list[int]) -> None:
+    """Wherever packets end: three requests, three answers in order, the last one refused and the connection still in step."""
+
+    async def run() -> None:
+        chunked = b"%x\r\n%b\r\n0\r\nLater: header\r\n\r\n" % (len(event("b")), event("b"))
+        stream = whole("a") + http(chunked, "Transfer-Encoding: chunked") + whole("c", "Content-Type: text/plain")
+        cuts = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
+        parts = [stream[begin:end] for begin, end in zip(cuts, [*cuts[1:], len(stream)], strict=True) if stream[begin:end]]
+        async with serving() as ingest:
+            answers = await ingest.raw(*parts, wait_s=0.001)
+        assert [answer.status for answer in answers] == [202, 202, 415]
+        assert [answer.json.get("id") for answer in answers] == ["a", "b", None]
+
+    asyncio.run(run())
+
+
+async def test_a_pipeline_is_answered_in_order_and_held_back() -> None:
+    """Three hundred requests at once: while the first waits for Kafka nothing behind it goes there, and no more is read."""
+    async with serving(outlet=FakeOutlet(script=lambda _: None)) as ingest:
+        talking = asyncio.create_task(ingest.raw(b"".join(whole(f"p{number}") for number in range(300))))
+        await _until(lambda: ingest.outlet.waiting)
+        await asyncio.sleep(0.05)
+        assert len(ingest.outlet.sent) == 1
+        ingest.outlet.script = lambda _: Published("t", 0, 0)
+        ingest.outlet.answer(Published("t", 0, 0))
+        assert [answer.json["id"] for answer in await talking] == [f"p{number}" for number in range(300)]
+
+
+async def test_http_1_0_and_close_end_the_connection(ingest: Serving) -> None:
+    """The answer says so, and nothing behind such a request is taken for another one."""
+    for sent in (whole("old", line=f"POST {PATH} HTTP/1.0"), whole("last", "Connection: close"), whole("both", "Connection: close") * 2):
+        found = await read_to_end(ingest.port, sent)
+        assert found.startswith(b"HTTP/1.1 202 ")
+        assert b"\r\nConnection: close\r\n" in found
+        assert found.count(b"HTTP/1.1") == 1
+    assert [event.id for event in ingest.outlet.sent] == ["old", "last", "both"]
+
+
+async def test_a_client_that_sends_no_more_still_gets_its_answer() -> None:
+    """Half-closed connections, as `nc` makes them; a request that is cut short there has none."""
+    async with serving(outlet=FakeOutlet(script=lambda _: None)) as ingest:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ingest.port)
+        writer.write(whole("half"))
+        writer.write_eof()
+        await _until(lambda: ingest.outlet.waiting)
+        ingest.outlet.answer(Published("t", 0, 0))
+        assert (await asyncio.wait_for(reader.read(), 5)).endswith(b'{"id":"half"}')
+        reader, other = await asyncio.open_connection("127.0.0.1", ingest.port)
+        other.write(whole("cut")[:-5])
+        other.write_eof()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        other.close()
+
+
+async def test_an_early_refusal_reaches_a_client_that_is_still_sending(ingest: Serving) -> None:
+    """A body of a megabyte under a wrong key is not read, and the client sees the 401 and not a reset."""
+    found = await read_to_end(ingest.port, http(b"", "Content-Length: 1000000", key="wrong"), *[b" " * 100_000] * 5, wait_s=0.02)
+    assert found.startswith(b"HTTP/1.1 401 ")
+    assert b"\r\nConnection: close\r\n" in found
+
+
+async def test_a_refusal_whose_body_came_with_it_keeps_the_connection(ingest: Serving) -> None:
+    """The next request over it is served."""
+    answers = await ingest.raw(whole("a", key="wrong") + whole("b"))
+    assert [answer.status for answer in answers] == [401, 202]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Transfer-Encoding: gzip, chunked",),
+        ("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+        ("Upgrade: websocket", "Connection: upgrade", "Content-Length: 0"),
+        ("X: a", " folded", "Content-Length: 0"),
+    ],
+)
+async def test_what_two_readers_could_read_differently_is_refused(ingest: Serving, headers: tuple[str, ...]) -> None:
+    """Nothing that smuggles a request past a proxy is taken."""
+    answers = await ingest.raw(http(b"2\r\n{}\r\n0\r\n\r\n", *headers))
+    assert [(answer.status, answer.json["code"]) for answer in answers] == [(400, "malformed_request")]
+
+
+async def test_headers_that_stand_twice_are_joined(ingest: Serving) -> None:
+    """So neither of two keys, two types or two encodings counts."""
+    assert [answer.status for answer in await ingest.raw(whole("a", "Authorization: Bearer other"))] == [401]
+    assert [answer.status for answer in await ingest.raw(whole("a", "Content-Type: application/json"))] == [415]
+    assert ingest.outlet.sent == []
+
+
+async def test_a_head_has_a_limit_before_it_ends(ingest: Serving) -> None:
+    """Neither one endless header nor a thousand small ones behind the body are kept."""
+    [answer] = await ingest.raw(b"POST / HTTP/1.1\r\nX: " + b"x" * 200_000)
+    assert (answer.status, answer.json["code"]) == (431, "headers_too_large")
+    trailers = b"".join(b"T%d: 1\r\n" % number for number in range(1_000))
+    [answer] = await ingest.raw(http(b"0\r\n" + trailers + b"\r\n", "Transfer-Encoding: chunked"))
+    assert (answer.status, answer.json["code"]) == (431, "headers_too_large")
+
+
+async def test_dripping_headers_do_not_hold_a_connection() -> None:
+    """The time for a head counts from its first byte, not from its last."""
+    async with serving(idle_s=0.3) as ingest:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ingest.port)
+        writer.write(f"POST {PATH} HTTP/1.1\r\n".encode())
+        for _ in range(40):
+            writer.write(b"X: 1\r\n")
+            await asyncio.sleep(0.02)
+            if reader.at_eof():
+                break
+        assert await asyncio.wait_for(reader.read(), 1) == b""
+        writer.close()
+
+
+async def test_a_client_that_does_not_read_is_not_answered_for_ever() -> None:
+    """Its answers are not piled up: it is read no more, and cut after a while."""
+    async with serving(idle_s=0.5) as ingest:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ingest.port, limit=1)
+        many = b"".join(whole(f"e{number}", "Idempotency-Key: two words") for number in range(2_000))
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(_write_for_ever(writer, many), 20)
+        writer.close()
+        assert reader.exception() is not None or not reader.at_eof()
+
+
+async def test_a_key_that_was_made_a_moment_ago_is_known() -> None:
+    """A key that this process has not read yet is looked for before it is refused; the request waits and is not lost."""
+    key = compose("aaaaaaaaaaaa", b"\1" * 32)
+    async with serving() as ingest:
+        ingest.keys.coming.add(key)
+        answers = await asyncio.gather(*(ingest.raw(whole(f"e{number}", key=key)) for number in range(50)))
+        assert [answer.json.get("id") for [answer] in answers] == [f"e{number}" for number in range(50)]
+        assert 1 <= ingest.keys.caught_up <= 3
+
+
+async def test_a_key_is_asked_for_again_with_every_request(ingest: Serving) -> None:
+    """A connection remembers its key only as long as the key is what it was."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", ingest.port)
+    statuses = []
+    for number in range(3):
+        if number == 2:
+            del ingest.keys.known["good"]
+        writer.write(whole(f"e{number}"))
+        head = await reader.readuntil(b"\r\n\r\n")
+        statuses.append(int(head.split()[1]))
+        await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+    writer.close()
+    assert statuses == [202, 202, 401]
+
+
+async def _write_for_ever(writer: asyncio.StreamWriter, data: bytes) -> None:
+    while True:
+        writer.write(data)
+        await writer.drain()
+
+
+async def _until(condition: Any) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # simpler than an event per condition
+            await asyncio.sleep(0.01)
