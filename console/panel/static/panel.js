@@ -193,6 +193,12 @@ function tail(button) {
 // <x data-address="path">: this page came of a form; to load it again goes there, and does not send the form again.
 each("[data-address]", (element) => history.replaceState(null, "", element.dataset.address));
 
+// On a phone the menu is one line that scrolls: it begins where one is.
+each(".side nav a[aria-current]", (tab) => {
+  const line = tab.closest("nav");
+  line.scrollLeft += tab.getBoundingClientRect().left - line.getBoundingClientRect().left - (line.clientWidth - tab.offsetWidth) / 2;
+});
+
 localize(document);
 unhide(document);
 each("input[data-utc]", zonedField);

@@ -1,0 +1,114 @@
+"""How pages look: nothing is cut, at 1280 px or on a phone; the tab one is on is in sight; light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+
+PHONE: Final = {"width": 390, "height": 844}
+DESK: Final = {"width": 1280, "height": 900}
+LONG: Final = "a" * 40 + "/" + "b" * 60
+OPERATORS: Final = ("/stores", "/users", "/audit", "/account")
+STORES: Final = ("", "/webhooks", "/log", "/dead-letters", "/dead-letters?replayed=all", "/replays", "/keys", "/users", "/audit")
+
+
+@pytest.fixture
+def phone(panel: Any) -> Iterator[Any]:
+    """Yield the operator's browser, as wide as a phone."""
+    panel.page.set_viewport_size(PHONE)
+    yield panel
+    panel.page.set_viewport_size(DESK)
+
+
+def cut(panel: Any) -> list[str]:
+    """Return the regions of a page of which a part is reached by scrolling sideways alone; charts and code may be so."""
+    found: list[str] = panel.page.locator(".scroll:not(.chart *)").evaluate_all(
+        "boxes => boxes.filter(box => box.scrollWidth > box.clientWidth).map(box => box.getAttribute('aria-label'))"
+    )
+    return found
+
+
+def test_a_phone_shows_every_list_whole(phone: Any, shop: Any, until: Callable[..., None]) -> None:
+    """With a webhook known by a long URL alone, its dead letter and a replay: lists become cards, and nobody scrolls sideways."""
+    webhook = shop.webhook(LONG, status=500)
+    shop.publish()
+    until(lambda: shop.admin.get(f"/dead-letters/count?webhook={webhook}").json["total"] == 1, what="the dead letter")
+    shop.logged(1, "outcome=dead")
+    made = shop.admin.post("/replays", {"source": "dead_letters"}).json["id"]
+    until(lambda: shop.admin.get(f"/replays/{made}").json["finished_at"], what="the end of the replay")
+    addresses = (*OPERATORS, *(f"/s/{shop.store}{path}" for path in (*STORES, f"/webhooks/{webhook}", f"/replays/{made}")))
+    for address in addresses:
+        phone.open(address)
+        assert cut(phone) == [], address
+        phone.accessible()
+
+
+def test_a_key_is_revoked_on_a_phone(phone: Any, shop: Any) -> None:
+    """The button is on the screen, without scrolling sideways."""
+    phone.open(f"/s/{shop.store}/keys")
+    button = phone.page.locator("tbody summary:has-text('Revoke')").first
+    box = button.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= PHONE["width"]
+
+
+def test_the_tab_one_is_on_is_in_sight(phone: Any, browser: Any, store: str) -> None:
+    """A script scrolls the menu of a phone there; without one all tabs are in sight."""
+    for section in ("", "/log", "/audit"):
+        phone.open(f"/s/{store}{section}")
+        box = phone.page.locator("nav a[aria-current]").bounding_box()
+        assert box["x"] >= 0, section
+        assert box["x"] + box["width"] <= PHONE["width"], section
+    context = browser.new_context(java_script_enabled=False, viewport=PHONE, storage_state=phone.page.context.storage_state())
+    page = context.new_page()
+    page.goto(f"{phone.base}/s/{store}/audit")
+    boxes = [tab.bounding_box() for tab in page.locator("nav[aria-label=Pages] a").all()]
+    context.close()
+    assert len(boxes) == 9
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"] for box in boxes)
+
+
+def test_a_long_url_cuts_no_table_of_the_overview(panel: Any, shop: Any, until: Callable[..., None]) -> None:
+    """A webhook without a name, and one with an endless name: their rows are as wide as the others."""
+    webhooks = [shop.webhook(LONG, status=500), shop.webhook("named", status=500, name="n" * 90)]
+    shop.publish()
+    until(lambda: shop.admin.get("/dead-letters/count").json["total"] == 2, what="the dead letters")
+    shop.logged(2, "outcome=dead")
+    until(lambda: panel.open(f"/s/{shop.store}").locator("tbody tr", has_text=LONG).count() == 2, what="both tables of the overview")
+    assert cut(panel) == []
+    assert len(webhooks) == panel.page.locator("table", has_text="Success, 24 h").locator("tbody tr").count()
+
+
+def test_the_button_offers_the_other_colours(panel: Any, store: str) -> None:
+    """It says Dark in the light and Light in the dark, whoever chose: the browser, or the person."""
+
+    def offered() -> str:
+        panel.open(f"/s/{store}")
+        text: str = panel.page.locator(".person button[name=theme]:visible").inner_text()
+        return text
+
+    assert offered() == "Dark"
+    panel.page.emulate_media(color_scheme="dark")
+    assert offered() == "Light"
+    panel.page.locator(".person button[name=theme]:visible").click()
+    assert offered() == "Dark"
+    panel.page.emulate_media(color_scheme="light")
+    panel.page.locator(".person button[name=theme]:visible").click()
+    assert offered() == "Light"
+    panel.open("/account").locator("section button[value='']").click()
+
+
+def test_what_is_left_of_a_replay_is_light_in_the_light(panel: Any, shop: Any, until: Callable[..., None]) -> None:
+    """The track of the progress has the colours of the page: pale in the light, dark in the dark."""
+    webhook = shop.webhook("track", status=500)
+    shop.publish()
+    until(lambda: shop.admin.get(f"/dead-letters/count?webhook={webhook}").json["total"] == 1, what="the dead letter")
+    made = shop.admin.post("/replays", {"source": "dead_letters"}).json["id"]
+    panel.open(f"/s/{shop.store}/replays/{made}")
+    brightness = "getComputedStyle(document.querySelector('progress'), '::-webkit-progress-bar').backgroundColor.match(/\\d+/g)[0]"
+    assert int(panel.page.evaluate(brightness)) > 200
+    panel.page.emulate_media(color_scheme="dark")
+    assert int(panel.page.evaluate(brightness)) < 60
+    panel.page.emulate_media(color_scheme="light")
