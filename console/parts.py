@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hookline.console.audit import AuditLog
 from hookline.console.config import ConsoleConfig
+from hookline.console.event_samples import EventSamples
 from hookline.console.event_search import EventSearch
 from hookline.console.export_slots import ExportSlots
 from hookline.console.http.cursors import Cursors
@@ -34,8 +35,8 @@ class Parts:
     """The parts.
 
     `registry`, `keys`, `erasures`, `letters` and `jobs` are read in memory, from any thread. `webhooks` and `key_writer` write: only in
-    `Work.CHANGES`. `queries` asks ClickHouse, `places` and `event_search` read from Kafka, `resends` writes to it: only in `Work.QUERIES`.
-    `trials` waits for receivers: only in `Work.TRIALS`. `events` takes events, `exports` counts: on the loop.
+    `Work.CHANGES`. `queries` asks ClickHouse, `places`, `event_search` and `event_samples` read from Kafka, `resends` writes to it: only
+    in `Work.QUERIES`. `trials` waits for receivers: only in `Work.TRIALS`. `events` takes events, `exports` counts: on the loop.
     """
 
     config: ConsoleConfig
@@ -58,6 +59,7 @@ class Parts:
     queries: LogAccess
     places: Places
     event_search: EventSearch
+    event_samples: EventSamples
     letters: Letters
     jobs: Jobs
     resends: Resends

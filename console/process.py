@@ -16,6 +16,7 @@ from hookline.analytics.warehouse import Warehouse
 from hookline.console.api.table import ROUTES
 from hookline.console.audit import AuditLog
 from hookline.console.config import ConsoleConfig
+from hookline.console.event_samples import EventSamples
 from hookline.console.event_search import EventSearch
 from hookline.console.export_slots import ExportSlots
 from hookline.console.http.api import Api
@@ -163,6 +164,7 @@ class Console:
             erasures=erasures,
             places=places,
             event_search=EventSearch(config, topics, places, clock),
+            event_samples=EventSamples(config, topics, places),
             letters=Letters(config, topics),
             jobs=Jobs(config, topics, codec, clock),
             resends=Resends(Replays(config, topics, codec, erasures), clock),

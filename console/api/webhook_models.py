@@ -10,6 +10,8 @@ from hookline.console.http.models import VISIBLE, EventTypeName, Model, Time, ti
 from hookline.schemas.catalogue import EVENT_TYPES
 from hookline.webhooks.certificates import MAX_CERTIFICATE, MAX_KEY, ClientCertificate
 from hookline.webhooks.model import SealedCertificate, Webhook
+from hookline.webhooks.presets import PRESETS
+from hookline.webhooks.templates import MAX_BYTES
 
 MASK: Final = "********"
 _HEADER_NAME: Final = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"
@@ -25,6 +27,17 @@ EventTypes = Annotated[
     list[EventTypeName], Field(min_length=1, max_length=len(EVENT_TYPES), description="the types of events that it gets")
 ]
 FilterText = Annotated[str, Field(max_length=2_048, description="CEL over type, store_id and data; empty: every event of these types")]
+TemplateGiven = Annotated[
+    str | dict[str, Any],
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "maxLength": MAX_BYTES}, {"type": "object"}],
+            "description": f"what is sent in place of the usual body: {', '.join(PRESETS)}, or JSON, as it is or as a text, whose texts "
+            "hold CEL as ${data.order.number}; empty: the usual body",
+            "examples": ["slack", {"text": "Order ${data.order.number}"}],
+        }
+    ),
+]
 HeaderName = Annotated[str, Field(pattern=_HEADER_NAME)]
 HeaderValue = Annotated[str, Field(max_length=4_096)]
 Headers = Annotated[
@@ -104,6 +117,7 @@ class WebhookCreate(Model):
     event_types: EventTypes
     name: Name = ""
     filter: FilterText = ""
+    template: TemplateGiven = ""
     headers: Headers = Field(default_factory=dict)
     timeout_s: Timeout = 10.0
     schedule: Schedule = "default"
@@ -123,6 +137,7 @@ class WebhookPatch(Model):
     event_types: EventTypes | None = None
     name: Name | None = None
     filter: FilterText | None = None
+    template: TemplateGiven | None = None
     headers: ChangedHeaders | None = None
     timeout_s: Timeout | None = None
     schedule: Schedule | None = None
@@ -168,6 +183,7 @@ class WebhookView(Model):
     url: str
     event_types: list[EventTypeName]
     filter: str
+    template: str = Field(description="a preset's name or JSON; empty: the usual body is sent")
     state: Literal["enabled", "paused", "disabled"] = Field(description="paused holds deliveries, disabled takes none")
     state_reason: str
     state_since: Time | None
@@ -225,6 +241,7 @@ def _shown(webhook: Webhook) -> dict[str, object]:
         "url": webhook.url,
         "event_types": list(webhook.event_types),
         "filter": webhook.filter,
+        "template": webhook.template,
         "state": str(webhook.state),
         "state_reason": webhook.state_reason,
         "state_since": time_of(webhook.state_since_us),

@@ -72,6 +72,7 @@ def create_webhook(call: Call) -> Answer:
         timeout_s=asked.timeout_s,
         schedule=asked.schedule,
         secret=asked.secret or "",
+        template=asked.template,
         client_certificate=asked.client_certificate.given() if asked.client_certificate is not None else None,
     )
     made, secret = call.parts.webhooks.create(wanted)
@@ -104,6 +105,7 @@ _REFUSALS: Final = (
     Code.UNKNOWN_EVENT_TYPE,
     Code.URL_NOT_ALLOWED,
     Code.FILTER_INVALID,
+    Code.TEMPLATE_INVALID,
     Code.CERTIFICATE_INVALID,
     Code.LIMIT_EXCEEDED,
     Code.CONFLICT,

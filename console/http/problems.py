@@ -48,6 +48,7 @@ class Code(StrEnum):
     OCCURRED_AT_OUT_OF_RANGE = "occurred_at_out_of_range"
     URL_NOT_ALLOWED = "url_not_allowed"
     FILTER_INVALID = "filter_invalid"
+    TEMPLATE_INVALID = "template_invalid"
     CERTIFICATE_INVALID = "certificate_invalid"
     CURSOR_INVALID = "cursor_invalid"
     LIMIT_EXCEEDED = "limit_exceeded"
@@ -105,6 +106,9 @@ MEANINGS: Final[Mapping[Code, Meaning]] = {
     Code.FILTER_INVALID: Meaning(
         422, "The filter is wrong", "Write CEL over type, store_id and data, such as data.order.totals.grand_total.amount_minor > 10000."
     ),
+    Code.TEMPLATE_INVALID: Meaning(
+        422, "The template is wrong", "Give a preset's name, or JSON whose texts hold CEL as ${data.order.number}."
+    ),
     Code.CERTIFICATE_INVALID: Meaning(
         422,
         "The client certificate cannot be used",
@@ -149,6 +153,7 @@ _CODES: Final[tuple[tuple[type[HooklineError], Code], ...]] = (
     (errors.PayloadTooLarge, Code.PAYLOAD_TOO_LARGE),
     (errors.UrlNotAllowed, Code.URL_NOT_ALLOWED),
     (errors.FilterError, Code.FILTER_INVALID),
+    (errors.TemplateError, Code.TEMPLATE_INVALID),
     (errors.CertificateError, Code.CERTIFICATE_INVALID),
     (errors.UnknownEventType, Code.UNKNOWN_EVENT_TYPE),
     (errors.InputError, Code.INVALID),

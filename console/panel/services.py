@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from hookline.console.event_samples import EventSamples
 from hookline.console.http.idempotency import Idempotency
 from hookline.console.http.routes import Route
 from hookline.console.panel.config import PanelConfig
@@ -49,8 +48,8 @@ class Services:
     """The parts.
 
     `users` is read in memory from any thread; `writer` and what changes `sessions` only in `Work.CHANGES`, `sign_in` only in
-    `Work.PASSWORDS`. `routes` are the API's by name. `dispatchers` tell when breakers open and how calls are tried again; `samples`
-    reads from Kafka, only in `Work.QUERIES`. `first_run` is the token of the link that makes the first operator. `once` remembers
+    `Work.PASSWORDS`. `routes` are the API's by name. `dispatchers` tell when breakers open and how calls are tried again.
+    `first_run` is the token of the link that makes the first operator. `once` remembers
     what forms made; it is used on the event loop.
     """
 
@@ -63,7 +62,6 @@ class Services:
     cookies: Cookies
     config: PanelConfig
     dispatchers: DispatcherSettings
-    samples: EventSamples
     first_run: str
     once: Idempotency
 

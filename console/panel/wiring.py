@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from hookline.console.event_samples import EventSamples
 from hookline.console.http.idempotency import Idempotency
 from hookline.console.http.routes import Route
 from hookline.console.panel.application import Panel
@@ -43,7 +42,6 @@ class PanelParts:
             cookies=Cookies(secure=config.secure),
             config=config,
             dispatchers=dispatchers,
-            samples=EventSamples(parts.kafka, parts.topics, parts.places),
             first_run=first_run_token(secret),
             once=Idempotency(parts.clock),
         )

@@ -162,6 +162,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "webhook.disable": "Disabled a webhook",
     "webhook.delete": "Deleted a webhook",
     "webhook.rotate-secret": "Changed a webhook's secret",
+    "template.try": "Tried a template",
     "webhook.test": "Sent a test call",
     "delivery.resend": "Sent a delivery again",
     "replay.create": "Started a replay",

@@ -86,6 +86,7 @@ CASES: dict[str, Case] = {
     "webhooks.resume": Case(ids=_webhook, status=409),
     "webhooks.rotate-secret": Case(ids=_webhook),
     "webhooks.test": Case(ids=_webhook),
+    "templates.try": Case(body={"template": "slack", "event_types": ["order.paid"]}),
     "webhooks.delete": Case(ids=_webhook, headers={"If-Match": "*"}, status=204),
     "events.publish": Case(body=PAID, status=422),
     "events.get": Case(ids=_event),

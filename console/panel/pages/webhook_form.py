@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from hookline.analytics.warehouse import Rows
+from hookline.console.api.template_trials import recent
 from hookline.console.api.webhook_models import WebhookCreated, WebhookView
 from hookline.console.event_samples import Samples
 from hookline.console.http.pools import Work
@@ -17,7 +17,7 @@ from hookline.console.panel.page import Page
 from hookline.console.panel.snippets import SNIPPETS
 from hookline.console.panel.visit import Visit
 from hookline.console.panel.webhook_fields import Typed, changes, differences
-from hookline.kernel.errors import BrokerError, HooklineError, Stale, UrlNotAllowed, WarehouseError
+from hookline.kernel.errors import BrokerError, HooklineError, Stale, UrlNotAllowed
 from hookline.schemas.catalogue import EVENT_TYPES, EventType
 from hookline.webhooks.filters import MAX_BYTES
 from hookline.webhooks.model import Webhook
@@ -28,7 +28,6 @@ TRY: Final = "try"
 """The button that tries the filter, for browsers without a script."""
 _ONE: Final = PATH + "/{id:wh_[^/]+}"
 _FORM: Final = "webhook_form.html"
-_BACK_US: Final = 31 * 86_400_000_000
 
 
 async def show_new(visit: Visit) -> web.Response:
@@ -123,25 +122,10 @@ def _tried(visit: Visit, typed: Typed, names: list[str]) -> Lab:
     samples: Samples = {}
     unread = ""
     try:
-        samples = _samples(visit, names)
+        samples = recent(visit.services.parts, visit.store, names)
     except BrokerError:
         unread = "Kafka does not answer: the catalogue's examples stand in for real events"
     return try_out(typed.filter, names, samples, visit.services.parts.clock, visit.store, unread)
-
-
-def _samples(visit: Visit, names: list[str]) -> Samples:
-    def further() -> Rows:
-        asked: dict[str, str | int] = {
-            "store_id": visit.store,
-            "event_types": ",".join(names),
-            "since_us": visit.now_us - _BACK_US,
-        }
-        try:
-            return visit.services.parts.queries.run("events_newest", asked)
-        except WarehouseError:  # then what the topics' ends hold must do
-            return []
-
-    return visit.services.samples.newest(visit.store, names, further)
 
 
 async def _overtaken(visit: Visit, typed: Typed) -> web.Response:
