@@ -15,16 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol, TypedDict
 
+from hookline.analytics.stretches import Stretches
 from hookline.analytics.warehouse import Parameters, Rows, Warehouse
 from hookline.kernel.errors import InputError, NotFound
 from hookline.schemas.records import ErrorKind, Outcome, Trigger
 
 FOLDER: Final = Path(__file__).parent / "queries"
 MAX_LIMIT: Final = 1_000
-_HOUR_US: Final = 3_600_000_000
-_DAY_US: Final = 24 * _HOUR_US
-# How far back a page of the log is looked for, before all of it is: rows lie by day, and most pages are filled by the last.
-_SPANS_US: Final = (_HOUR_US, _DAY_US, 8 * _DAY_US)
+_DAY_US: Final = 86_400_000_000
 _LATEST_US: Final = 4_102_444_800_000_000  # 2100-01-01
 _ALL_STATUSES: Final = (0, 65_535)
 _PARAMETER: Final = re.compile(r"\{(\w+):(\w+)\}")
@@ -144,18 +142,17 @@ def log_page(queries: Queries, wanted: LogFilter) -> Page:
 
 
 def _newest(queries: Queries, parameters: Parameters, wanted: LogFilter) -> Rows:
-    """Return the newest rows of ever longer spans until one fills the page: the whole log need not be sorted for its end."""
-    newest_us = min(int(parameters["until_us"]), time.time_ns() // 1_000)
-    # One event or delivery is found by its index, wherever it is.
-    spans_us = () if wanted.event_id or wanted.delivery_id else _SPANS_US
-    for span_us in spans_us:
-        since_us = newest_us - span_us
-        if since_us <= wanted.since_us:
-            break
-        rows = queries.run("log", {**parameters, "since_us": since_us})
-        if len(rows) > wanted.limit:
-            return rows
-    return queries.run("log", parameters)
+    """Return the newest rows, one more than the page has: the whole log need not be sorted for its end."""
+    if wanted.event_id or wanted.delivery_id:  # found by its index, wherever it is
+        return queries.run("log", parameters)
+    newest_us = max(wanted.since_us, min(int(parameters["until_us"]), time.time_ns() // 1_000))
+
+    def ask(since_us: int, until_us: int, most: int) -> Rows:
+        # The first stretch has the rows of clocks that are ahead.
+        span = {"since_us": since_us, "until_us": parameters["until_us"] if until_us == newest_us else until_us}
+        return queries.run("log", {**parameters, **span, "limit": most})
+
+    return Stretches(ask, wanted.since_us).rows(newest_us, wanted.limit + 1)
 
 
 def delivery(queries: Queries, store_id: str, delivery_id: str) -> Rows:

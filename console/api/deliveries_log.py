@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from hookline.analytics.stretches import Stretches
 from hookline.analytics.warehouse import Parameters, Rows
 from hookline.console.api.deliveries_filter import LogQuery
 
-_HOUR_US: Final = 3_600_000_000
-# How far back rows are looked for before all of the span is: they lie by day, and most pages are filled by the last hour.
-_SPANS_US: Final = (_HOUR_US, 24 * _HOUR_US, 8 * 24 * _HOUR_US)
-_LEAST_BATCH: Final = 100
+_LEAST_BATCH: Final = 20
 _MOST_BATCH: Final = 1_000
 _ROUNDS: Final = 8
 _KEYS: Final = 500
@@ -39,7 +37,7 @@ class Reading:
     def __init__(self, log: Log, query: LogQuery, place: Place) -> None:
         self._log = log
         self._query = query
-        self._spans = list(_SPANS_US)
+        self._stretches = Stretches(self._ask, query.since_us)
         self.place = place
         self.ended = False
 
@@ -52,18 +50,13 @@ class Reading:
         return rows
 
     def _rows(self, most: int) -> Rows:
-        """Look through ever longer spans until one fills the batch; the next batch begins with the span that did."""
-        narrow = bool(self._query.event_id or self._query.delivery_id)  # found by its index, wherever it is
         newest_us = min(self.place.at_us, self._query.until_us)
-        while self._spans and not narrow and newest_us - self._spans[0] > self._query.since_us:
-            rows = self._ask(newest_us - self._spans[0], most)
-            if len(rows) == most:
-                return rows
-            self._spans.pop(0)
-        return self._ask(self._query.since_us, most)
+        if self._query.event_id or self._query.delivery_id:  # found by its index, wherever it is
+            return self._ask(self._query.since_us, newest_us, most)
+        return self._stretches.rows(newest_us, most)
 
-    def _ask(self, since_us: int, most: int) -> Rows:
-        query = self._query.between(since_us, min(self._query.until_us, self.place.at_us))
+    def _ask(self, since_us: int, until_us: int, most: int) -> Rows:
+        query = self._query.between(since_us, until_us)
         place: Parameters = {"before_us": self.place.at_us, "before_id": self.place.attempt_id, "limit": most}
         return self._log.run("deliveries", {**query.parameters(), **place})
 
@@ -96,7 +89,7 @@ class Deliveries:
         A page may be shorter than that with more to come: it looks through so many rows and no more.
         """
         found: Rows = []
-        most = max(2 * limit, _LEAST_BATCH)
+        most = limit + max(limit // 4, _LEAST_BATCH)
         for _ in range(_ROUNDS):
             found += self.batch(min(most, _MOST_BATCH))
             if len(found) > limit:
