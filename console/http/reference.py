@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from hookline.console.http.openapi import Schema, document
 from hookline.console.http.problems import MEANINGS
@@ -22,12 +22,22 @@ _SHOWN: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A line of a table: a parameter or a field of a body."""
+    """A line of a table: a parameter or a field of a model; `kind` says what its value is, with links to models."""
 
     name: str
-    kind: str
+    kind: Markup
     needed: bool
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a body, an answer or a field of them is made of; one that is a choice of words has `words` and no fields."""
+
+    name: str
+    text: str
+    fields: list[Field]
+    words: list[str]
 
 
 def page(routes: Iterable[Route]) -> bytes:
@@ -38,7 +48,7 @@ def page(routes: Iterable[Route]) -> bytes:
         for method, operation in methods.items():
             groups.setdefault(operation["tags"][0], []).append(_shown(method.upper(), path, operation, found))
     template = _environment().get_template("reference.html")
-    return template.render(info=found["info"], groups=groups, meanings=MEANINGS, prefix=PREFIX).encode()
+    return template.render(info=found["info"], groups=groups, models=_models(found), meanings=MEANINGS, prefix=PREFIX).encode()
 
 
 @cache
@@ -72,20 +82,27 @@ def _shown(method: str, path: str, operation: Schema, whole: Schema) -> Schema:
         "summary": operation["summary"],
         "description": operation["description"],
         "parameters": [Field(p["name"], _kind(p["schema"]), p["required"], p.get("description", "")) for p in operation["parameters"]],
-        "body": _fields(body.get("schema", {}), whole),
-        "answer": _fields(answer, whole),
+        "body": _fields(_resolved(body.get("schema", {}), whole)),
+        "answer": _fields(_resolved(answer, whole)),
         "status": status,
         "problems": sorted((s, a["description"]) for s, a in operation["responses"].items() if s >= "4"),
         "curl": _curl(method, path, operation, body.get("example")),
     }
 
 
-def _fields(schema: Schema, whole: Schema) -> list[Field]:
-    resolved = _resolved(schema, whole)
-    needed = resolved.get("required", ())
+def _models(whole: Schema) -> list[Model]:
+    """Return every model that a request or an answer leads to, by name: the document has no others."""
+    return [
+        Model(name, schema.get("description", ""), _fields(schema), [str(word) for word in schema.get("enum", ())])
+        for name, schema in sorted(whole["components"]["schemas"].items())
+    ]
+
+
+def _fields(schema: Schema) -> list[Field]:
+    needed = schema.get("required", ())
     return [
         Field(name, _kind(shape), name in needed, shape.get("description", "") or _inner_text(shape))
-        for name, shape in resolved.get("properties", {}).items()
+        for name, shape in schema.get("properties", {}).items()
     ]
 
 
@@ -99,20 +116,26 @@ def _inner_text(shape: Schema) -> str:
     return next((str(branch["description"]) for branch in shape.get("anyOf", ()) if "description" in branch), "")
 
 
-def _kind(shape: Schema) -> str:
-    """Say in a few words what a value is."""
+def _kind(shape: Schema) -> Markup:
+    """Say in a few words what a value is; a model is named with a link to its fields."""
     if "anyOf" in shape:
-        return " or ".join(_kind(branch) for branch in shape["anyOf"])
+        return Markup(" or ").join(_kind(branch) for branch in shape["anyOf"])
     if "$ref" in shape:
-        return str(shape["$ref"]).rpartition("/")[2]
+        return Markup('<a href="#model-{0}">{0}</a>').format(str(shape["$ref"]).rpartition("/")[2])
+    if shape.get("type") == "array":
+        return Markup("list of {}").format(_kind(shape.get("items", {})))
+    if isinstance(shape.get("additionalProperties"), dict):
+        return Markup("object of {}").format(_kind(shape["additionalProperties"]))
+    return escape(_plain(shape))
+
+
+def _plain(shape: Schema) -> str:
     if "enum" in shape:
         words = [orjson.dumps(word).decode() for word in shape["enum"][:_SHOWN]]
         return ", ".join(words) + (", …" if len(shape["enum"]) > _SHOWN else "")
     if "const" in shape:
         return orjson.dumps(shape["const"]).decode()
     kind = str(shape.get("type", "any"))
-    if kind == "array":
-        return f"list of {_kind(shape.get('items', {}))}"
     return f"{kind} ({shape['format']})" if "format" in shape else kind + _bounds(shape)
 
 

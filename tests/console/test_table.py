@@ -80,6 +80,22 @@ def test_the_reference_needs_nobody_else() -> None:
     assert "style=" not in page
 
 
+def test_the_reference_lists_every_model_once_and_links_to_it() -> None:
+    """Whatever a request or an answer is made of has one table with all its fields, and is linked from where it is named."""
+    page, schemas = reference.page(ROUTES).decode(), document(ROUTES)["components"]["schemas"]
+    articles = dict(re.findall(r'<article id="model-(\w+)">(.*?)</article>', page, re.DOTALL))
+    assert sorted(articles) == sorted(schemas)
+    assert page.count('<article id="model-') == len(articles)
+    for name, schema in schemas.items():
+        shown = re.findall(r"<tr><td><code>(\w+)</code>", articles[name])
+        assert shown == list(schema.get("properties", {})), name
+        named = {ref.rpartition("/")[2] for ref in re.findall(r"#/components/schemas/\w+", str(schema.get("properties", {})))}
+        assert {f'<a href="#model-{one}">{one}</a>' for one in named} <= set(re.findall(r"<a .*?</a>", articles[name])), name
+    linked = set(re.findall(r'href="#(model-\w+)"', page))
+    assert linked <= {f"model-{name}" for name in articles}
+    assert {"model-ReplayFilter", "model-DeliveryLine", "model-AttemptDetail", "model-FieldValue", "model-WebhookShare"} <= linked
+
+
 def test_every_code_is_documented() -> None:
     """The table of docs/api.md is the closed list: code, status, meaning, remedy."""
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.+) \| (.+) \|$", API_MD.read_text("utf-8"), re.MULTILINE)
