@@ -15,6 +15,7 @@ import typer
 from hookline.cli import webhook_files
 from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, say, show_fields, show_table
+from hookline.cli.webhook_options import given
 from hookline.kernel.clock import SystemClock, from_us, rfc3339
 from hookline.kernel.config import environment, load
 from hookline.kernel.errors import InputError, NotFound
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Webhooks: who gets called for what. Create, change, pause, test.")
 
-ALL: Final = "all"
 _COLUMNS: Final = ("id", "store_id", "name", "url", "event_types", "state")
 _CUT: Final = ("name", "url", "event_types")
 _TYPES_SHOWN: Final = 2
@@ -45,6 +45,13 @@ Types = Annotated[
 ]
 FilterText = Annotated[
     str | None, typer.Option("--filter", help="CEL over type, store_id and data; events it is not true for are left out.")
+]
+TemplateText = Annotated[
+    str | None,
+    typer.Option(
+        "--template",
+        help="What is sent in place of the usual body: slack, discord, teams, cloudevents, JSON with ${CEL}, @file. Empty: none.",
+    ),
 ]
 HeaderTexts = Annotated[
     list[str] | None, typer.Option("--header", help="'Name: value' to send along; can be given again. An empty text: no headers.")
@@ -62,6 +69,7 @@ def create(
     store: Annotated[str, typer.Option("--store", envvar="HOOKLINE_STORE", help="The store whose events it gets.")] = "demo",
     name: Name = None,
     filter_text: FilterText = None,
+    template: TemplateText = None,
     headers: HeaderTexts = None,
     timeout_s: Timeout = None,
     schedule: Schedule = None,
@@ -71,7 +79,9 @@ def create(
     """Create a webhook and show its signing secret, this once."""
     from hookline.webhooks.store import NewWebhook
 
-    wanted = given(url=url, types=types, name=name, filter_text=filter_text, headers=headers, timeout_s=timeout_s, schedule=schedule)
+    wanted = given(
+        url=url, types=types, name=name, filter_text=filter_text, template=template, headers=headers, timeout_s=timeout_s, schedule=schedule
+    )
     wanted.setdefault("event_types", ())
     _check(wanted, secret)
     with open_writer() as webhooks:
@@ -113,6 +123,7 @@ def update(
     types: Types = None,
     name: Name = None,
     filter_text: FilterText = None,
+    template: TemplateText = None,
     headers: HeaderTexts = None,
     timeout_s: Timeout = None,
     schedule: Schedule = None,
@@ -120,7 +131,9 @@ def update(
     as_json: AsJson = False,
 ) -> None:
     """Change what is given, leave the rest; lists of types and headers are replaced whole."""
-    changes = given(url=url, types=types, name=name, filter_text=filter_text, headers=headers, timeout_s=timeout_s, schedule=schedule)
+    changes = given(
+        url=url, types=types, name=name, filter_text=filter_text, template=template, headers=headers, timeout_s=timeout_s, schedule=schedule
+    )
     if not changes:
         raise InputError("Nothing to change", remedy="Give at least one option; see hookline webhooks update --help.")
     _check(changes)
@@ -280,45 +293,9 @@ def _check(changes: Mapping[str, Any], secret: str = "") -> None:
         parse_secret(secret)
 
 
-def given(
-    *,
-    url: str | None,
-    types: list[str] | None,
-    name: str | None,
-    filter_text: str | None,
-    headers: list[str] | None,
-    timeout_s: float | None,
-    schedule: str | None,
-) -> dict[str, Any]:
-    """Return the fields that were given on the command line, as the store wants them; raise `InputError`."""
-    found = {
-        "url": url,
-        "name": name,
-        "filter": filter_text,
-        "timeout_s": timeout_s,
-        "schedule": schedule,
-        "event_types": _types(types) if types else None,
-        "headers": tuple(_header(text) for text in headers if text) if headers else None,
-    }
-    return {field: value for field, value in found.items() if value is not None}
-
-
-def _types(names: list[str]) -> tuple[str, ...]:
-    from hookline.schemas.catalogue import EVENT_TYPES
-
-    return tuple(EVENT_TYPES) if names == [ALL] else tuple(names)
-
-
 def _in_short(types: list[str]) -> str:
     """Return one or two types as they are, more as the first and how many are left out."""
     return ", ".join(types) if len(types) <= _TYPES_SHOWN else f"{types[0]} +{len(types) - 1}"
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon:
-        raise InputError("A header has no colon", field="headers", remedy="Write it as 'Name: value'.")
-    return name.strip(), value.strip()
 
 
 def row(webhook: Webhook) -> dict[str, Any]:
@@ -330,6 +307,7 @@ def row(webhook: Webhook) -> dict[str, Any]:
         "url": webhook.url,
         "event_types": list(webhook.event_types),
         "filter": webhook.filter,
+        "template": webhook.template,
         "state": str(webhook.state),
         "state_reason": webhook.state_reason,
         "state_since": _time(webhook.state_since_us),

@@ -96,6 +96,14 @@ def test_the_life_of_a_webhook(hookline: Callable[..., Any]) -> None:
     assert hookline("webhooks", "list", "--json").json == []
 
 
+def test_a_template_is_given_by_name_or_from_a_file(hookline: Callable[..., Any], tmp_path: Path) -> None:
+    """A preset, JSON, or a file with it; an empty one takes it away."""
+    (tmp_path / "body.json").write_text('{"text": "Bestellung ${data.order.number} ü"}', "utf-8")
+    webhook_id = made(hookline, "--template", "slack")["id"]
+    for given, wanted in ((f"@{tmp_path}/body.json", '{\n  "text": "Bestellung ${data.order.number} ü"\n}'), ("", "")):
+        assert hookline("webhooks", "update", webhook_id, "--template", given, "--json").json["template"] == wanted
+
+
 def test_people_get_tables_and_hints(hookline: Callable[..., Any]) -> None:
     """Without --json: an empty list says how to begin, creating says to keep the secret, the list is a table."""
     assert "hookline webhooks create" in hookline("webhooks", "list").out
@@ -141,6 +149,10 @@ BAD = {
     "an unknown name": (("--filter", "order.total > 5"), "'order', which is not there"),
     "a misspelt field": (("--filter", "data.order.totl > 5"), "'totl'"),
     "a costly filter": (("--filter", r"data.order.number.matches(r'\p{L}{500}')"), "too costly"),
+    "an unknown preset": (("--template", "slak"), "no preset 'slak'"),
+    "a template that is no JSON": (("--template", '{"text": '), "The template is no JSON"),
+    "a template that fails": (("--template", '{"text": "${data.order.totl}"}'), "template.text, ${data.order.totl}: the event has no"),
+    "a file that is not there": (("--template", "@nowhere.json"), "nowhere.json cannot be read"),
     "a short secret": (("--secret", "whsec_aHVudGVyMg=="), "24 to 64 random bytes"),
     "no secret at all": (("--secret", "hunter2hunter2"), "24 to 64 random bytes"),
     "an unknown type": (("--type", "order.craeted"), "Did you mean order.created"),
