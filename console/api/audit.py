@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from hookline.console.audit import Entry
-from hookline.console.http.models import ID_PATTERN, Model, Page, PageQuery, Time, time_of
+from hookline.console.http.models import ACTION_PATTERN, ACTOR_PATTERN, ID_PATTERN, Model, Page, PageQuery, Time, time_of
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code
 from hookline.console.http.routes import Answer, Call, Route, StoreUse
@@ -16,9 +16,9 @@ from hookline.console.http.routes import Answer, Call, Route, StoreUse
 class AuditQuery(PageQuery):
     """Which changes."""
 
-    action: Annotated[str, Field(pattern=r"^[a-z.-]{1,64}$")] | None = Field(None, description="such as webhook.create")
+    action: Annotated[str, Field(pattern=ACTION_PATTERN)] | None = Field(None, description="such as webhook.create")
     target: Annotated[str, Field(pattern=ID_PATTERN)] | None = Field(None, description="the id of what was changed")
-    actor: Annotated[str, Field(pattern=r"^[a-z-]{1,32}(:[A-Za-z0-9_-]{1,64})?$")] | None = Field(None, description="who made the change")
+    actor: Annotated[str, Field(pattern=ACTOR_PATTERN)] | None = Field(None, description="who made the change")
 
 
 class AuditEntry(Model):

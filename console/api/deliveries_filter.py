@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, Protocol
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from hookline.console.http.models import ID_PATTERN, EventTypeName, Query
+from hookline.console.http.models import ID_PATTERN, STATUS_PATTERN, EventTypeName, Query
 from hookline.kernel.clock import to_us
 from hookline.kernel.errors import InputError
 
@@ -49,7 +49,7 @@ Instant = Annotated[
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 HttpStatus = Annotated[
     str,
-    Field(pattern=r"^([1-5][0-9]{2}|[1-5]xx|none)$", description="a status such as 404, a class such as 5xx, or none for no answer"),
+    Field(pattern=STATUS_PATTERN, description="a status such as 404, a class such as 5xx, or none for no answer"),
 ]
 OutcomeName = Literal["delivered", "retrying", "dead", "skipped"]
 TriggerName = Literal["event", "resend", "replay", "test"]

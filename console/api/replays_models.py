@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from hookline.console.api.dead_letters import Category, LetterFilter, ReasonName
 from hookline.console.api.deliveries_filter import DeliveryFilter, ErrorName, HttpStatus, Id, Instant, OutcomeName, TriggerName
-from hookline.console.http.models import EventTypeName, Model, PageQuery, Time, time_of
+from hookline.console.http.models import LETTER_PATTERN, EventTypeName, Model, PageQuery, Time, time_of
 from hookline.console.jobs import Job, JobKind
 
 MOST: Final = 100_000
@@ -17,7 +17,7 @@ MOST_IDS: Final = 100
 MOST_RATE: Final = 1_000
 Source = Literal["dead_letters", "log"]
 StateName = Literal["queued", "running", "cancelling", "cancelled", "done", "failed"]
-LetterId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}:[0-9]{1,9}:[0-9]{1,19}$")]
+LetterId = Annotated[str, Field(pattern=LETTER_PATTERN)]
 LetterIds = Annotated[list[LetterId], Field(min_length=1, max_length=MOST_IDS)]
 _OF_LETTERS: Final = ("category", "reason", "again", "ids")
 _OF_LOG: Final = ("status", "outcome", "error", "trigger", "job")

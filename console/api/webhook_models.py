@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
-from hookline.console.http.models import VISIBLE, EventTypeName, Model, Time, time_of
+from hookline.console.http.models import HEADER_PATTERN, VISIBLE, EventTypeName, Model, Time, time_of
 from hookline.schemas.catalogue import EVENT_TYPES
 from hookline.webhooks.certificates import MAX_CERTIFICATE, MAX_KEY, ClientCertificate
 from hookline.webhooks.model import SealedCertificate, Webhook
@@ -14,7 +14,6 @@ from hookline.webhooks.presets import PRESETS
 from hookline.webhooks.templates import MAX_BYTES
 
 MASK: Final = "********"
-_HEADER_NAME: Final = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"
 
 Url = Annotated[
     str,
@@ -38,7 +37,7 @@ TemplateGiven = Annotated[
         }
     ),
 ]
-HeaderName = Annotated[str, Field(pattern=_HEADER_NAME)]
+HeaderName = Annotated[str, Field(pattern=HEADER_PATTERN)]
 HeaderValue = Annotated[str, Field(max_length=4_096)]
 Headers = Annotated[
     dict[HeaderName, HeaderValue],
@@ -47,7 +46,7 @@ Headers = Annotated[
         {
             "type": "object",
             "maxProperties": 64,
-            "propertyNames": {"pattern": _HEADER_NAME},
+            "propertyNames": {"pattern": HEADER_PATTERN},
             "additionalProperties": {"type": "string", "maxLength": 4_096},
             "description": "headers to send along, such as a password of the receiver's",
         }
@@ -60,7 +59,7 @@ ChangedHeaders = Annotated[
         {
             "type": "object",
             "maxProperties": 64,
-            "propertyNames": {"pattern": _HEADER_NAME},
+            "propertyNames": {"pattern": HEADER_PATTERN},
             "additionalProperties": {"type": ["string", "null"], "maxLength": 4_096},
             "description": "all headers to send along from now on; null keeps the value that the webhook has under that name",
         }

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
+from hookline.console.http.complaints import complaint, places_of
 from hookline.console.http.models import UNKNOWN_TYPE, names_of
 from hookline.console.http.problems import Code, Refused
 from hookline.kernel.errors import InputError, UnknownEventType
@@ -94,16 +95,15 @@ def query_of(model: type[M], pairs: Sequence[tuple[str, str]]) -> M:
 
 def explained(error: ValidationError, model: type[BaseModel]) -> InputError:
     """Return the first fault in our words; never the value itself, which may be a secret."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = path_of(first["loc"])
+    faults = error.errors(include_url=False, include_input=False)
+    first, field = faults[0], path_of(places_of(faults))
     if first["type"] == "extra_forbidden":
         return InputError(f"{field} is not a field of this request", field=field, remedy=_fields_of(model, first["loc"]))
     if first["type"] == "missing":
         return InputError(f"{field} is missing", field=field)
     if first["type"] == UNKNOWN_TYPE:
         return UnknownEventType(first["msg"], field=field, remedy=first["ctx"]["remedy"])
-    said = first["msg"].removeprefix("Value error, ")
-    return InputError(f"{field or 'The body'}: {said[:1].lower()}{said[1:]}", field=field)
+    return InputError(f"{field or 'The body'}{complaint(faults)}", field=field)
 
 
 def path_of(places: Sequence[str | int]) -> str:

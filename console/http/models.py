@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -14,6 +14,21 @@ from hookline.schemas.catalogue import EVENT_TYPES, event_type
 
 ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,64}$"
 VISIBLE: Final = r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]*$"
+STATUS_PATTERN: Final = r"^([1-5][0-9]{2}|[1-5]xx|none)$"
+HEADER_PATTERN: Final = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"
+LETTER_PATTERN: Final = r"^[A-Za-z0-9._-]{1,200}:[0-9]{1,9}:[0-9]{1,19}$"
+ACTION_PATTERN: Final = r"^[a-z.-]{1,64}$"
+ACTOR_PATTERN: Final = r"^[a-z-]{1,32}(:[A-Za-z0-9_-]{1,64})?$"
+WRITTEN: Final[Mapping[str, str]] = {
+    ID_PATTERN: "1 to 64 letters, digits, hyphens and underscores",
+    VISIBLE: "a text without line breaks and characters that cannot be seen",
+    STATUS_PATTERN: "a status such as 404, a class such as 5xx, or none",
+    HEADER_PATTERN: "1 to 128 letters, digits, hyphens and other characters that HTTP allows in the name of a header",
+    LETTER_PATTERN: "the id of a dead letter as the list gives it, such as hookline.dead-letters.orders:0:42",
+    ACTION_PATTERN: "an action as the audit names it, such as webhook.create",
+    ACTOR_PATTERN: "who made a change as the audit names it, such as operator or key:0123456789abcdef",
+}
+"""What a text must be that has to match a pattern: so it is said, and not by the pattern."""
 MOST: Final = 1_000
 USUAL: Final = 50
 UNKNOWN_TYPE: Final = "unknown_event_type"
