@@ -262,7 +262,7 @@ def console_alone() -> Callable[..., Any]:
 
     @contextmanager
     def console(kafka_environ: dict[str, str], folder: Path, **settings: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-        process = start({**environ_of(kafka_environ, folder), **settings}, folder / "console.log", "console")
+        process = start(environ_of(kafka_environ, folder, **settings), folder / "console.log", "console")
         try:
             yield port_in(folder / "console.log", "console.listening"), process
         finally:

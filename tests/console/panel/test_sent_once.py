@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import http.client
+import os
+import re
 import urllib.parse
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from hookline.console.panel.forms import Form
+
+_PASSWORD: Final = "seven wet otters sing 48"  # of the tests
 
 
 def filled(panel: Any, action: str) -> dict[str, str]:
@@ -164,3 +169,42 @@ def test_what_is_filled_in_makes_the_digest() -> None:
     assert form.digest() == Form([("y", "3"), ("x", "1"), ("x", "2"), ("once", "c")]).digest()
     assert form.digest() != Form([("x", "1"), ("y", "3")]).digest()
     assert Form([("x", "a"), ("y", "")]).digest() != Form([("x", ""), ("y", "a")]).digest()
+
+
+def test_a_form_opened_before_a_restart_is_taken_after_it(
+    browser: Any, console_alone: Any, kafka_environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Once, as any; what was sent before the restart is known no more, but a replay, whose mark makes its id."""
+    settings = {"HOOKLINE_TOPIC_PREFIX": f"r{os.urandom(4).hex()}"}
+    page = browser.new_context().new_page()
+    with console_alone(kafka_environ, tmp_path, **settings) as (port, _):
+        base = f"http://127.0.0.1:{port}"
+        found = re.search(r"/welcome/[0-9a-f]+", (tmp_path / "console.log").read_text())
+        assert found is not None
+        page.goto(base + found[0])
+        for field, text in (("#login", "olga@example.com"), ("#password", _PASSWORD), ("#again", _PASSWORD)):
+            page.fill(field, text)
+        page.click("button.first")
+        page.wait_for_url("**/stores")
+        page.goto(f"{base}/s/shop/keys")
+        page.fill("#name", "opened before")
+        token = page.locator("input[name=token]").first.get_attribute("value")
+        sent = {
+            "keys": {"token": token, "once": "mark-1", "name": "twice", "scopes": "hooks:read", "expires": "30"},
+            "replays/new?source=dead_letters": {"token": token, "once": "mark-2", "source": "dead_letters", "rate": "5", "max": "9"},
+        }
+
+        def send(path: str) -> Any:
+            return page.request.post(f"{base}/s/shop/{path}", form=sent[path], max_redirects=0)
+
+        key, replay = (send(path) for path in sent)
+        assert (key.status, replay.status) == (200, 303)
+        assert send("keys").text().count("hlk_") == key.text().count("hlk_") > 0
+    with console_alone(kafka_environ, tmp_path, **settings, HOOKLINE_CONSOLE_PORT=str(port)):
+        page.click("text=Make the key")
+        assert page.locator(".code code").first.inner_text().startswith("hlk_")
+        assert send("replays/new?source=dead_letters").headers["location"] == replay.headers["location"]
+        assert send("keys").status == 200
+        page.goto(f"{base}/s/shop/keys")
+        assert sorted(page.locator("tbody th .cut-lines").all_inner_texts()) == ["opened before", "twice", "twice"]
+    page.context.close()
