@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
+
+_TOWN: Final = re.compile(r"(\d{4,5}(?: [A-Z]{2})?) ([^,]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # compared and hashed as the one object it is
@@ -32,7 +35,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _towns(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple((code, name) for code, _, name in (part.strip().partition(" ") for part in text.split(",")))
+    """Split `80331 München, 1012 AB Amsterdam` into postal codes and names; a code is digits, in some countries letters after a space."""
+    return tuple((found[1], found[2]) for found in _TOWN.finditer(text))
 
 
 HOME: Final = Country(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hookline.producers.demo_store.countries import COUNTRIES
 from hookline.producers.demo_store.shop import DayIn, Steady
 from hookline.producers.demo_store.store import DemoStore
 from hookline.schemas.catalogue import EVENT_TYPES, PARSED
@@ -141,3 +143,21 @@ def test_a_long_life_does_not_grow() -> None:
         sizes.append(len(store._shop._agenda))
     assert sizes[1] < 1.5 * sizes[0]
     assert len(store._shop.people._known) <= 5_000
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "count"),
+    [("DE", r"\d{5}", 9), ("AT", r"\d{4}", 5), ("FR", r"\d{5}", 5), ("NL", r"\d{4} [A-Z]{2}", 4)],
+)
+def test_towns_have_the_postal_codes_of_their_country(code: str, line: str, count: int) -> None:
+    """Five digits in Germany and France, four in Austria, four and two letters in the Netherlands; the name is the rest."""
+    country = next(one for one in COUNTRIES if one.code == code)
+    assert len(country.towns) == count
+    for postal_code, name in country.towns:
+        assert re.fullmatch(line, postal_code), (postal_code, name)
+        assert re.fullmatch(r"[A-Z][a-zäöü]+", name), (postal_code, name)
+
+
+def test_every_country_has_a_format_of_its_postal_codes() -> None:
+    """A country that is added needs its line in the test above."""
+    assert [country.code for country in COUNTRIES] == ["DE", "AT", "FR", "NL"]
