@@ -28,6 +28,7 @@ _BACK: Final = (100, 1_000, 10_000)
 _BATCH: Final = 1_000
 _POLL_S: Final = 0.1
 _FRAME: Final = 5
+_LATEST_US: Final = 2**63
 Share: TypeAlias = tuple[str, int]
 """A topic and one of its partitions."""
 Further: TypeAlias = Callable[[], Iterable[Mapping[str, Any]]]
@@ -48,8 +49,9 @@ class EventSamples:
     def newest(self, store_id: str, names: Collection[str], further: Further) -> Samples:
         """Return up to 20 events of each type that a store published last; raise `BrokerError` and what `further` raises.
 
-        The ends of the types' topics are read, a bounded number of records for a bounded time. `further` returns rows that say where
-        more of them lie; it is asked where the ends do not hold enough, as in an installation with many stores.
+        The ends of the types' topics are read, a bounded number of records for a bounded time: further back where a partition may still
+        hold a newer event than those found. `further` returns rows that say where events of these types lie; it is asked where the
+        ends leave that open, as in an installation with many stores.
         """
         key = (store_id, frozenset(names))
         with self._lock:
@@ -75,10 +77,8 @@ class EventSamples:
                 for number in range(kafka.partitions_of(reader, topic))  # see `EventSearch`: so it knows whom to fetch from
             }
             for spans in _rounds(ends):
-                if catch.full:
-                    break
-                catch.take(_within(reader, spans, catch))
-            if not catch.full:
+                catch.take(_within(reader, {share: span for share, span in spans.items() if catch.may_gain(share)}, catch))
+            if not catch.spent and any(high - low > _BACK[-1] and catch.may_gain(share) for share, (low, high) in ends.items()):
                 catch.take(_at(reader, _places_of(further(), catch), catch))
         finally:
             asker.close()
@@ -96,6 +96,8 @@ class _Catch:
     records: int = field(default_factory=lambda: MOST_RECORDS)
     until: float = field(default_factory=lambda: time.monotonic() + MOST_S)
     _found: dict[str, dict[Coordinates, FoundEvent]] = field(default_factory=dict)
+    _back_to_us: dict[Share, int] = field(default_factory=dict)
+    """The time of the oldest record read of each partition."""
     _others: set[bytes] = field(default_factory=set)
     """How records of types that are not wanted begin, so that no more of them are decoded."""
 
@@ -104,20 +106,26 @@ class _Catch:
         """Whether nothing more may be read."""
         return self.records <= 0 or time.monotonic() > self.until
 
-    @property
-    def full(self) -> bool:
-        """Whether there is nothing more to look for, or no time for it."""
-        return self.spent or all(self.count(name) >= PER_TYPE for name in self.names)
+    def may_gain(self, share: Share) -> bool:
+        """Tell whether a partition may hold, before what was read of it, a newer event than one that would be shown."""
+        return any(self._back_to_us.get(share, _LATEST_US) >= self.oldest_us(name) for name in self.names)
 
-    def count(self, name: str) -> int:
-        """Return how many events of a type were found."""
-        return len(self._found.get(name, ()))
+    def wants(self, name: str, place: Coordinates, at_us: int) -> bool:
+        """Tell whether an event of a time, at a place, would be shown and was not read yet."""
+        return at_us >= self.oldest_us(name) and place not in self._found.get(name, {})
+
+    def oldest_us(self, name: str) -> int:
+        """Return when the last of the newest 20 of a type was published, 0 while there are fewer."""
+        times = sorted((one.published_us for one in self._found.get(name, {}).values()), reverse=True)
+        return times[PER_TYPE - 1] if len(times) >= PER_TYPE else 0
 
     def take(self, messages: Iterable[Message]) -> None:
         """Keep what is wanted of some records."""
         prefix = f"{self.store_id}:".encode()
         for message in messages:
             self.records -= 1
+            share, at_us = (message.topic() or "", message.partition() or 0), message.timestamp()[1] * 1_000
+            self._back_to_us[share] = min(at_us, self._back_to_us.get(share, _LATEST_US))
             key, value = message.key(), message.value()
             if isinstance(key, bytes) and key.startswith(prefix) and isinstance(value, bytes) and value[:_FRAME] not in self._others:
                 self._keep(message, value)
@@ -164,9 +172,9 @@ def _within(reader: Consumer, spans: Mapping[Share, tuple[int, int]], catch: _Ca
 
 
 def _places_of(known: Iterable[Mapping[str, Any]], catch: _Catch) -> list[Coordinates]:
-    """Return where more events of those types lie of which there are too few."""
-    rows = [row for row in known if catch.count(row["event_type"]) < PER_TYPE]
-    return [Coordinates(row["source_topic"], row["source_partition"], row["source_offset"]) for row in rows]
+    """Return where events lie that are newer than one that would be shown."""
+    rows = [(row, Coordinates(row["source_topic"], row["source_partition"], row["source_offset"])) for row in known]
+    return [place for row, place in rows if catch.wants(row["event_type"], place, row["source_timestamp_ms"] * 1_000)]
 
 
 def _at(reader: Consumer, places: Iterable[Coordinates], catch: _Catch) -> Iterator[Message]:

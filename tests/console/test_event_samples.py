@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -56,6 +57,39 @@ def test_the_newest_of_each_type_come_newest_first(reader: Reader, shop: Shop, s
     assert found["return.created"] == []
 
 
+def test_no_newer_event_is_hidden_behind_others_of_its_partition(
+    reader: Reader, shop: Shop, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest of all partitions is found though another store's event follows it, and another partition would fill the page at once."""
+    other = stack.admin(f"{shop.store}x")
+    mine, theirs = _orders(shop.admin, shop.store, reader()), _orders(other, f"{shop.store}x", reader())
+    first, second = next((a, b) for a in mine for b in mine if mine[a] != mine[b] and mine[b] in theirs.values())
+    after = next(order for order, partition in theirs.items() if partition == mine[second])
+    _publish(shop.admin, first)
+    newest = _publish(shop.admin, second)
+    _publish(other, after)
+    monkeypatch.setattr(event_samples, "PER_TYPE", 1)
+    monkeypatch.setattr(event_samples, "_BACK", (1, 1_000))
+    found = reader().newest(shop.store, ["order.created"], nothing_more)["order.created"]
+    assert [one.event.id for one in found] == [newest]
+
+
+def _orders(client: Any, store: str, samples: EventSamples) -> dict[str, int]:
+    """Publish some orders, and return to which partition each order goes."""
+    for number in range(12):
+        _publish(client, f"ord_{number}")
+    found = samples.newest(store, ["order.created"], nothing_more)["order.created"]
+    return {one.event.data["order"]["id"]: one.place.partition for one in found}
+
+
+def _publish(client: Any, order: str) -> str:
+    example = client.get("/event-types/order.created").json["example"]
+    example["order"]["id"] = order
+    reply = client.post("/events", {"type": "order.created", "data": example})
+    assert reply.status == 202
+    return str(reply.json["id"])
+
+
 def test_what_was_read_is_used_again_for_a_moment(reader: Reader, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """While somebody types, Kafka is read once; a moment later new events are seen."""
     first, samples = shop.publish(), reader()
@@ -79,7 +113,10 @@ def test_further_places_are_asked_where_the_ends_do_not_reach(
         example["order"]["id"] = f"ord_{number}"  # which decides the partition
         assert other.post("/events", {"type": "order.created", "data": example}).status == 202
     monkeypatch.setattr(event_samples, "_BACK", (1,))
-    row = {"event_type": "order.created", "source_topic": place.topic, "source_partition": place.partition, "source_offset": place.offset}
+    row = {
+        "event_type": "order.created", "source_topic": place.topic, "source_partition": place.partition, "source_offset": place.offset,
+        "source_timestamp_ms": time.time_ns() // 1_000_000,
+    }  # fmt: skip
     gone = {**row, "source_offset": 10_000_000}
     found = reader().newest(shop.store, ["order.created"], lambda: [gone, row])
     assert [one.event.id for one in found["order.created"]] == [mine]
