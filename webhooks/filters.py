@@ -15,6 +15,7 @@ import cel
 from hookline.kernel.errors import FilterError
 from hookline.schemas.catalogue import event_type
 from hookline.webhooks.filter_cost import BUDGET, MOST_VALUES, Cost, Size, cost_of, size_of
+from hookline.webhooks.filter_failures import why
 from hookline.webhooks.filter_hints import fault_of
 from hookline.webhooks.filter_syntax import LOOPS, Pattern, Syntax, Use, read
 
@@ -85,7 +86,7 @@ class Filter:
             name = str(error).strip("'")
             raise MissingField(f"The event has no field {error}", name=name, position=_column(self.text, name)) from error
         except RUN_TIME as error:
-            raise FilterError(f"The filter failed on this event: {type(error).__name__}: {str(error)[:200]}") from error
+            raise FilterError(f"The filter failed on this event: {why(error)}") from error
         if not isinstance(found, bool):
             raise NotYesOrNo(found, sure=found is not None or not self._with_data)
         return found
