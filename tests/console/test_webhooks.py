@@ -204,3 +204,33 @@ def test_another_stores_webhook_is_not_there(stack: Stack, admin: Client) -> Non
     assert {(reply.status, reply.code) for reply in replies} == {(404, "not_found")}
     assert stranger.get("/webhooks").json["data"] == []
     assert admin.get(path).json["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kinds", "written"),
+    [
+        (["order.created"], "data.order.number"),
+        (["order.created", "customer.created"], "type == 'order.created' ? data.order.number != '' : 1"),
+        (["order.created", "order.paid"], "data.order.nmber == '1'"),
+        (["order.created"], "data.order.number ="),
+    ],
+    ids=["no condition", "no condition for one type", "misspelt for every type", "no CEL"],
+)
+def test_a_filter_is_refused_alike_when_made_and_when_changed(stack: Stack, admin: Client, kinds: list[str], written: str) -> None:
+    """By a creation, by a change of the filter, and by a change of the types that it must fit: the same words."""
+    refused = admin.post("/webhooks", wanted(stack, event_types=kinds, filter=written))
+    assert (refused.status, refused.json["code"], refused.json["field"]) == (422, "filter_invalid", "filter")
+    webhook = made(stack, admin, event_types=kinds)
+    path, version = f"/webhooks/{webhook['id']}", {"If-Match": "*"}
+    changed = admin.call("PATCH", path, {"filter": written}, version)
+    assert (changed.status, changed.json) == (422, refused.json)
+    both = admin.call("PATCH", path, {"filter": written, "event_types": kinds[::-1]}, version)
+    assert (both.status, both.json["code"]) == (422, "filter_invalid")
+
+
+def test_types_that_a_filter_does_not_fit_are_refused(stack: Stack, admin: Client) -> None:
+    """A webhook whose filter was right for its types does not get one for which it says neither yes nor no."""
+    webhook = made(stack, admin, filter="type == 'order.created' ? true : data.customer.email")
+    changed = admin.call("PATCH", f"/webhooks/{webhook['id']}", {"event_types": ["order.created", "customer.created"]}, {"If-Match": "*"})
+    assert (changed.status, changed.json["code"]) == (422, "filter_invalid")
+    assert "customer.created" in changed.json["detail"]
