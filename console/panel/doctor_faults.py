@@ -210,9 +210,9 @@ def _of_status(status: int) -> Words:
         remedy = "Look into its own log at the time of a failed call: the call came, and it could not cope with it."
         return Words(Ailment.SERVER_ERROR, f"The receiver fails: {said}", remedy)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        remedy = "Set the URL of the webhook to where it leads: the header location of a failed call in the log has it."
+        remedy = "Set the URL of the webhook to where it leads: the answer says so in its header location."
         return Words(Ailment.REDIRECT, f"The receiver redirects, and redirects are never followed: {said}", remedy)
-    remedy = "Its answer to a failed call, in the log, may say why. A receiver takes an event that it does not want with 2xx as well."
+    remedy = "The body of its answer may say why. A receiver takes an event that it does not want with 2xx as well."
     return Words(Ailment.REFUSED, f"The receiver refuses the events: {said}", remedy)
 
 
@@ -252,9 +252,7 @@ def _of_kind(kind: str, site: Site) -> Words:
             remedy = "Correct the port of the URL, or see what answers there."
             return Words(Ailment.GARBAGE, f"What answers at {site.host} is not HTTP", remedy)
         case "template_error":
-            remedy = (
-                "Mend the template, and try it on the store's last events before you save it: what waits is tried with the new one."
-            )
+            remedy = "Mend the template, and try it on the store's last events before you save it: what waits is tried with the new one."
             return Words(Ailment.TEMPLATE, "The template fails on some events, and they are not sent", remedy)
         case _:
             remedy = "It is Hookline that fails here, and not the receiver: tell the operator."

@@ -21,6 +21,7 @@ from hookline.console.panel.pages import (
     users,
     webhook,
     webhook_form,
+    webhook_template,
     webhook_trial,
     webhooks,
 )
@@ -37,6 +38,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *event.PAGES,
     *webhooks.PAGES,
     *webhook_form.PAGES,
+    *webhook_template.PAGES,
     *webhook.PAGES,
     *webhook_trial.PAGES,
     *dead_letters.PAGES,

@@ -8,17 +8,22 @@ from typing import Any, Final, Self
 
 from hookline.console.api.webhook_models import MASK, WebhookView
 from hookline.console.panel.forms import Form
-from hookline.kernel.errors import InputError
+from hookline.kernel.errors import InputError, TemplateError
 from hookline.schemas.catalogue import EVENT_TYPES
+from hookline.webhooks.presets import PRESETS
+from hookline.webhooks.templates import template_text
 
 CERTIFICATE: Final = "client_certificate.certificate"
 PRIVATE_KEY: Final = "client_certificate.private_key"
+OWN: Final = "own"
+"""The kind of a template that a store wrote itself; the others are the names of presets, and empty for the usual body."""
 WITHOUT_CERTIFICATE: Final = "without_certificate"
 LABELS: Final[Mapping[str, str]] = {
     "url": "URL",
     "name": "Name",
     "event_types": "Event types",
     "filter": "Filter",
+    "template": "What is sent",
     "headers": "Headers",
     "timeout_s": "Seconds that one call may take",
     "schedule": "Retries",
@@ -37,6 +42,8 @@ class Typed:
     name: str = ""
     event_types: Sequence[str] = ()
     filter: str = ""
+    template_kind: str = ""
+    own_template: str = ""
     headers: str = ""
     timeout_s: str = "10"
     schedule: str = "default"
@@ -53,6 +60,8 @@ class Typed:
             name=form.text("name"),
             event_types=form.texts("event_types"),
             filter=form.text("filter"),
+            template_kind=form.text("template_kind"),
+            own_template=form.text("template"),
             headers=form.text("headers"),
             timeout_s=form.text("timeout_s") or "10",
             schedule=form.text("schedule") or "default",
@@ -70,6 +79,8 @@ class Typed:
             name=view.name,
             event_types=view.event_types,
             filter=view.filter,
+            template_kind=view.template if view.template in PRESETS else OWN if view.template else "",
+            own_template="" if view.template in PRESETS else view.template,
             headers="\n".join(f"{name}: {value}" for name, value in view.headers.items()),
             timeout_s=f"{view.timeout_s:g}",
             schedule=view.schedule,
@@ -81,6 +92,13 @@ class Typed:
         """The ticked event types that there are, in the catalogue's order."""
         return [name for name in EVENT_TYPES if name in self.event_types]
 
+    @property
+    def template(self) -> str:
+        """The template that is chosen; raise `InputError` where none was written."""
+        if self.template_kind == OWN and not self.own_template:
+            raise InputError("Write the template, or choose what is sent in its place", field="template")
+        return self.own_template if self.template_kind == OWN else self.template_kind
+
     def body(self) -> dict[str, Any]:
         """Return the fields as the API takes them, a masked header as None; raise `InputError` for what cannot be read."""
         if not self.event_types:
@@ -90,6 +108,7 @@ class Typed:
             "name": self.name,
             "event_types": list(self.event_types),
             "filter": self.filter,
+            "template": self.template,
             "headers": headers_of(self.headers),
             "timeout_s": seconds_of(self.timeout_s),
             "schedule": self.schedule,
@@ -155,9 +174,19 @@ def _plain(name: str, value: object) -> object:
     """Return a value as it is compared: neither the order of types nor the letters of header names count."""
     if name == "event_types" and isinstance(value, list | tuple):
         return sorted(set(value))
+    if name == "template" and isinstance(value, str):
+        return _stored(value)
     if name == "headers" and isinstance(value, Mapping):
         return {str(header).lower(): text for header, text in value.items()}
     return value
+
+
+def _stored(template: str) -> str:
+    """Return a template as it would be stored; one that cannot be stays as it was typed."""
+    try:
+        return template_text(template)
+    except TemplateError:
+        return template
 
 
 def _said(value: object) -> str:

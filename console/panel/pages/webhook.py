@@ -24,6 +24,7 @@ from hookline.console.panel.faults import fault_of
 from hookline.console.panel.health import Ended
 from hookline.console.panel.page import Page
 from hookline.console.panel.pages.overview import deliveries_chart, error_shares, times_chart
+from hookline.console.panel.pages.webhook_template import KINDS
 from hookline.console.panel.visit import Visit
 from hookline.kernel.errors import HooklineError, NotFound, Stale, WarehouseError
 
@@ -73,6 +74,7 @@ async def _page(visit: Visit, wrong: HooklineError | None = None, **typed: objec
     view = await visit.ask(WebhookView, "webhooks.get", visit.ids["id"])
     span = next((one for one in SPANS if one.key == visit.form.text("span")), SPANS[0])
     context: dict[str, Any] = {"view": view, "span": span, "spans": SPANS, "record": None, "reason": "", **typed}
+    context["bodies"] = dict(KINDS)
     context["overlapping"] = us_of(view.old_secret_signs_until) > visit.now_us if view.old_secret_signs_until else False
     try:
         context |= await _recorded(visit, view, span)

@@ -14,6 +14,8 @@ from hookline.console.panel import wording
 from hookline.console.panel.filter_lab import Lab, try_out
 from hookline.console.panel.hosts import hindrance
 from hookline.console.panel.page import Page
+from hookline.console.panel.pages.webhook_template import COPY, KINDS, copied, filled
+from hookline.console.panel.pages.webhook_template import TRY as TRY_TEMPLATE
 from hookline.console.panel.snippets import SNIPPETS
 from hookline.console.panel.visit import Visit
 from hookline.console.panel.webhook_fields import Typed, changes, differences
@@ -40,6 +42,8 @@ async def create(visit: Visit) -> web.Response:
     typed = Typed.of_form(visit.form)
     if visit.form.has(TRY):
         return _shown(visit, typed, lab=await _lab(visit, typed))
+    if visit.form.has(COPY) or visit.form.has(TRY_TEMPLATE):
+        return await _with_template(visit, typed)
     try:
         made = await visit.make(WebhookCreated, "webhooks.create", body=typed.new_body())
     except HooklineError as error:
@@ -59,6 +63,8 @@ async def save(visit: Visit) -> web.Response:
     view = await visit.ask(WebhookView, "webhooks.get", id_)
     if visit.form.has(TRY):
         return _shown(visit, typed, view, lab=await _lab(visit, typed))
+    if visit.form.has(COPY) or visit.form.has(TRY_TEMPLATE):
+        return await _with_template(visit, typed, view)
     try:
         changed = changes(view, typed.body())
         if not changed and typed.version == str(view.version):
@@ -140,6 +146,12 @@ async def _overtaken(visit: Visit, typed: Typed) -> web.Response:
     return visit.show_wrong(_FORM, error, **context)
 
 
+async def _with_template(visit: Visit, typed: Typed, view: WebhookView | None = None) -> web.Response:
+    """Show the form with its preset copied, where that is asked for, and with what is sent of the last events."""
+    typed = copied(typed) if visit.form.has(COPY) else typed
+    return visit.show(_FORM, **_context(typed, view) | {"filled": await filled(visit, typed)})
+
+
 def _shown(visit: Visit, typed: Typed, view: WebhookView | None = None, lab: Lab | None = None) -> web.Response:
     return visit.show(_FORM, **_context(typed, view, lab))
 
@@ -149,6 +161,8 @@ def _context(typed: Typed, view: WebhookView | None, lab: Lab | None = None) -> 
         "typed": typed,
         "view": view,
         "lab": lab,
+        "filled": None,
+        "kinds": KINDS,
         "version": typed.version,
         "differing": [],
         "catalogue": catalogue(),

@@ -64,6 +64,7 @@ CASES: Final[dict[str, Case]] = {
     "webhook_new": Case(seen=403, acted=403, operated=200),
     "webhook_url": CHANGES,
     "webhook_lab": CHANGES,
+    "webhook_template": CHANGES,
     "webhook_edit": Case(seen=403, acted=403, operated=200),
     "webhook": READ,
     "webhook_move": Case(acted=403, path="/s/{store}/webhooks/{webhook}/pause"),
