@@ -50,5 +50,7 @@ class Stretches:
         return self._since_us if left_us < 2 * self._span_us else until_us - self._span_us
 
     def _learn(self, covered_us: int, found: int) -> None:
+        if not found:  # what lies on this side of a gap tells nothing of what lies beyond it: the log may have begun there
+            self._covered_us = self._found = 0
         self._covered_us += max(covered_us, 1)
         self._found += found

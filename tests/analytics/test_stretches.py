@@ -63,6 +63,14 @@ def test_a_stretch_is_as_long_as_the_rows_let_expect() -> None:
     assert log.asked[1:] == [24.0, pytest.approx(1.25 * 10 / 2, abs=0.5)]
 
 
+def test_a_log_that_began_just_now_is_read_to_its_end_at_once() -> None:
+    """Many rows within the hour and none before: the month behind them is three questions, not one for each hour of it."""
+    log = Log([number / 40 for number in range(28)])
+    assert len(Stretches(log.ask, 0).rows(NOW_US, 30)) == 28
+    assert len(log.asked) <= 5
+    assert sum(log.asked) == pytest.approx(MONTH_H, abs=0.01)
+
+
 def test_no_time_is_read_twice() -> None:
     """Where there is nothing: an hour, a day, the rest; together exactly the span."""
     log = Log([])
