@@ -28,7 +28,7 @@ OUTCOMES: Final[Mapping[str, str]] = {
 TRIED_AGAIN: Final = "Failed, tried again"
 """The same as `retrying`, once the next attempt was made."""
 FAILED: Final = "Failed"
-"""The same of a call long past, where the next one is not looked at."""
+"""The same of a call long past, where the next one is not looked at; and of a test."""
 STATES: Final[Mapping[str, str]] = {"enabled": "Enabled", "paused": "Paused", "disabled": "Disabled", "deleted": "Deleted"}
 TRIGGERS: Final[Mapping[str, str]] = {"event": "Event", "resend": "Resend", "replay": "Replay", "test": "Test call"}
 CATEGORIES: Final[Mapping[str, str]] = {"orders": "Orders", "products": "Products", "checkout": "Checkout", "customers": "Customers"}
@@ -331,10 +331,15 @@ def failure(kind: str | None, detail: str, attempt: int) -> str:
     return f"{detail[:1].upper()}{detail[1:]}" if attempt else f"{ERRORS[kind]}: {detail}"
 
 
-def attempt_said(outcome: str, next_retry_at: str | None, now_us: int) -> str:
+def outcome_said(outcome: str, trigger: str) -> str:
+    """Return what became of a delivery: a test is made once, so nobody gives up on it when it fails."""
+    return FAILED if outcome == "dead" and trigger == "test" else OUTCOMES[outcome]
+
+
+def attempt_said(outcome: str, trigger: str, next_retry_at: str | None, now_us: int) -> str:
     """Return what became of one attempt among others: it waits for the next one until that was due."""
     due = datetime.fromisoformat(next_retry_at).timestamp() * 1_000_000 if next_retry_at else 0
-    return FAILED if outcome == "retrying" and due <= now_us else OUTCOMES[outcome]
+    return FAILED if outcome == "retrying" and due <= now_us else outcome_said(outcome, trigger)
 
 
 def tone(word: str) -> str:

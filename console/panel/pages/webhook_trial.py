@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -11,7 +12,7 @@ from yarl import URL
 
 from hookline.console.api.trials import TrialResult
 from hookline.console.api.webhook_models import WebhookView
-from hookline.console.panel.doctor_faults import Site, Words, words_of
+from hookline.console.panel.doctor_faults import Ailment, Site, Words, words_of
 from hookline.console.panel.page import Page
 from hookline.console.panel.pages.webhook import PATH
 from hookline.console.panel.visit import Visit
@@ -67,7 +68,16 @@ def said(result: TrialResult, timeout_s: float) -> Words | None:
     if result.outcome == "delivered":
         return None
     host = URL(result.url).host or result.url
-    return words_of(result.error, result.http_status or 0, result.detail, Site(host, timeout_s))
+    words = words_of(result.error, result.http_status or 0, result.detail, Site(host, timeout_s))
+    if words.ailment is Ailment.REDIRECT and (leads := _location(result.response_headers)):
+        return replace(words, remedy=f"It leads to {leads}: if that is the receiver, set the URL of the webhook to it.")
+    return words
+
+
+def _location(head: str) -> str:
+    """Return where a redirect leads, empty when its head does not say."""
+    lines = (line.partition(":") for line in head.split("\n"))
+    return next((value.strip() for name, _, value in lines if name.strip().lower() == "location"), "")
 
 
 def _form(view: WebhookView, event_type: str, data: str) -> Mapping[str, Any]:

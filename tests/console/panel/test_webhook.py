@@ -273,6 +273,12 @@ def test_a_test_that_gets_no_answer_says_why(panel: Any, shop: Any) -> None:
     answer = page.locator(".answer").inner_text()
     assert "Nobody listens at 127.0.0.1" in answer
     assert "no answer" in answer
+    shop.logged(1, "trigger=test")
+    for path in ("log", "log?each=attempt"):
+        panel.open(f"/s/{shop.store}/{path}")
+        assert page.locator("#log-rows .badge").all_inner_texts() == ["Failed"]
+    page.click("#log-rows th a")
+    assert set(page.locator("main .badge").all_inner_texts()) == {"Failed"}
 
 
 # ---- what is shown ----
