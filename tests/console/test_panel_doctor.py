@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 
-from hookline.console.api.trials import TrialResult
-from hookline.console.panel import wording
 from hookline.console.panel.doctor import diagnose
 from hookline.console.panel.doctor_evidence import Call, Diagnosis, Evidence, Fault
 from hookline.console.panel.doctor_faults import Ailment, Site, words_of
-from hookline.console.panel.pages.webhook_trial import said as trial_said
 from hookline.dispatcher.lanes import LaneConfig
 from hookline.dispatcher.transport.phases import Phase
 from hookline.kernel.config import load
@@ -399,32 +396,3 @@ def test_a_slow_name_server_is_not_measured_as_a_slow_receiver() -> None:
     """How long the answers take is told only where an answer was waited for."""
     assert "95 %" not in only(outage("timeout", 0, Phase.LOOK_UP.late(3))).text
     assert "95 %" in only(outage("timeout", 0, Phase.ANSWER.late(10))).text
-
-
-# ---- a single test call ----
-
-
-@pytest.mark.parametrize(
-    ("head", "said"),
-    [
-        ("server: x\nLocation: https://shop.example.com/new\nx: y", "It leads to https://shop.example.com/new: "),
-        ("server: x", "the answer says so in its header location"),
-    ],
-)
-def test_a_redirected_test_says_whereto(head: str, said: str) -> None:
-    """The place that the answer names stands in the advice: nothing has to be looked for in the log."""
-    result = TrialResult(
-        delivery_id="msg_1", webhook_id="wh_1", event_id="evt_1", event_type="order.created", outcome="dead", http_status=308,
-        error="http_status", detail="",
-        response_time_ms=1.0, url="https://shop.example.com/old", request_headers="", response_headers=head, response_body="",
-    )  # fmt: skip
-    told = trial_said(result, 10.0)
-    assert told is not None
-    assert said in told.remedy
-    assert "log" not in told.remedy
-
-
-def test_nobody_gives_up_on_a_test() -> None:
-    """What is made once and fails has failed."""
-    assert (wording.outcome_said("dead", "test"), wording.outcome_said("dead", "event")) == ("Failed", "Given up")
-    assert wording.outcome_said("delivered", "test") == "Delivered"
