@@ -19,9 +19,10 @@ _OWN: Final = {
     "large": "${data.order.totals.grand_total.amount_minor >= 10000}",
     "customer": "${data.order.customer.customer_id}",
 }
+_EACH: Final = {"text": "${data.order.lines | each('{quantity} x {title}') | join | slack}"}
 _LOOP: Final = {"text": "${data.order.lines.map(l, string(l.quantity) + ' x ' + l.title) | join | slack}"}
-TEMPLATES: Final = {**dict.fromkeys(PRESETS), "own": _OWN, "loop": _LOOP}
-"""By name: the presets, a template with fields and conditions, and one with a loop over the lines of an order."""
+TEMPLATES: Final = {**dict.fromkeys(PRESETS), "own": _OWN, "each": _EACH, "loop": _LOOP}
+"""By name: the presets, a template with fields and conditions, and the lines of an order by a format and by a loop in CEL."""
 
 
 def measure(events: int) -> Values:

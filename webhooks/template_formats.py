@@ -14,6 +14,7 @@ from hookline.kernel.errors import TemplateError
 
 Format: TypeAlias = Callable[[Any], Any]
 _CALL: Final = re.compile(r"\s*([a-z_]+)\s*(?:\(\s*(?:(\d{1,6})|'([^']*)'|\"([^\"]*)\")\s*\)\s*)?\Z")
+_FIELD: Final = re.compile(r"\{([^{}]*)\}")
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:@])")
 # ISO 4217: how many digits of an amount are behind the point; two for every other currency.
 _DIGITS: Final[Mapping[str, int]] = {
@@ -21,6 +22,10 @@ _DIGITS: Final[Mapping[str, int]] = {
     **dict.fromkeys(("XAF", "XOF", "XPF"), 0),
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
 }
+
+
+class MissingValue(TemplateError):
+    """The event lacks a field that a placeholder names."""
 
 
 def text_of(value: Any) -> str:  # noqa: ANN401  # whatever CEL gives
@@ -57,6 +62,10 @@ def format_of(text: str) -> Format:
     words = next((part for part in quoted if part is not None), None)
     if name == "cut" and number is not None and int(number) > 0:
         return _cutter(int(number))
+    if name == "first" and number is not None:
+        return _taker(int(number))
+    if name == "each" and words:
+        return _each(words)
     if name == "join" and number is None:
         return _joiner(", " if words is None else words)
     if name in _PLAIN and number is None and words is None:
@@ -71,6 +80,49 @@ def _cutter(most: int) -> Format:
         return text if len(text) <= most else f"{text[: most - 1]}…"
 
     return cut
+
+
+def _taker(most: int) -> Format:
+    def first(value: Any) -> list[Any]:  # noqa: ANN401
+        if not isinstance(value, list):
+            raise TypeError("first needs a list")
+        return value[:most]
+
+    return first
+
+
+def _each(words: str) -> Format:
+    """Return what makes a text of every item of a list: `{title}` stands for a field of it, `{total | money}` for one with formats."""
+    found = list(_FIELD.finditer(words))
+    ends = [0, *(one.end() for one in found)]
+    fixed = [words[end:start] for end, start in zip(ends, [*(one.start() for one in found), len(words)], strict=True)]
+    fields = [_item_field(one[1]) for one in found]
+
+    def each(value: Any) -> list[str]:  # noqa: ANN401
+        if not isinstance(value, list):
+            raise TypeError("each needs a list")
+        return ["".join([fixed[0], *(part for of, after in zip(fields, fixed[1:], strict=True) for part in (of(i), after))]) for i in value]
+
+    return each
+
+
+def _item_field(text: str) -> Callable[[Any], str]:
+    name, *rest = text.split("|")
+    path, formats = name.strip().split("."), [format_of(one) for one in rest]
+    if not all(step.isidentifier() for step in path):
+        raise TemplateError(f"{{{text[:40]}}} names no field of an item", remedy="Write each('{quantity} x {title}').")
+
+    def of(item: Any) -> str:  # noqa: ANN401
+        try:
+            for step in path:
+                item = item[step]
+        except (KeyError, TypeError) as error:
+            raise MissingValue(f"an item has no {'.'.join(path)}") from error
+        for form in formats:
+            item = form(item)
+        return text_of(item)
+
+    return of
 
 
 def _joiner(between: str) -> Format:
@@ -118,4 +170,4 @@ def _plain(value: Any) -> str:  # noqa: ANN401
 
 
 _PLAIN: Final[Mapping[str, Format]] = {"count": _count, "money": _money, "slack": _slack, "markdown": _markdown, "text": text_of}
-_GIVEN: Final = ("cut(80)", "join", "join(' / ')")
+_GIVEN: Final = ("cut(80)", "each('{quantity} x {title}')", "first(10)", "join", "join(' / ')")

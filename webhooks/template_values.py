@@ -18,6 +18,7 @@ from hookline.kernel.errors import FilterError, TemplateError
 from hookline.webhooks.filter_cost import BUDGET, MOST_VALUES, size_of
 from hookline.webhooks.filter_syntax import LOOPS, Loop, Syntax, Use
 from hookline.webhooks.filters import RUN_TIME, Program, compile_program
+from hookline.webhooks.template_formats import MissingValue
 
 FIELDS: Final = ("id", "type", "timestamp", "store_id", "data")
 Path: TypeAlias = tuple[str | int, ...]
@@ -27,10 +28,6 @@ _LOOP: Final = re.compile(rf"\s*\.\s*(?:{'|'.join(sorted(LOOPS))})\s*\(\s*([A-Za
 _SIZE: Final = re.compile(r"\s*\.\s*size\s*\(\s*\)")
 _NO_LIST: Final[Mapping[str | int, Any]] = {}
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-
-
-class MissingValue(TemplateError):
-    """The event lacks a field that a placeholder names."""
 
 
 class Subject:

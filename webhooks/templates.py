@@ -19,8 +19,8 @@ from hookline.kernel.errors import TemplateError
 from hookline.schemas.catalogue import event_type
 from hookline.webhooks.filter_syntax import TOKEN
 from hookline.webhooks.presets import PRESETS
-from hookline.webhooks.template_formats import Format, format_of, json_of, text_of
-from hookline.webhooks.template_values import Expression, Field, MissingValue, Subject, compile_value
+from hookline.webhooks.template_formats import Format, MissingValue, format_of, json_of, text_of
+from hookline.webhooks.template_values import Expression, Field, Subject, compile_value
 
 MAX_BYTES: Final = 16_384
 MOST_PLACEHOLDERS: Final = 100

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 
 from hookline.kernel.errors import TemplateError
 from hookline.webhooks import templates
-from hookline.webhooks.template_values import MissingValue
+from hookline.webhooks.presets import PRESETS
+from hookline.webhooks.template_formats import MissingValue
 from hookline.webhooks.templates import MAX_BYTES, ROOM, check_template, compile_template, example, template_text
 
 pytestmark = pytest.mark.unit
@@ -93,6 +96,9 @@ FILLED: dict[str, Any] = {
     "${'*a*_b_ [c](d) @e' | markdown}": r"\*a\*\_b\_ \[c\]\(d\) \@e",
     "${data.order.lines | count}": 2,
     "${data.order.total.amount_minor | text}": "11110",
+    "${data.order.lines | each('{quantity} x {title | cut(3)}: ') | join}": "2 x Sh…: , 1 x <S…: ",
+    "${data.order.lines | first(1) | each('{tags | join}{title}')}": ["a, bShirt"],
+    "${data.order.lines | each('x')}": ["x", "x"],
 }
 
 
@@ -129,6 +135,9 @@ BAD: dict[str, tuple[str, str]] = {
     '{"a": "${foo(data)}"}': ("calls 'foo'", "template.a"),
     '{"a": "${id | shout}"}': ("no format 'shout'", "template.a"),
     '{"a": "${id | cut}"}': ("cut takes a number", "template.a"),
+    '{"a": "${id | each}"}': ("no format 'each'", "template.a"),
+    """{"a": "${id | each('{a b}')}"}""": ("{a b} names no field", "template.a"),
+    """{"a": "${id | each('{a | shout}')}"}""": ("no format 'shout'", "template.a"),
     '{"a": "${id | cut(0)}"}': ("cut takes a number", "template.a"),
     '{"a": "${data.a.exists(a, data.a.exists(b, data.a.exists(c, data.a.exists(d, true))))}"}': ("too costly", "template.a"),
     '["' + "${id}" * 101 + '"]': ("more than 100 placeholders", "template"),
@@ -159,6 +168,9 @@ FAILS: dict[str, str] = {
     "${{1: 2}}": "its value is no JSON",
     "${data.order.number | money}": "money needs an amount",
     "${data.order.number | join}": "join needs a list",
+    "${data.order.number | first(2)}": "first needs a list",
+    "${data.order.number | each('{a}')}": "each needs a list",
+    "${data.order.lines | each('{title} {colour.name}')}": "an item has no colour.name",
     "${data.order.paid | count}": "count needs a list",
     "${data.order.paid.size()}": "has no size",
 }
@@ -249,3 +261,20 @@ def test_an_example_is_an_event() -> None:
     """What templates are tried on at saving has what an event has."""
     assert set(example("order.created")) == set(event())
     assert templates.example("order.created", "mine")["store_id"] == "mine"
+
+
+# ---- what docs/templates.md says ----
+
+
+def test_the_documentation_is_right() -> None:
+    """Its example can be saved for orders, and its tables have every preset and every format."""
+    page = (Path(__file__).parents[2] / "docs" / "templates.md").read_text("utf-8")
+    [text] = re.findall(r"```json\n(.*?)\n```", page, re.DOTALL)
+    check_template(template_text(text), ["order.created"])
+    sent = json.loads(compile_template(template_text(text)).fill(example("order.created"), 0).body)
+    assert (sent["text"], sent["large"], sent["lines"][0]) == ("Order 10042: 111.10 EUR", True, "2 x Merino T-shirt")
+    named = re.findall(r"^\| `([a-z-]+)[^`]*`", page, re.MULTILINE)
+    assert set(PRESETS) <= set(named)
+    with pytest.raises(TemplateError) as refused:
+        template_text({"a": "${id | nothing}"})
+    assert set(re.findall(r"(?:are |, )([a-z]+)", refused.value.remedy)) == set(named) - set(PRESETS) | {"slack"}
