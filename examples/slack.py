@@ -1,79 +1,73 @@
-"""Slack: a message per order, by way of an incoming webhook of Slack.
+"""Slack: a message per order, straight to an incoming webhook of Slack. No program of the store's runs: the template does the work.
 
-Slack has no key against duplicates, so the program remembers the last `webhook-id`s that it passed on. When Slack says
-"too many" (one message a second is its limit), the program passes Slack's Retry-After on, and Hookline slows down.
+    SLACK_WEBHOOK_URL=https://hooks.slack.com/services/… HOOKLINE_CONSOLE_URL=… HOOKLINE_API_KEY=hlk_… python -m examples.slack
+
+tries the template on the last orders and makes the webhook. When Slack says "too many" (one message a second is its limit), Hookline
+waits as long as Slack's Retry-After says. Slack has no key against duplicates: a call whose answer is lost is a second message.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections import OrderedDict
-from typing import Any, Final
-
-import aiohttp
-
-from examples.receiving import NotNowError, serve
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 EVENT_TYPES: Final = ("order.created",)
-# So that a message stays below Slack's 3,000 characters a block even if each character is written as five.
-_MOST_LINES: Final = 10
-_LONGEST_NAME: Final = 50
-_REMEMBERED: Final = 10_000
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0)
+_TITLE: Final = "Order ${data.order.number | cut(50)}: ${data.order.totals.grand_total | money}"
+_LINES: Final = "${data.order.lines | first(10) | each('{quantity} x {title | cut(50) | slack}') | join('\n')}"
+_BUYER: Final = "${data.order.customer.first_name == null ? 'a guest' : data.order.customer.first_name | cut(50) | slack}"
+_PLACE: Final = "${data.order.shipping_address == null ? 'no address' : data.order.shipping_address.city | cut(50) | slack}"
+# `text` is what notifications show, `blocks` what the channel shows. Slack takes up to 3,000 characters a block: `slack`
+# writes some characters as five, so texts are cut before.
+TEMPLATE: Final[dict[str, Any]] = {
+    "text": "Order ${data.order.number | cut(50) | slack}: ${data.order.totals.grand_total | money}",
+    "blocks": [
+        {"type": "header", "text": {"type": "plain_text", "text": _TITLE}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": f"*${{data.order.lines | count}} lines*\n{_LINES}"}},
+        {"type": "context", "elements": [{"type": "mrkdwn", "text": f"for {_BUYER}, to {_PLACE}"}]},
+    ],
+}
+Ask: TypeAlias = Callable[[str, str, dict[str, object]], Any]
+"""Makes a request (method, path, body) to the REST API and returns its answer."""
 
 
-def escaped(text: str) -> str:
-    """Return a text with the three characters that mean something in Slack's markup replaced, as Slack asks."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def tried(ask: Ask) -> list[str]:
+    """Return what the template makes of the last orders; raise `ValueError` with the reason when it fails on one of them."""
+    answer = ask("POST", "/templates/try", {"template": TEMPLATE, "event_types": list(EVENT_TYPES)})
+    [orders] = answer["types"]
+    wrong = [answer["problem"], *(one["error"] for one in orders["shown"])]
+    if any(wrong):
+        raise ValueError(next(filter(None, wrong)))
+    return [json.loads(one["body"])["text"] for one in orders["shown"]]
 
 
-def shown(money: dict[str, Any]) -> str:
-    """Return an amount for people."""
-    return f"{money['amount_minor'] / 100:,.2f} {money['currency']}"
+def webhook(url: str) -> dict[str, object]:
+    """Return the webhook to make."""
+    return {"name": "Slack", "url": url, "event_types": list(EVENT_TYPES), "template": TEMPLATE}
 
 
-def message(order: dict[str, Any]) -> dict[str, Any]:
-    """Return what Slack shows of an order: `text` in notifications, `blocks` in the channel."""
-    buyer = (order["customer"].get("first_name") or "a guest")[:_LONGEST_NAME]
-    title = f"Order {order['number'][:_LONGEST_NAME]}: {shown(order['totals']['grand_total'])}"
-    lines = [f"{line['quantity']} x {escaped(line['title'][:_LONGEST_NAME])}" for line in order["lines"]]
-    more = [f"… and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
-    where = f"{order['shipping_address']['city'][:_LONGEST_NAME]}, {order['shipping_address']['country']}"
-    return {
-        "text": escaped(title),
-        "blocks": [
-            {"type": "header", "text": {"type": "plain_text", "text": title}},
-            {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join([*lines[:_MOST_LINES], *more]) or "no lines"}},
-            {"type": "context", "elements": [{"type": "mrkdwn", "text": escaped(f"for {buyer}, to {where}")}]},
-        ],
-    }
+def asked(method: str, path: str, body: dict[str, object]) -> Any:  # noqa: ANN401  # JSON
+    """Make a request to the console that the environment names."""
+    headers = {"Authorization": f"Bearer {os.environ['HOOKLINE_API_KEY']}", "Content-Type": "application/json"}
+    url = f"{os.environ['HOOKLINE_CONSOLE_URL']}/api/v1{path}"
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method=method)  # noqa: S310  # the operator's own address
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.load(answer)
 
 
-class Relay:
-    """Passes orders on to the incoming webhook at `url`."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._passed: OrderedDict[str, None] = OrderedDict()
-
-    async def pass_on(self, webhook_id: str, event: dict[str, Any]) -> None:
-        """Post the order's message; raise `NotNowError` when Slack does not take it."""
-        if webhook_id in self._passed:
-            return
-        try:
-            await self._post(message(event["data"]["order"]))
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise NotNowError(f"Slack does not answer: {error}") from error
-        self._passed[webhook_id] = None
-        if len(self._passed) > _REMEMBERED:
-            self._passed.popitem(last=False)
-
-    async def _post(self, body: dict[str, Any]) -> None:
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.post(self._url, json=body) as answer:
-            if answer.status != 200:  # noqa: PLR2004  # Slack's one good answer
-                wait = answer.headers.get("Retry-After", "")
-                raise NotNowError(f"Slack: {answer.status} {(await answer.text())[:200]}", int(wait) if wait.isdecimal() else 1)
+def main() -> None:
+    """Try the template, then make the webhook; tell what the console refuses."""
+    try:
+        print(*tried(asked), sep="\n")
+        made = asked("POST", "/webhooks", webhook(os.environ["SLACK_WEBHOOK_URL"]))
+    except urllib.error.HTTPError as error:
+        sys.exit(f"The console refused it: {error.read().decode('utf-8', 'replace')[:500]}")
+    print(f"{made['id']} posts each order to Slack")
 
 
 if __name__ == "__main__":
-    serve(Relay(os.environ["SLACK_WEBHOOK_URL"]).pass_on)
+    main()

@@ -116,9 +116,13 @@ class Stand:
 
     def webhook(self, name: str, url: str, event_types: tuple[str, ...], filter_: str = "") -> str:
         """Make a webhook and return its secret."""
-        made = self.ask("POST", "/webhooks", {"name": name, "url": url, "event_types": event_types, "filter": filter_})
+        return self.made({"name": name, "url": url, "event_types": event_types, "filter": filter_})
+
+    def made(self, wanted: Mapping[str, object]) -> str:
+        """Make a webhook as the REST API takes it, and return its secret."""
+        made = self.ask("POST", "/webhooks", wanted)
         self._webhooks.append(made["id"])
-        self.say(f"webhook {made['id']} calls {url}" + (f" if {filter_}" if filter_ else ""))
+        self.say(f"webhook {made['id']} calls {made['url']}" + (f" if {made['filter']}" if made["filter"] else ""))
         return str(made["secret"])
 
     def ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401  # JSON

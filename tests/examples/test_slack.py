@@ -1,19 +1,24 @@
-"""The Slack example: messages that Slack takes, each once, and Slack's own pace."""
+"""The Slack example: a template whose messages Slack takes, whatever the order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from examples.slack import message
-from examples.slack_stand_in import SlackStandIn, fault
-from hookline.local.kafka_broker import free_port
+from examples.slack import TEMPLATE, tried, webhook
+from examples.slack_stand_in import fault
 from hookline.schemas.catalogue import EVENT_TYPES
-from tests.examples.bodies import event
+from hookline.webhooks.templates import compile_template, example, template_text
 
-Start = Callable[..., Any]  # the fixture's class stands in conftest.py
+ROOT = Path(__file__).parents[2]
 ORDER = EVENT_TYPES["order.created"].example["order"]
 HEADER = {"type": "header", "text": {"type": "plain_text", "text": "x"}}
 
@@ -47,6 +52,13 @@ def test_the_stand_in_refuses_in_slacks_words(payload: object, words: str) -> No
     assert fault(payload) == words
 
 
+def message(order: dict[str, Any]) -> dict[str, Any]:
+    """Return what Slack gets of an order."""
+    made = compile_template(template_text(TEMPLATE)).fill({**example("order.created"), "data": {"order": order}}, 0)
+    found: dict[str, Any] = json.loads(made.body)
+    return found
+
+
 @pytest.mark.unit
 @pytest.mark.parametrize(
     "changed",
@@ -58,10 +70,11 @@ def test_the_stand_in_refuses_in_slacks_words(payload: object, words: str) -> No
         {"customer": {**ORDER["customer"], "first_name": None}},
         {"customer": {**ORDER["customer"], "first_name": "<" * 5_000}},
         {"shipping_address": {**ORDER["shipping_address"], "city": ">" * 5_000}},
+        {"shipping_address": None},
     ],
 )
 def test_any_order_makes_a_message_that_slack_takes(changed: dict[str, Any]) -> None:
-    """Long names, hundreds of lines, no lines, a guest: the message stays within Slack's limits."""
+    """Long names, hundreds of lines, no lines, a guest, no address: the message stays within Slack's limits."""
     assert fault(message({**ORDER, **changed})) == ""
 
 
@@ -69,20 +82,61 @@ def test_any_order_makes_a_message_that_slack_takes(changed: dict[str, Any]) -> 
 def test_names_cannot_write_markup() -> None:
     """A product called `<!channel>` alarms nobody."""
     made = message({**ORDER, "lines": [{**ORDER["lines"][0], "title": "<!channel> & co"}]})
-    assert made["blocks"][1]["text"]["text"] == "2 x &lt;!channel&gt; &amp; co"
+    assert made["blocks"][1]["text"]["text"] == "*1 lines*\n2 x &lt;!channel&gt; &amp; co"
     assert made["text"] == "Order 10042: 111.10 EUR"
+    assert made["blocks"][2]["elements"][0]["text"] == "for Ada, to Berlin"
+    guest = message({**ORDER, "customer": {**ORDER["customer"], "first_name": None}, "shipping_address": None})
+    assert guest["blocks"][2]["elements"][0]["text"] == "for a guest, to no address"
+
+
+@pytest.mark.unit
+def test_it_is_tried_before_it_is_made() -> None:
+    """What would be told of the last orders is returned; a template that fails on one of them is not saved."""
+    shown = [{"body": '{"text": "Order 1"}', "error": None}]
+    answer: dict[str, Any] = {"problem": "", "types": [{"shown": shown}]}
+    assert tried(lambda *_: answer) == ["Order 1"]
+    for wrong in ({**answer, "problem": "no such field"}, {**answer, "types": [{"shown": [{"body": None, "error": "no such field"}]}]}):
+        with pytest.raises(ValueError, match="no such field"):
+            tried(lambda *_, said=wrong: said)
 
 
 @pytest.mark.process
-def test_a_message_is_posted_once_at_slacks_pace(program: Start) -> None:
-    """Slack away or too busy: 503 with its Retry-After; a call that was passed on is not passed on again."""
-    with SlackStandIn(busy_every=2) as channel:
-        relay = program("slack", SLACK_WEBHOOK_URL=channel.url)
-        first, second = event("order.created"), event("order.created")
-        assert [relay.call(first)[0], relay.call(first)[0]] == [204, 204]
-        status, headers = relay.call(second)
-        assert (status, headers["Retry-After"], channel.asked_to_wait) == (503, "1", 1)
-        assert relay.call(second)[0] == 204
-        assert (len(channel.messages), channel.refused) == (2, [])
-    away = program("slack", SLACK_WEBHOOK_URL=f"http://127.0.0.1:{free_port()}/")
-    assert away.call(event("order.created"))[0] == 503
+def test_the_program_makes_the_webhook() -> None:
+    """It tries, makes, and says so; what the console refuses it says too."""
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    class Console(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            refused = self.headers["Authorization"] != "Bearer hlk_right"
+            trying = self.path.endswith("/try")
+            answer = {"problem": "", "types": [{"shown": [{"body": '{"text": "Order 1"}', "error": None}]}]} if trying else {"id": "wh_1"}
+            body = b'{"detail": "No valid API key"}' if refused else json.dumps(answer).encode()
+            self.send_response(401 if refused else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Console) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environ = {
+            **os.environ,
+            "HOOKLINE_CONSOLE_URL": f"http://127.0.0.1:{server.server_port}",
+            "SLACK_WEBHOOK_URL": "https://s.example.com/x",
+        }
+
+        def run(key: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "examples.slack"]
+            more = {"HOOKLINE_API_KEY": key}
+            return subprocess.run(command, env=environ | more, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+        done, refused = run("hlk_right"), run("hlk_wrong")
+        server.shutdown()
+    assert (done.returncode, done.stdout) == (0, "Order 1\nwh_1 posts each order to Slack\n")
+    assert [path for path, _ in asked] == ["/api/v1/templates/try", "/api/v1/webhooks", "/api/v1/templates/try"]
+    assert asked[1][1] == webhook("https://s.example.com/x")
+    assert refused.returncode == 1
+    assert "No valid API key" in refused.stderr
