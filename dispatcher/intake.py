@@ -116,7 +116,11 @@ class Intake:
     def _main(self) -> None:
         try:
             consumer = kafka.group_consumer(
-                self._config, self.source.group, on_commit=self._committed, queued_max_messages_kbytes=self.source.prefetch_kbytes
+                self._config,
+                self.source.group,
+                on_commit=self._committed,
+                queued_max_messages_kbytes=self.source.prefetch_kbytes,
+                fetch_wait_max_ms=self.source.fetch_wait_ms,
             )
             consumer.subscribe(list(self.source.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
             self._loop(consumer)

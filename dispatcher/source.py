@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _log = logger("source")
 _FRESH_KBYTES: Final = 16_384
 _AGAIN_KBYTES: Final = 4_096
+_LEAST_WAIT_MS: Final = 100
+_MOST_WAIT_MS: Final = 500
+_OF_THE_DELAY: Final = 50
 
 
 class Sink(Protocol):
@@ -41,6 +44,11 @@ class Source:
     barrier: Callable[[], bool] | None = None
     wall: Callable[[], float] = time.time
     prefetch_kbytes: int = _FRESH_KBYTES
+
+    @property
+    def fetch_wait_ms(self) -> int:
+        """How long the broker may hold a fetch that finds nothing: a partition that was paused joins in only with the next one."""
+        return max(_LEAST_WAIT_MS, min(_MOST_WAIT_MS, int(self.delay_s * 1_000 / _OF_THE_DELAY))) if self.delay_s else _MOST_WAIT_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from hookline.console.http.routes import ALL_STORES, NOBODY, OPERATOR, PUBLIC, C
 from hookline.kernel.clock import Clock
 from hookline.kernel.errors import InputError, Unauthorized
 from hookline.producers.api_keys import ApiKeys
-from hookline.producers.ingest.door import Failures
+from hookline.producers.ingest.door import CatchUp, Failures
 from hookline.schemas.events import check_id
 
 STORE_HEADER: Final = "Hookline-Store"
@@ -33,13 +33,20 @@ class Access:
         self._keys = keys
         self._operator = config.operator
         self._failures = Failures(config.auth_failures, clock)
+        self._catch_up = CatchUp(keys)
 
-    def admit(self, route: Route, request: web.BaseRequest) -> Caller:
-        """Return who asks; raise `Unauthorized`, or `Refused` for too small a scope or too many failures."""
+    async def admit(self, route: Route, request: web.BaseRequest) -> Caller:
+        """Return who asks; raise `Unauthorized`, or `Refused` for too small a scope or too many failures.
+
+        A key that is not known here may have been made a moment ago, by another process: that is looked up first.
+        """
         if route.scope == PUBLIC:
             return NOBODY
+        token = bearer(request)
+        if self._keys.may_be_new(token):
+            await self._catch_up.now()
         try:
-            caller = self._recognised(bearer(request))
+            caller = self._recognised(token)
         except Unauthorized:
             metrics.REFUSED_KEYS.labels("key").inc()
             self._failures.count(request.remote or "")

@@ -58,7 +58,7 @@ class Api:
         async def handle(request: web.Request) -> web.StreamResponse:
             request[ROUTE] = route.name
             accept(request.headers.get(hdrs.ACCEPT, "*/*"), route.content_type, *route.other_types)
-            caller = self._access.admit(route, request)
+            caller = await self._access.admit(route, request)
             request[ACTOR] = caller.actor
             raw = await bodies.read(request, route.max_body, self._parts.config.upload_s)
             call = self._call(route, request, caller, raw)

@@ -72,7 +72,7 @@ class CompactedTopic:
         Raises `BrokerError` when the topic does not exist, or has lost records since `memory` was written.
         """
         # The end of the partition is asked for, so that what no consumer is shown at the end (markers of transactions) is passed.
-        self._consumer = kafka.plain_consumer(self._config, fetch_wait_max_ms=50, enable_partition_eof=True)
+        self._consumer = kafka.plain_consumer(self._config, fetch_wait_max_ms=500, enable_partition_eof=True)
         self._watermarks = kafka.plain_consumer(self._config)
         assert_topic(self._watermarks, self._topic)
         self._target = kafka.end_offset(self._watermarks, self._topic)

@@ -163,7 +163,7 @@ def _reading(config: KafkaConfig) -> Settings:
         "isolation.level": "read_committed",
         "check.crcs": True,
         "queued.max.messages.kbytes": 16_384,
-        "fetch.wait.max.ms": 100,
+        "fetch.wait.max.ms": 500,
         "allow.auto.create.topics": False,
         "error_cb": log_error,
     }

@@ -37,6 +37,24 @@ class Keys(Protocol):
         """Learn of all keys that were made before this call; blocks."""
 
 
+class CatchUp:
+    """Learns of API keys that were made a moment ago; used from the event loop. However many wait, Kafka is asked by one at a time."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._running: asyncio.Future[bool] | None = None
+
+    async def now(self) -> None:
+        """Return once all keys that were made before this call are known, or Kafka has not answered in time."""
+        before = self._running
+        if before is not None and not before.done():
+            await asyncio.shield(before)  # it may have asked before the key was made
+        if self._running is before:
+            self._running = asyncio.ensure_future(asyncio.to_thread(self._keys.catch_up))
+        if self._running is not None:
+            await asyncio.shield(self._running)
+
+
 class NotKnownYet(Exception):
     """The key may have been made a moment ago: catch up, and ask again."""
 
@@ -51,7 +69,7 @@ class Door:
     def __init__(self, keys: Keys, failures_per_min: int, clock: Clock) -> None:
         self._keys = keys
         self._failures = Failures(failures_per_min, clock)
-        self._catching_up: asyncio.Future[bool] | None = None
+        self._catch_up = CatchUp(keys)
 
     def admit(self, request: Request, *, caught_up: bool = False) -> ApiKey:
         """Return the key of a request; raise `Unauthorized`, or `Refused` for its scope or after too many failures.
@@ -69,14 +87,8 @@ class Door:
         return key
 
     async def catch_up(self) -> None:
-        """Learn of new keys; however many wait for it, Kafka is asked by one at a time."""
-        before = self._catching_up
-        if before is not None and not before.done():
-            await asyncio.shield(before)  # it may have asked before the key was made
-        if self._catching_up is before:
-            self._catching_up = asyncio.ensure_future(asyncio.to_thread(self._keys.catch_up))
-        if self._catching_up is not None:
-            await asyncio.shield(self._catching_up)
+        """Learn of new keys."""
+        await self._catch_up.now()
 
     def _verified(self, header: str, address: str, caught_up: bool) -> ApiKey:
         scheme, _, text = header.partition(" ")

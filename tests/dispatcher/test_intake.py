@@ -9,7 +9,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from hookline.dispatcher import intake as module
-from hookline.dispatcher.source import Source
+from hookline.dispatcher.source import Source, again, fresh
+from hookline.schemas.topics import Topics
 from tests.dispatcher.fake_kafka import message
 from tests.dispatcher.intake_desk import ORDERS, TIER, Desk
 
@@ -249,3 +250,11 @@ def _until(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("tier", "wait_ms"), [("1s", 100), ("5s", 100), ("10s", 200), ("10h", 500)])
+def test_a_due_record_waits_little_for_a_fetch_of_its_neighbours(tier: str, wait_ms: int) -> None:
+    """A partition that was paused is fetched again once the fetch under way ends: within a fiftieth of the delay, or 100 ms."""
+    _, source = again(Topics("hookline"), [tier], barrier=lambda: True, wall=lambda: 0.0)
+    assert source.fetch_wait_ms == wait_ms
+    assert fresh(Topics("hookline"), lambda: True).fetch_wait_ms == 500

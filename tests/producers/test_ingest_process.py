@@ -166,14 +166,15 @@ def test_202_means_it_is_on_kafka(cluster: Cluster, ingests: Factory) -> None:
 
 
 def test_a_revoked_key_is_refused_within_seconds(ingests: Factory, writer: ApiKeyWriter) -> None:
-    """A running ingest sees new keys and revocations without a restart."""
+    """A running ingest knows a new key from its first moment on, and a revocation soon, without a restart."""
     ingest = ingests.start()
-    made, text = writer.create("shop", ("events:write",))
-    until(lambda: ingest.post(request(), key=text)[0] == 202, 5, "the new key accepted")
+    for _ in range(10):
+        made, text = writer.create("shop", ("events:write",))
+        assert ingest.post(request(), key=text)[0] == 202
     writer.revoke(made.id)
     until(lambda: ingest.post(request(), key=text)[0] == 401, 5, "the revoked key refused")
     _, reader = writer.create("shop", ("results:read",))
-    until(lambda: ingest.post(request(), key=reader)[0] == 403, 5, "a key without the scope refused as such")
+    assert ingest.post(request(), key=reader)[0] == 403
 
 
 def test_sigterm_answers_what_is_under_way_and_takes_nothing_new(cluster: Cluster, ingests: Factory) -> None:
