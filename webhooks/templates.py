@@ -142,7 +142,7 @@ def template_text(given: object) -> str:
     return compile_template(text).text
 
 
-@lru_cache(maxsize=2_000)
+@lru_cache(maxsize=5_000)
 def compile_template(text: str) -> Template:
     """Return the compiled template, a preset's name or JSON; raise `TemplateError` with what is wrong and where."""
     preset = PRESETS.get(text)
