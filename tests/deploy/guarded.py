@@ -1,4 +1,4 @@
-"""A real Kafka that asks who is there: SASL over TLS for clients, Apache's own authorizer, one user per process."""
+"""A real Kafka that asks who is there: SCRAM over TLS for clients, Apache's own authorizer, one user per process."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public by i
     AdminClient,
     ResourcePatternType,
     ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialAlteration,
+    UserScramCredentialUpsertion,
 )
 from cryptography.hazmat.primitives import serialization
 
@@ -24,6 +28,7 @@ from hookline.local.kafka_broker import EmbeddedBroker, free_port
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 PASSWORD: Final = "password-of-the-tests"
+MECHANISM: Final = "SCRAM-SHA-512"
 _OPERATIONS: Final = {
     "Read": AclOperation.READ,
     "Write": AclOperation.WRITE,
@@ -96,14 +101,13 @@ class GuardedBroker(EmbeddedBroker):
         return key.private_bytes(*form) + b"".join(blob.bytes() for blob in made.cert_chain_pems)
 
     def _guard(self, settings: dict[str, str], keys: Path) -> dict[str, str]:
-        users = " ".join(f'user_{name}="{PASSWORD}"' for name in sorted(self._users))
         return {
             "listeners": f"{settings['listeners']},CLIENTS://127.0.0.1:{self.port}",
             "advertised.listeners": f"{settings['advertised.listeners']},CLIENTS://127.0.0.1:{self.port}",
             "listener.security.protocol.map": f"{settings['listener.security.protocol.map']},CLIENTS:SASL_SSL",
             "inter.broker.listener.name": "PLAINTEXT",
-            "sasl.enabled.mechanisms": "PLAIN",
-            "listener.name.clients.plain.sasl.jaas.config": f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};",
+            "sasl.enabled.mechanisms": MECHANISM,
+            "listener.name.clients.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(keys),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -112,8 +116,14 @@ class GuardedBroker(EmbeddedBroker):
         }
 
     def admit(self, given: list[Right]) -> None:
-        """Apply rights, as the administrator."""
+        """Make the users and apply rights, as the administrator."""
         client = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4_096)
+        users: list[UserScramCredentialAlteration] = [
+            UserScramCredentialUpsertion(name, credential, PASSWORD.encode()) for name in sorted(self._users)
+        ]
+        for made in client.alter_user_scram_credentials(users).values():
+            made.result(30)
         for future in client.create_acls([binding for right in given for binding in right.bindings()]).values():
             future.result(30)
 
@@ -122,7 +132,7 @@ class GuardedBroker(EmbeddedBroker):
         return {
             "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.port}",
             "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-            "KAFKA_SASL_MECHANISM": "PLAIN",
+            "KAFKA_SASL_MECHANISM": MECHANISM,
             "KAFKA_SASL_USERNAME": principal,
             "KAFKA_SASL_PASSWORD": PASSWORD,
             "KAFKA_SSL_CA_LOCATION": str(self.ca),
