@@ -103,7 +103,9 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InputError:
         return InputError(f"{field} is missing", field=field)
     if first["type"] == UNKNOWN_TYPE:
         return UnknownEventType(first["msg"], field=field, remedy=first["ctx"]["remedy"])
-    return InputError(f"{field or 'The body'}{complaint(faults)}", field=field)
+    if not field:
+        return InputError(f"The body{complaint(faults)}", remedy=_fields_of(model, ("",)))
+    return InputError(f"{field}{complaint(faults)}", field=field)
 
 
 def path_of(places: Sequence[str | int]) -> str:

@@ -75,6 +75,13 @@ def test_a_wrong_question(model: type[Model], given: object, said: str) -> None:
     assert refused(model, given).message == said
 
 
+def test_a_body_that_is_no_object_is_told_its_fields() -> None:
+    """There is no field to correct then: the remedy names those that there are."""
+    error = refused(WebhookCreate, [])
+    assert error.field == ""
+    assert error.remedy.startswith("Fields: client_certificate, event_types, ")
+
+
 def patterns(shape: object) -> Iterator[str]:
     """Yield every pattern of a JSON schema."""
     if isinstance(shape, dict):
