@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import orjson
 import typer
 
-from hookline.cli import webhook_files
+from hookline.cli import webhook_certificates, webhook_files
 from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, say, show_fields, show_table
 from hookline.cli.webhook_options import given
@@ -227,6 +227,7 @@ def send_test(
 
 app.command()(webhook_files.plan)
 app.command()(webhook_files.apply)
+app.command()(webhook_certificates.certificate)
 
 # ---- the parts ----
 
@@ -312,6 +313,7 @@ def row(webhook: Webhook) -> dict[str, Any]:
         "state_reason": webhook.state_reason,
         "state_since": _time(webhook.state_since_us),
         "headers": [f"{header.name}: {_MASK}" for header in webhook.headers],
+        "client_certificate": webhook.client_certificate.fingerprint if webhook.client_certificate is not None else "",
         "timeout_s": webhook.timeout_s,
         "schedule": webhook.schedule,
         "created_at": _time(webhook.created_at_us),
