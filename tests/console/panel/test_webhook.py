@@ -279,6 +279,8 @@ def test_a_test_that_gets_no_answer_says_why(panel: Any, shop: Any) -> None:
         assert page.locator("#log-rows .badge").all_inner_texts() == ["Failed"]
     page.click("#log-rows th a")
     assert set(page.locator("main .badge").all_inner_texts()) == {"Failed"}
+    open_page(panel, shop, made.json["id"])
+    assert page.locator("section:has-text('Last deliveries') td .badge").all_inner_texts() == ["Failed"]
 
 
 # ---- what is shown ----
