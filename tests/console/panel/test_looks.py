@@ -33,12 +33,14 @@ def cut(panel: Any) -> list[str]:
 def test_a_phone_shows_every_list_whole(phone: Any, shop: Any, until: Callable[..., None]) -> None:
     """With a webhook known by a long URL alone, its dead letter and a replay: lists become cards, and nobody scrolls sideways."""
     webhook = shop.webhook(LONG, status=500)
-    shop.publish()
+    shop.webhook("choosy", filter="data.order.totals.grand_total.amount_minor > 99999999 && data.order.customer.email != ''")
+    event = shop.publish()
     until(lambda: shop.admin.get(f"/dead-letters/count?webhook={webhook}").json["total"] == 1, what="the dead letter")
     shop.logged(1, "outcome=dead")
     made = shop.admin.post("/replays", {"source": "dead_letters"}).json["id"]
     until(lambda: shop.admin.get(f"/replays/{made}").json["finished_at"], what="the end of the replay")
-    addresses = (*OPERATORS, *(f"/s/{shop.store}{path}" for path in (*STORES, f"/webhooks/{webhook}", f"/replays/{made}")))
+    mine = (*STORES, f"/webhooks/{webhook}", f"/replays/{made}", f"/events/{event}")
+    addresses = (*OPERATORS, *(f"/s/{shop.store}{path}" for path in mine))
     for address in addresses:
         phone.open(address)
         assert cut(phone) == [], address
