@@ -99,6 +99,7 @@ FILLED: dict[str, Any] = {
     "${data.order.lines | each('{quantity} x {title | cut(3)}: ') | join}": "2 x Sh…: , 1 x <S…: ",
     "${data.order.lines | first(1) | each('{tags | join}{title}')}": ["a, bShirt"],
     "${data.order.lines | each('x')}": ["x", "x"],
+    "${data.order.lines | first(1) | each('{title}\n{quantity}') | join}!": "Shirt\n2!",
 }
 
 
