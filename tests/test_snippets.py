@@ -57,6 +57,7 @@ NOT_RUN: Final = {
     ("docs/quick-start.md", "python3 receiver.py"): "the same",
     ("docs/webhooks.md", "data.order.totals"): "filters; tests/webhooks/test_docs.py asks each of them",
     ("docs/webhooks.md", "jq -n"): "needs jq and a certificate; tests/console/test_webhooks.py sends the same body",
+    ("docs/webhooks.md", "hookline webhooks certificate"): "needs a certificate; tests/cli/test_webhook_certificates.py gives one",
 }
 
 
