@@ -24,7 +24,7 @@ from hookline.schemas.wire import Codec
 pytestmark = pytest.mark.unit
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, 589_793, UTC)
-JUNK = (
+JUNK: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2**31, -(2**31) - 1, 2**63, 2**64, 1.0, 0.5, float("nan"), float("inf"), "", "x", "1", "\ud800", b"", b"x",
     [], {}, [None], {"x": None}, {"": 1}, ("x",), "2026-03-14T09:26:53Z", "2026-03-14T09:26:53.1234567+01:00", "2026-03-14T09:26:53",
     "2026-03-14", "20260314", "1969-12-31T23:59:59.999999Z", "9000-01-01T00:00:00Z", "8999-12-31T23:59:59.999999Z", NOW, NOW.date(),
