@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
@@ -13,9 +13,14 @@ from hookline.kernel.clock import rfc3339
 from hookline.kernel.errors import TemplateError
 
 Format: TypeAlias = Callable[[Any], Any]
+MOST_TEXT: Final = 1_048_576
+"""Characters of a text on its way; what is sent has a smaller limit of its own."""
+MOST_FORMATS: Final = 8
+MOST_FIELDS: Final = 20
+MOST_BETWEEN: Final = 64
 _CALL: Final = re.compile(r"\s*([a-z_]+)\s*(?:\(\s*(?:(\d{1,6})|'([^']*)'|\"([^\"]*)\")\s*\)\s*)?\Z")
 _FIELD: Final = re.compile(r"\{([^{}]*)\}")
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:@])")
+_MARKDOWN: Final = "\\`*_{}[]()#+-.!|<>~:@"  # the backslash first: the others put some in
 # ISO 4217: how many digits of an amount are behind the point; two for every other currency.
 _DIGITS: Final[Mapping[str, int]] = {
     **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV"), 0),
@@ -26,6 +31,18 @@ _DIGITS: Final[Mapping[str, int]] = {
 
 class MissingValue(TemplateError):
     """The event lacks a field that a placeholder names."""
+
+
+def too_long() -> TemplateError:
+    """Return the error of a text that grew too long."""
+    return TemplateError(f"its text has more than {MOST_TEXT:,} characters")
+
+
+def bounded(value: Any) -> Any:  # noqa: ANN401
+    """Return a value; raise `TemplateError` for a text that is too long: formats may make one longer, each of them again."""
+    if type(value) is str and len(value) > MOST_TEXT:
+        raise too_long()
+    return value
 
 
 def text_of(value: Any) -> str:  # noqa: ANN401  # whatever CEL gives
@@ -66,12 +83,25 @@ def format_of(text: str) -> Format:
         return _taker(int(number))
     if name == "each" and words:
         return _each(words)
+    if name == "join" and words is not None and len(words) > MOST_BETWEEN:
+        raise TemplateError(f"join takes up to {MOST_BETWEEN} characters to put between")
     if name == "join" and number is None:
         return _joiner(", " if words is None else words)
     if name in _PLAIN and number is None and words is None:
         return _PLAIN[name]
     said = "cut takes a number of characters, such as cut(80)" if name == "cut" else f"There is no format {text.strip()[:40]!r}"
     raise TemplateError(said, remedy=f"There are {', '.join(sorted([*_PLAIN, *_GIVEN]))}.")
+
+
+def formats_of(texts: Sequence[str]) -> tuple[Format, ...]:
+    """Return the formats that follow a value; raise `TemplateError`."""
+    _few(texts)
+    return tuple(map(format_of, texts))
+
+
+def _few(formats: Sequence[str]) -> None:
+    if len(formats) > MOST_FORMATS:
+        raise TemplateError(f"There are more than {MOST_FORMATS} formats after one value")
 
 
 def _cutter(most: int) -> Format:
@@ -96,18 +126,30 @@ def _each(words: str) -> Format:
     found = list(_FIELD.finditer(words))
     ends = [0, *(one.end() for one in found)]
     fixed = [words[end:start] for end, start in zip(ends, [*(one.start() for one in found), len(words)], strict=True)]
-    fields = [_item_field(one[1]) for one in found]
+    if len(found) > MOST_FIELDS:
+        raise TemplateError(f"each has more than {MOST_FIELDS} fields")
+    fields = [_item_field(field[1]) for field in found]
+
+    def one(item: Any) -> str:  # noqa: ANN401
+        return "".join([fixed[0], *(part for of, after in zip(fields, fixed[1:], strict=True) for part in (of(item), after))])
 
     def each(value: Any) -> list[str]:  # noqa: ANN401
         if not isinstance(value, list):
             raise TypeError("each needs a list")
-        return ["".join([fixed[0], *(part for of, after in zip(fields, fixed[1:], strict=True) for part in (of(i), after))]) for i in value]
+        made, room = [], MOST_TEXT
+        for item in value:
+            made.append(one(item))
+            room -= len(made[-1])
+            if room < 0:
+                raise too_long()
+        return made
 
     return each
 
 
 def _item_field(text: str) -> Callable[[Any], str]:
     name, *rest = text.split("|")
+    _few(rest)
     path, formats = name.strip().split("."), [format_of(one) for one in rest]
     if not all(step.isidentifier() for step in path):
         raise TemplateError(f"{{{text[:40]}}} names no field of an item", remedy="Write each('{quantity} x {title}').")
@@ -119,7 +161,7 @@ def _item_field(text: str) -> Callable[[Any], str]:
         except (KeyError, TypeError) as error:
             raise MissingValue(f"an item has no {'.'.join(path)}") from error
         for form in formats:
-            item = form(item)
+            item = bounded(form(item))
         return text_of(item)
 
     return of
@@ -155,7 +197,11 @@ def _slack(value: Any) -> str:  # noqa: ANN401
 
 def _markdown(value: Any) -> str:  # noqa: ANN401
     """Return a text in which nothing is Markdown: every sign that could mean something has a backslash before it."""
-    return _MARKDOWN.sub(r"\\\1", text_of(value))
+    text = text_of(value)
+    for sign in _MARKDOWN:
+        if sign in text:
+            text = text.replace(sign, f"\\{sign}")
+    return text
 
 
 def _count(value: Any) -> int:  # noqa: ANN401

@@ -27,6 +27,7 @@ _STEP: Final = re.compile(r"\s*(?:\.\s*([A-Za-z_]\w*)(?!\w*\s*\()|\[\s*(?:(\d{1,
 _LOOP: Final = re.compile(rf"\s*\.\s*(?:{'|'.join(sorted(LOOPS))})\s*\(\s*([A-Za-z_]\w*)\s*,", re.ASCII)
 _SIZE: Final = re.compile(r"\s*\.\s*size\s*\(\s*\)")
 _NO_LIST: Final[Mapping[str | int, Any]] = {}
+_SHORT: Final = 512
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -134,7 +135,7 @@ def _written(path: Path) -> str:
 
 
 def _executed(program: Program, values: dict[str, Any], subject: Subject) -> Any:  # noqa: ANN401
-    if program.syntax.loops or program.syntax.patterns or not all(type(value) in _SCALARS for value in values.values()):
+    if program.syntax.loops or program.syntax.patterns or not all(map(_small, values.values())):
         subject.spend(program, values)
     try:
         return _sound(program.program.execute(values))
@@ -146,6 +147,12 @@ def _executed(program: Program, values: dict[str, Any], subject: Subject) -> Any
         raise
     except BaseException as error:  # the evaluator is foreign, and a panic in its Rust is no `Exception`
         raise TemplateError(f"it failed: {type(error).__name__}") from error
+
+
+def _small(value: Any) -> bool:  # noqa: ANN401
+    """Tell whether a value may be handed over without counting what it costs."""
+    kind = type(value)
+    return kind in _SCALARS and (kind is not str or len(value) <= _SHORT)
 
 
 def _sound(value: Any) -> Any:  # noqa: ANN401

@@ -19,7 +19,7 @@ from hookline.kernel.errors import TemplateError
 from hookline.schemas.catalogue import event_type
 from hookline.webhooks.filter_syntax import TOKEN
 from hookline.webhooks.presets import PRESETS
-from hookline.webhooks.template_formats import Format, MissingValue, format_of, json_of, text_of
+from hookline.webhooks.template_formats import MissingValue, bounded, formats_of, json_of, text_of
 from hookline.webhooks.template_values import Expression, Field, Subject, compile_value
 
 MAX_BYTES: Final = 16_384
@@ -49,7 +49,7 @@ class _Placeholder:
         first, *formats = _parted(text)
         try:
             self._value: Field | Expression = compile_value(first)
-            self._formats: tuple[Format, ...] = tuple(map(format_of, formats))
+            self._formats = formats_of(formats)
         except TemplateError as error:
             raise self._told(error, error) from error
 
@@ -58,7 +58,7 @@ class _Placeholder:
         try:
             value = self._value.of(subject)
             for form in self._formats:
-                value = form(value)
+                value = bounded(form(value))
         except TemplateError as error:
             raise self._told(error, error) from error
         except TypeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,9 @@ BAD: dict[str, tuple[str, str]] = {
     '{"a": "${id | each}"}': ("no format 'each'", "template.a"),
     """{"a": "${id | each('{a b}')}"}""": ("{a b} names no field", "template.a"),
     """{"a": "${id | each('{a | shout}')}"}""": ("no format 'shout'", "template.a"),
+    '{"a": "${id' + "|text" * 9 + '}"}': ("more than 8 formats", "template.a"),
+    """{"a": "${id | each('""" + "{a}" * 21 + """')}"}""": ("more than 20 fields", "template.a"),
+    """{"a": "${id | join('""" + "-" * 65 + """')}"}""": ("join takes up to 64", "template.a"),
     '{"a": "${id | cut(0)}"}': ("cut takes a number", "template.a"),
     '{"a": "${data.a.exists(a, data.a.exists(b, data.a.exists(c, data.a.exists(d, true))))}"}': ("too costly", "template.a"),
     '["' + "${id}" * 101 + '"]': ("more than 100 placeholders", "template"),
@@ -193,6 +197,30 @@ def test_a_body_has_a_largest_size() -> None:
     with pytest.raises(TemplateError, match="larger than 262,144 bytes"):
         template.fill(large, 0)
     assert len(template.fill(large, 100_000).body) > ROOM
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "${data.x | markdown | markdown | markdown | markdown | markdown | markdown | markdown | markdown}",
+        "${data.x | slack | slack | slack | slack | slack | slack | slack | slack}",
+        "${data.l | each('{x}{x}{x}{x}{x}{x}{x}{x}') | join}",
+        "${data.l | each('{x | markdown | markdown | markdown | markdown | markdown | markdown | markdown | markdown}') | count}",
+        "${data.x" + " + data.x" * 20 + "}",
+    ],
+    ids=["markdown", "slack", "each", "markdown in each", "sums in CEL"],
+)
+def test_no_text_grows_without_end(text: str) -> None:
+    """Formats and sums that make a long text longer, each of them again, end with an error and little memory."""
+    long = "&*" * 50_000
+    one = event(data={"x": long, "l": [{"x": long}] * 50})
+    template = compile_template(template_text({"v": text}))
+    tracemalloc.start()
+    with pytest.raises(TemplateError, match=r"characters|larger than|too large"):
+        template.fill(one, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 def test_all_placeholders_share_one_budget() -> None:
