@@ -34,11 +34,12 @@ _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 class Subject:
     """An event that a template is filled from, as its JSON says it, and what CEL may still cost on it."""
 
-    __slots__ = ("event", "units")
+    __slots__ = ("event", "known", "units")
 
     def __init__(self, event: Mapping[str, Any]) -> None:
         self.event = event
         self.units = BUDGET
+        self.known: dict[str, Any] = {}  # values of placeholders that a template has more than once
 
     def spend(self, program: Program, values: Mapping[str, Any]) -> None:
         """Count what a program may cost with these values; raise `TemplateError` when it is too much for one event."""

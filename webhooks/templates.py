@@ -8,6 +8,7 @@ costs only the placeholders.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,6 +47,7 @@ class _Placeholder:
     def __init__(self, text: str, field: str) -> None:
         self.field = field
         self.text = text
+        self.repeated = False
         first, *formats = _parted(text)
         try:
             self._value: Field | Expression = compile_value(first)
@@ -55,6 +57,8 @@ class _Placeholder:
 
     def of(self, subject: Subject) -> Any:  # noqa: ANN401  # whatever CEL gives
         """Return its value; raise `TemplateError` that names the place."""
+        if self.repeated and self.text in subject.known:
+            return subject.known[self.text]
         try:
             value = self._value.of(subject)
             for form in self._formats:
@@ -63,6 +67,8 @@ class _Placeholder:
             raise self._told(error, error) from error
         except TypeError as error:
             raise self._told(TemplateError(str(error)), error) from error
+        if self.repeated:
+            subject.known[self.text] = value
         return value
 
     def json(self, subject: Subject) -> bytes:
@@ -240,8 +246,12 @@ def _too_deep() -> TemplateError:
 def _form(tree: Any, content_type: str, headers: Mapping[str, str]) -> _Form:  # noqa: ANN401
     pieces = tuple(_joined(_pieces(tree, "template", _DEEPEST)))
     texts = tuple((name, _Text(tuple(_split(text, name)))) for name, text in headers.items())
-    found = sum(isinstance(part, _Placeholder) for piece in pieces for part in (piece.parts if isinstance(piece, _Text) else (piece,)))
-    if found > MOST_PLACEHOLDERS:
+    parts = [part for piece in pieces for part in (piece.parts if isinstance(piece, _Text) else (piece,))]
+    found = [part for part in parts if isinstance(part, _Placeholder)]
+    times = Counter(part.text for part in found)
+    for part in found:
+        part.repeated = times[part.text] > 1
+    if len(found) > MOST_PLACEHOLDERS:
         raise TemplateError(f"The template has more than {MOST_PLACEHOLDERS} placeholders")
     return _Form(pieces, content_type, texts)
 

@@ -190,6 +190,15 @@ def test_a_placeholder_that_fails_is_an_error_that_names_it(text: str) -> None:
     assert failed.value.message.startswith("template.v, ${")
 
 
+def test_a_placeholder_that_stands_twice_is_asked_once_for_each_event() -> None:
+    """The second has the first one's value; the next event has its own; one that fails fails each time."""
+    template = compile_template(template_text(["${data.n + 1}", "${data.n + 1}", "n ${data.n + 1}"]))
+    assert [template.fill(event(data={"n": n}), 0).body for n in (1, 5)] == [b'[2,2,"n 2"]', b'[6,6,"n 6"]']
+    for _ in range(2):
+        with pytest.raises(MissingValue):
+            template.fill(event(data={}), 0)
+
+
 def test_a_body_has_a_largest_size() -> None:
     """A template may add so much to an event and no more, however often it repeats it."""
     large = event(data={"x": "y" * 100_000})
@@ -225,7 +234,7 @@ def test_no_text_grows_without_end(text: str) -> None:
 
 def test_all_placeholders_share_one_budget() -> None:
     """So that a template of many costly ones stalls nobody: an event that is too large for them is refused."""
-    template = compile_template(template_text(["${data.a.exists(x, data.a.exists(y, x == y + 'z'))}"] * 50))
+    template = compile_template(template_text([f"${{data.a.exists(x, data.a.exists(y, x == y + '{number}'))}}" for number in range(50)]))
     template.fill(event(data={"a": ["x"] * 3}), 0)
     with pytest.raises(TemplateError, match="too large for what is asked"):
         template.fill(event(data={"a": ["x"] * 150}), 0)
