@@ -75,6 +75,19 @@ class Published:
     offset: int
 
 
+class _Process:
+    """Which process this is, without asking the system for each event."""
+
+    def __init__(self) -> None:
+        self.id = os.getpid()
+        os.register_at_fork(after_in_child=self.asked)
+
+    def asked(self) -> None:
+        """Ask once more, in the child of a fork."""
+        self.id = os.getpid()
+
+
+_process: Final = _Process()
 Outcome: TypeAlias = Published | BrokerError
 Done: TypeAlias = Callable[[Outcome], None]
 
@@ -253,7 +266,7 @@ class Publisher:
     def _open(self) -> Producer:
         if self._producer is None:
             raise Closed("The publisher is not open", remedy="Call start(), or use it in a `with` block.")
-        if self._pid != os.getpid():
+        if self._pid != _process.id:
             raise Closed("The publisher was started before this process was forked", remedy="Start one publisher in each process.")
         return self._producer
 

@@ -22,6 +22,7 @@ _DIGITS_64: Final = 20
 _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _ANY_DIGIT: Final = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG: Final = b"0" * 19
+_BEFORE_A_NUMBER: Final = b":,[ \t\r\n"
 # The closing quote may be missing: then all to the end is the string, and hostile text costs one pass all the same.
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
@@ -55,12 +56,24 @@ def refuse_deep(body: bytes) -> None:
 
 def _doubtful(body: bytes, value: object) -> bool:
     """Tell whether a second look is needed: a key that was dropped took its quotes with it, unless an escape brought others."""
-    if b"\\u0022" in body or (_LONG in body.translate(_ANY_DIGIT) and _LONG in _STRING.sub(b"", body).translate(_ANY_DIGIT)):
+    if b"\\u0022" in body or _long_number(body):
         return True
     try:
         return body.count(b'"') != orjson.dumps(value).count(b'"')
     except orjson.JSONEncodeError:  # deeper than it writes
         return True
+
+
+def _long_number(body: bytes) -> bool:
+    """Tell whether a whole number of 19 digits or more may be there: digits that stand where a number begins, also within a text."""
+    digits = body.translate(_ANY_DIGIT)  # searching this is a tenth of the time of a regular expression
+    at = digits.find(_LONG)
+    while at >= 0:
+        before = body[max(0, at - 2) : at].removesuffix(b"-")
+        if not before or before[-1] in _BEFORE_A_NUMBER:
+            return True
+        at = digits.find(_LONG, at + len(_LONG))
+    return False
 
 
 def _explained(body: bytes, error: orjson.JSONDecodeError) -> Refused:

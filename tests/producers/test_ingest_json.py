@@ -105,6 +105,16 @@ def test_64_bits_are_kept_exactly(number: int) -> None:
     assert parse(b'{"a": %d}' % number) == {"a": number}
 
 
+@pytest.mark.parametrize(
+    "text", ["%d", "[%d]", "[ %d]", "[1,%d]", '{"a":%d}', '{"a" :\n%d}', '{"a":\t-%d}', '["1234567890123456789",%d]', "-%d"]
+)
+def test_a_number_over_64_bits_is_found_wherever_it_stands(text: str) -> None:
+    """Alone, in lists and objects, after white space and signs, behind texts of digits."""
+    with pytest.raises(Refused) as caught:
+        parse((text % (2 * 10**19)).encode())
+    assert caught.value.problem.code == "number_too_large"
+
+
 def test_long_digits_in_texts_are_no_numbers() -> None:
     """A card's or parcel's number in a text is fine."""
     assert parse(b'{"parcel": "003404341609400000123456"}') == {"parcel": "003404341609400000123456"}
