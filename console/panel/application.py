@@ -42,6 +42,7 @@ class Panel:
 
     def mount(self, app: web.Application) -> None:
         """Add the pages, the assets and the page for addresses that there are not to the root application, behind everything else."""
+        rendering.environment()
         for name, (data, kind) in rendering.assets().items():
             app.router.add_get(f"{rendering.STATIC}/{name}", _asset(data, kind), expect_handler=expecting)
         for page in self._pages:

@@ -55,6 +55,8 @@ def environment() -> Environment:
         "stamps": stamps,
     }
     found.globals |= {"asset": asset, "words": wording, "menu": menu, "url": address, "once": once}
+    for name in found.list_templates():  # all now: a package that is replaced under a running console would bring others later
+        found.get_template(name)
     return found
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookline.console.panel import rendering
 from hookline.console.panel.rendering import environment, stamps, visible
 
 pytestmark = pytest.mark.unit
@@ -62,3 +64,18 @@ def test_times_within_sentences_are_found(text: str, pieces: list[tuple[str, boo
     page = environment().from_string("{% import 'macros.html' as ui with context %}{{ ui.sentence(text) }}").render(text=text, visit=None)
     assert page.count("<time ") == sum(is_time for _, is_time in pieces)
     assert "<b>" not in page
+
+
+def test_templates_are_all_loaded_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade that replaces the files under a running console changes no page of it."""
+    monkeypatch.setattr(rendering, "_HERE", tmp_path)
+    rendering.environment.cache_clear()
+    (tmp_path / "templates").mkdir()
+    page = tmp_path / "templates" / "page.html"
+    page.write_text("as it was")
+    try:
+        rendering.environment()
+        page.write_text("{{ of_another_build }}")
+        assert rendering.rendered("page.html", {}) == b"as it was"
+    finally:
+        rendering.environment.cache_clear()
