@@ -25,6 +25,7 @@ from hookline.kernel.log import logger
 
 _log = logger("intake")
 _POLL_S: Final = 0.05
+_IDLE_POLL_S: Final = 0.25  # a record that comes ends the poll; nine sources that look twenty times a second for nothing cost CPU
 _FULL_WAIT_S: Final = 0.002
 _FULL_PAUSE_S: Final = 0.2
 _LEAST_PAUSE_S: Final = 0.05
@@ -150,7 +151,8 @@ class Intake:
         room = self._limits.pending - self.shares.records
         if room > 0 and self.shares.bytes < self._limits.pending_bytes and not self._draining.is_set():
             self._unpause(consumer)
-            return kafka.fetch(consumer, min(room, _BATCH), _POLL_S)
+            busy = self.shares.records or any(share.resume_at for share in self.shares)
+            return kafka.fetch(consumer, min(room, _BATCH), _POLL_S if busy else _IDLE_POLL_S)
         now = time.monotonic()
         self._full_since = self._full_since or now
         if now - self._full_since < _FULL_PAUSE_S and not self._draining.is_set():
