@@ -77,6 +77,8 @@ class World:
         clean = {name: text for name, text in environ.items() if not name.startswith(_OURS) or name in _PASSED}
         self._port = free_port()
         address = {STATE_DIR: str(folder / "state"), "CLICKHOUSE_URL": f"http://127.0.0.1:{self._port}/default"}
+        # Not the ports that every `hookline up` likes best: another one would take them while a process is down.
+        address |= {"HOOKLINE_INGEST_PORT": str(free_port()), "HOOKLINE_CONSOLE_PORT": str(free_port())}
         path = os.pathsep.join(filter(None, (str(Path(__file__).parent / "crash"), str(ROOT), environ.get("PYTHONPATH", ""))))
         self._base = {**clean, **_SETTINGS, **settings, **address, "PYTHONPATH": path}
         self._seed = seed
