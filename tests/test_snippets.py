@@ -52,7 +52,7 @@ NOT_RUN: Final = {
     ("README.md", " store's code"): "a drawing",
     ("README.md", "make demo"): "minutes long; tests/local/test_demo.py runs the demo, and this is a test",
     ("README.md", "make up"): "runs until it is stopped; the stack of these tests is `hookline up`",
-    ("docs/quick-start.md", "pip install"): "tests/test_release.py starts the installed wheel in an empty folder",
+    ("docs/quick-start.md", "make wheel"): "tests/test_release.py starts the installed wheel in an empty folder",
     ("docs/quick-start.md", "import os"): "tests/docs/test_quick_start.py runs this receiver",
     ("docs/quick-start.md", "python3 receiver.py"): "the same",
     ("docs/webhooks.md", "data.order.totals"): "filters; tests/webhooks/test_docs.py asks each of them",

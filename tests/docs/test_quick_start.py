@@ -17,11 +17,13 @@ from typing import Final
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from hookline import __version__
 from hookline.local.kafka_broker import free_port
 
 pytestmark = pytest.mark.process
 
-PAGE: Final = (Path(__file__).parents[2] / "docs" / "quick-start.md").read_text("utf-8")
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = (ROOT / "docs" / "quick-start.md").read_text("utf-8")
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY: Final = json.dumps({"type": "newsletter.signed_up", "data": {"email": "ann@example.com"}})
 
@@ -70,3 +72,12 @@ def test_a_call_with_another_signature_is_refused(receiver: tuple[str, subproces
     """401 for a signature over something else."""
     now = datetime.now(UTC)
     assert called(receiver[0], Webhook(SECRET).sign("msg_2", now, BODY), now) == 401
+
+
+def test_an_unpublished_package_is_installed_from_its_wheel() -> None:
+    """While the changelog calls the version unreleased, the first commands build the wheel; afterwards they need not."""
+    shell = re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)[0].splitlines()
+    released = f"## {__version__} (unreleased)" not in (ROOT / "CHANGELOG.md").read_text("utf-8")
+    wanted = ["pip install 'hookline[embedded]'"] if released else ["make wheel", 'pip install "$(ls dist/*.whl)[embedded]"']
+    assert shell == [*wanted, "hookline up"]
+    assert released or re.search(r"^wheel:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
