@@ -55,7 +55,8 @@ class Board:
             self.changed.notify_all()
 
     def _note_order(self, order: dict[str, Any], at: str) -> None:
-        city = order["shipping_address"]["city"]
+        address = order["shipping_address"]  # null: there is nothing to ship
+        city = address["city"] if address is not None else ""
         self._orders[order["id"]] = {"id": order["id"], "number": order["number"], "at": at, "city": city, **order["totals"]["grand_total"]}
 
     def state(self) -> dict[str, Any]:

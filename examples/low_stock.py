@@ -26,7 +26,7 @@ def mail(webhook_id: str, data: dict[str, Any]) -> EmailMessage:
     """Return the mail that tells of a variant."""
     found = EmailMessage()
     found["From"], found["To"] = _SENDER, _PURCHASER
-    found["Subject"] = f"Low stock: {data['available']} left of {data['sku']}"
+    found["Subject"] = " ".join(f"Low stock: {data['available']} left of {data['sku']}".split())  # a header is one line
     found["Message-ID"] = f"<{webhook_id}@shop.example.com>"
     found.set_content(
         f"{data['title']} ({data['sku']})\nAt {data['location_id']}: from {data['previous_available']} to {data['available']} pieces.\n"

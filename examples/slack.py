@@ -17,18 +17,20 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 EVENT_TYPES: Final = ("order.created",)
-_TITLE: Final = "Order ${data.order.number | cut(50)}: ${data.order.totals.grand_total | money}"
-_LINES: Final = "${data.order.lines | first(10) | each('{quantity} x {title | cut(50) | slack}') | join('\n')}"
-_BUYER: Final = "${data.order.customer.first_name == null ? 'a guest' : data.order.customer.first_name | cut(50) | slack}"
-_PLACE: Final = "${data.order.shipping_address == null ? 'no address' : data.order.shipping_address.city | cut(50) | slack}"
-# `text` is what notifications show, `blocks` what the channel shows. Slack takes up to 3,000 characters a block: `slack`
-# writes some characters as five, so texts are cut before.
+_TITLE: Final = "Order ${data.order.number | cut(50) | slack}: ${data.order.totals.grand_total | money}"
+_LINES: Final = "${data.order.lines | first(10) | each('{quantity} x {title | cut(50) | mrkdwn}') | join('\n')}"
+_BUYER: Final = "${data.order.customer.first_name == null ? 'a guest' : data.order.customer.first_name | cut(50) | mrkdwn}"
+_PLACE: Final = "${data.order.shipping_address == null ? 'no address' : data.order.shipping_address.city | cut(50) | mrkdwn}"
+# `text` is what notifications show, `blocks` what the channel shows. Slack takes up to 3,000 characters a block: `slack` and
+# `mrkdwn` write some characters as five, so texts are cut before. `verbatim`: no address in a text becomes a link.
 TEMPLATE: Final[dict[str, Any]] = {
-    "text": "Order ${data.order.number | cut(50) | slack}: ${data.order.totals.grand_total | money}",
+    "text": _TITLE,
+    "mrkdwn": False,
+    "unfurl_links": False,
     "blocks": [
         {"type": "header", "text": {"type": "plain_text", "text": _TITLE}},
-        {"type": "section", "text": {"type": "mrkdwn", "text": f"*${{data.order.lines | count}} lines*\n{_LINES}"}},
-        {"type": "context", "elements": [{"type": "mrkdwn", "text": f"for {_BUYER}, to {_PLACE}"}]},
+        {"type": "section", "text": {"type": "mrkdwn", "verbatim": True, "text": f"*Lines: ${{data.order.lines | count}}*\n{_LINES}"}},
+        {"type": "context", "elements": [{"type": "mrkdwn", "verbatim": True, "text": f"for {_BUYER}, to {_PLACE}"}]},
     ],
 }
 Ask: TypeAlias = Callable[[str, str, dict[str, object]], Any]

@@ -1,6 +1,7 @@
 """Templates that come with Hookline: messages for chats, and CloudEvents. Each is a template like a store's own.
 
-Formats as their makers document them: Slack's incoming webhooks (text and blocks; `&`, `<`, `>` escaped), Discord's "execute
+Formats as their makers document them: Slack's incoming webhooks (text and blocks; a header has 150
+characters; `&`, `<`, `>` escaped), Discord's "execute
 webhook" (embeds: title 256 characters, description 4,096), Microsoft Teams' adaptive cards in a message (28 KB; text runs
 know no Markdown), CloudEvents 1.0 with its JSON format and HTTP binding.
 """
@@ -73,11 +74,19 @@ def _slack(name: str) -> Tree:
     headline, line = _lines(name, "slack")
     return {
         "text": headline,
+        "mrkdwn": False,
+        "unfurl_links": False,
         "blocks": [
-            {"type": "section", "text": {"type": "mrkdwn", "text": f"*{headline}*\n{line}"}},
-            {"type": "context", "elements": [{"type": "mrkdwn", "text": "${type} · ${store_id} · ${timestamp}"}]},
+            {"type": "header", "text": _plain_text(headline)},
+            {"type": "section", "text": _plain_text(line)},
+            {"type": "context", "elements": [_plain_text("${type} · ${store_id} · ${timestamp}")]},
         ],
     }
+
+
+def _plain_text(text: str) -> Tree:
+    """Return a text in which Slack reads no markup and makes no links."""
+    return {"type": "plain_text", "text": text, "emoji": False}
 
 
 def _discord(name: str) -> Tree:
@@ -87,7 +96,7 @@ def _discord(name: str) -> Tree:
 
 
 def _teams(name: str) -> Tree:
-    headline, line = _lines(name)
+    headline, line = _lines(name, "line")
     runs = [
         {"type": "TextRun", "text": headline, "weight": "Bolder", "size": "Medium"},
         {"type": "TextRun", "text": line},

@@ -12,7 +12,10 @@ import orjson
 from hookline.kernel.clock import rfc3339
 from hookline.kernel.errors import TemplateError
 
-Format: TypeAlias = Callable[[Any], Any]
+Spend: TypeAlias = Callable[[int], None]
+"""Counts characters that were made; raises `TemplateError` when one event makes too many."""
+Format: TypeAlias = Callable[[Any, Spend], Any]
+_Plain: TypeAlias = Callable[[Any], Any]
 MOST_TEXT: Final = 1_048_576
 """Characters of a text on its way; what is sent has a smaller limit of its own."""
 MOST_FORMATS: Final = 8
@@ -21,6 +24,7 @@ MOST_BETWEEN: Final = 64
 _CALL: Final = re.compile(r"\s*([a-z_]+)\s*(?:\(\s*(?:(\d{1,6})|'([^']*)'|\"([^\"]*)\")\s*\)\s*)?\Z")
 _FIELD: Final = re.compile(r"\{([^{}]*)\}")
 _MARKDOWN: Final = "\\`*_{}[]()#+-.!|<>~:@"  # the backslash first: the others put some in
+_ALIKE: Final = str.maketrans({"*": "\u2217", "_": "\uff3f", "~": "\u223c", "`": "\u02cb"})
 # ISO 4217: how many digits of an amount are behind the point; two for every other currency.
 _DIGITS: Final[Mapping[str, int]] = {
     **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV"), 0),
@@ -73,24 +77,44 @@ def plain_time(value: object) -> str:
 
 
 def format_of(text: str) -> Format:
-    """Return the format that a text such as `cut(80)` names; raise `TemplateError`."""
+    """Return the format that a text such as `cut(80)` names, which counts what it makes; raise `TemplateError`."""
+    form = _format_of(text)
+
+    def counted(value: Any, spend: Spend) -> Any:  # noqa: ANN401
+        made = bounded(form(value, spend))
+        spend(length_of(made))
+        return made
+
+    return counted
+
+
+def length_of(value: Any) -> int:  # noqa: ANN401
+    """Return what a value counts for: the characters of a text, the items of a list or object, or one."""
+    return len(value) + 1 if type(value) in {str, list, dict} else 1
+
+
+def _format_of(text: str) -> Format:
     found = _CALL.match(text)
     name, number, *quoted = found.groups() if found is not None else ("", None, None, None)
     words = next((part for part in quoted if part is not None), None)
     if name == "cut" and number is not None and int(number) > 0:
-        return _cutter(int(number))
+        return _uncounted(_cutter(int(number)))
     if name == "first" and number is not None:
-        return _taker(int(number))
+        return _uncounted(_taker(int(number)))
     if name == "each" and words:
         return _each(words)
     if name == "join" and words is not None and len(words) > MOST_BETWEEN:
         raise TemplateError(f"join takes up to {MOST_BETWEEN} characters to put between")
     if name == "join" and number is None:
-        return _joiner(", " if words is None else words)
+        return _uncounted(_joiner(", " if words is None else words))
     if name in _PLAIN and number is None and words is None:
-        return _PLAIN[name]
+        return _uncounted(_PLAIN[name])
     said = "cut takes a number of characters, such as cut(80)" if name == "cut" else f"There is no format {text.strip()[:40]!r}"
     raise TemplateError(said, remedy=f"There are {', '.join(sorted([*_PLAIN, *_GIVEN]))}.")
+
+
+def _uncounted(form: _Plain) -> Format:
+    return lambda value, _: form(value)
 
 
 def formats_of(texts: Sequence[str]) -> tuple[Format, ...]:
@@ -104,7 +128,7 @@ def _few(formats: Sequence[str]) -> None:
         raise TemplateError(f"There are more than {MOST_FORMATS} formats after one value")
 
 
-def _cutter(most: int) -> Format:
+def _cutter(most: int) -> _Plain:
     def cut(value: Any) -> str:  # noqa: ANN401
         text = text_of(value)
         return text if len(text) <= most else f"{text[: most - 1]}…"
@@ -112,7 +136,7 @@ def _cutter(most: int) -> Format:
     return cut
 
 
-def _taker(most: int) -> Format:
+def _taker(most: int) -> _Plain:
     def first(value: Any) -> list[Any]:  # noqa: ANN401
         if not isinstance(value, list):
             raise TypeError("first needs a list")
@@ -130,44 +154,42 @@ def _each(words: str) -> Format:
         raise TemplateError(f"each has more than {MOST_FIELDS} fields")
     fields = [_item_field(field[1]) for field in found]
 
-    def one(item: Any) -> str:  # noqa: ANN401
-        return "".join([fixed[0], *(part for of, after in zip(fields, fixed[1:], strict=True) for part in (of(item), after))])
+    def one(item: Any, spend: Spend) -> str:  # noqa: ANN401
+        return "".join([fixed[0], *(part for of, after in zip(fields, fixed[1:], strict=True) for part in (of(item, spend), after))])
 
-    def each(value: Any) -> list[str]:  # noqa: ANN401
+    def each(value: Any, spend: Spend) -> list[str]:  # noqa: ANN401
         if not isinstance(value, list):
             raise TypeError("each needs a list")
-        made, room = [], MOST_TEXT
+        made = []
         for item in value:
-            made.append(one(item))
-            room -= len(made[-1])
-            if room < 0:
-                raise too_long()
+            made.append(one(item, spend))
+            spend(length_of(made[-1]))
         return made
 
     return each
 
 
-def _item_field(text: str) -> Callable[[Any], str]:
+def _item_field(text: str) -> Callable[[Any, Spend], str]:
     name, *rest = text.split("|")
     _few(rest)
     path, formats = name.strip().split("."), [format_of(one) for one in rest]
     if not all(step.isidentifier() for step in path):
         raise TemplateError(f"{{{text[:40]}}} names no field of an item", remedy="Write each('{quantity} x {title}').")
 
-    def of(item: Any) -> str:  # noqa: ANN401
+    def of(item: Any, spend: Spend) -> str:  # noqa: ANN401
         try:
             for step in path:
                 item = item[step]
         except (KeyError, TypeError) as error:
             raise MissingValue(f"an item has no {'.'.join(path)}") from error
         for form in formats:
-            item = bounded(form(item))
+            item = form(item, spend)
         return text_of(item)
 
     return of
 
 
-def _joiner(between: str) -> Format:
+def _joiner(between: str) -> _Plain:
     def join(value: Any) -> str:  # noqa: ANN401
         if not isinstance(value, list):
             raise TypeError("join needs a list")
@@ -190,14 +212,24 @@ def _money(value: Any) -> str:  # noqa: ANN401
     return f"{sign}{whole[:point]}.{whole[point:]} {currency}" if digits else f"{sign}{whole} {currency}"
 
 
+def _line(value: Any) -> str:  # noqa: ANN401
+    """Return a text on one line: nobody's name makes lines of its own in a message."""
+    return " ".join(text_of(value).split())
+
+
 def _slack(value: Any) -> str:  # noqa: ANN401
-    """Return a text in which nothing is a mention, a link or a command to Slack: it reads `&`, `<` and `>` as such."""
-    return text_of(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Return a line for Slack's `plain_text`, in which nothing is a mention or a command: it reads `&`, `<` and `>` as such."""
+    return _line(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _mrkdwn(value: Any) -> str:  # noqa: ANN401
+    """Return a line for Slack's `mrkdwn`, which knows no escapes: signs that format are replaced by such as look like them."""
+    return _slack(value).translate(_ALIKE).replace("://", ":\u2215\u2215").replace("&gt;", "\u203a")
 
 
 def _markdown(value: Any) -> str:  # noqa: ANN401
-    """Return a text in which nothing is Markdown: every sign that could mean something has a backslash before it."""
-    text = text_of(value)
+    """Return a line in which nothing is Markdown: every sign that could mean something has a backslash before it."""
+    text = _line(value)
     for sign in _MARKDOWN:
         if sign in text:
             text = text.replace(sign, f"\\{sign}")
@@ -215,5 +247,13 @@ def _plain(value: Any) -> str:  # noqa: ANN401
     return plain_time(value) if isinstance(value, datetime | timedelta) else json_of(value).decode()
 
 
-_PLAIN: Final[Mapping[str, Format]] = {"count": _count, "money": _money, "slack": _slack, "markdown": _markdown, "text": text_of}
+_PLAIN: Final[Mapping[str, _Plain]] = {
+    "count": _count,
+    "line": _line,
+    "markdown": _markdown,
+    "money": _money,
+    "mrkdwn": _mrkdwn,
+    "slack": _slack,
+    "text": text_of,
+}
 _GIVEN: Final = ("cut(80)", "each('{quantity} x {title}')", "first(10)", "join", "join(' / ')")

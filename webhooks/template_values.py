@@ -21,6 +21,8 @@ from hookline.webhooks.filters import RUN_TIME, Program, compile_program
 from hookline.webhooks.template_formats import MissingValue
 
 FIELDS: Final = ("id", "type", "timestamp", "store_id", "data")
+MOST_MADE: Final = 1_048_576
+"""Characters that formats may make in all for one event: some milliseconds, for as long nothing else is sent."""
 Path: TypeAlias = tuple[str | int, ...]
 # A step down from a value: a name that is no call, or an index that is written out.
 _STEP: Final = re.compile(r"\s*(?:\.\s*([A-Za-z_]\w*)(?!\w*\s*\()|\[\s*(?:(\d{1,9})|\"([^\"\\]*)\"|'([^'\\]*)')\s*\])", re.ASCII)
@@ -32,13 +34,14 @@ _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class Subject:
-    """An event that a template is filled from, as its JSON says it, and what CEL may still cost on it."""
+    """An event that a template is filled from, as its JSON says it, and what CEL and formats may still cost on it."""
 
-    __slots__ = ("event", "known", "units")
+    __slots__ = ("event", "known", "room", "units")
 
     def __init__(self, event: Mapping[str, Any]) -> None:
         self.event = event
         self.units = BUDGET
+        self.room = MOST_MADE
         self.known: dict[str, Any] = {}  # values of placeholders that a template has more than once
 
     def spend(self, program: Program, values: Mapping[str, Any]) -> None:
@@ -47,6 +50,12 @@ class Subject:
         self.units -= program.cost.of(size)
         if size.values > MOST_VALUES or self.units < 0:
             raise TemplateError(f"the event is too large for what is asked of it: {size.values:,} values")
+
+    def made(self, characters: int) -> None:
+        """Count characters that formats and texts have made; raise `TemplateError` when they are too many for one event."""
+        self.room -= characters
+        if self.room < 0:
+            raise TemplateError(f"the template makes more than {MOST_MADE:,} characters of this event, those that are cut away included")
 
 
 class Field:

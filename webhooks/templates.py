@@ -20,7 +20,7 @@ from hookline.kernel.errors import TemplateError
 from hookline.schemas.catalogue import event_type
 from hookline.webhooks.filter_syntax import TOKEN
 from hookline.webhooks.presets import PRESETS
-from hookline.webhooks.template_formats import MissingValue, bounded, formats_of, json_of, text_of
+from hookline.webhooks.template_formats import MissingValue, formats_of, json_of, text_of
 from hookline.webhooks.template_values import Expression, Field, Subject, compile_value
 
 MAX_BYTES: Final = 16_384
@@ -62,7 +62,7 @@ class _Placeholder:
         try:
             value = self._value.of(subject)
             for form in self._formats:
-                value = bounded(form(value))
+                value = form(value, subject.made)
         except TemplateError as error:
             raise self._told(error, error) from error
         except TypeError as error:
@@ -352,7 +352,9 @@ def _parted(text: str) -> list[str]:
 
 def _words(part: Any, subject: Subject) -> str:  # noqa: ANN401  # a placeholder
     value = part.of(subject)
-    return value if type(value) is str else text_of(value)
+    text = value if type(value) is str else text_of(value)
+    subject.made(len(text))
+    return text
 
 
 def _header(text: str) -> str:

@@ -47,6 +47,14 @@ async def test_what_comes_twice_counts_once() -> None:
     assert [entry["number"] for entry in state["recent"]] == ["chf", *map(str, range(13, 2, -1))]
 
 
+@pytest.mark.unit
+async def test_an_order_without_an_address_counts_too() -> None:
+    """Nothing to ship: the address is null."""
+    board = Board()
+    await board.note("msg", order("ord_1", shipping_address=None))
+    assert (board.state()["orders"], board.state()["recent"][0]["city"]) == (1, "")
+
+
 @pytest.mark.process
 async def test_the_page_shows_orders_as_they_come(program: Start, tmp_path: Path) -> None:
     """Without a reload each order and step is on the page; nothing is cut off, no script fails, no policy is broken."""

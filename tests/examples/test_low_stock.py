@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
+from examples.low_stock import mail
 from examples.show import Mailbox
 from hookline.local.kafka_broker import free_port
 from tests.examples.bodies import event
@@ -44,3 +45,12 @@ class Refusing:
     async def handle_DATA(self, *_: object) -> str:  # noqa: N802  # aiosmtpd's name
         """Refuse a mail."""
         return "452 Insufficient system storage"
+
+
+@pytest.mark.unit
+def test_a_name_with_line_breaks_is_mailed_all_the_same() -> None:
+    """The subject stays one line, and nothing in it becomes a header."""
+    data = {"available": 3, "previous_available": 5, "sku": "A\r\nBcc: evil@example.com", "title": "T", "location_id": "loc"}
+    made = mail("msg_1", data)
+    assert made["Subject"] == "Low stock: 3 left of A Bcc: evil@example.com"
+    assert made["Bcc"] is None

@@ -81,8 +81,12 @@ def test_any_order_makes_a_message_that_slack_takes(changed: dict[str, Any]) -> 
 @pytest.mark.unit
 def test_names_cannot_write_markup() -> None:
     """A product called `<!channel>` alarms nobody."""
-    made = message({**ORDER, "lines": [{**ORDER["lines"][0], "title": "<!channel> & co"}]})
-    assert made["blocks"][1]["text"]["text"] == "*1 lines*\n2 x &lt;!channel&gt; &amp; co"
+    made = message({**ORDER, "lines": [{**ORDER["lines"][0], "title": "<!channel> &\n*co*"}]})
+    assert made["blocks"][1]["text"] == {
+        "type": "mrkdwn",
+        "verbatim": True,
+        "text": "*Lines: 1*\n2 x &lt;!channel\u203a &amp; \u2217co\u2217",
+    }
     assert made["text"] == "Order 10042: 111.10 EUR"
     assert made["blocks"][2]["elements"][0]["text"] == "for Ada, to Berlin"
     guest = message({**ORDER, "customer": {**ORDER["customer"], "first_name": None}, "shipping_address": None})

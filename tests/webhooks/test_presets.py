@@ -19,7 +19,7 @@ from hookline.webhooks.templates import Content, check_template, compile_templat
 
 pytestmark = pytest.mark.unit
 
-HOSTILE = "<!channel> *_~`[a](b)> @everyone & \u202e" + "*" * 5_000
+HOSTILE = "<!channel> *_~`[a](b)> @everyone\n> & https://evil.example \u202e" + "*" * 5_000
 
 
 def usual(name: str) -> dict[str, Any]:
@@ -95,7 +95,9 @@ def test_slack_takes_the_message(name: str) -> None:
         message = json.loads(content.body)
         assert fault(message) == ""
         assert content.content_type == "application/json"
-        assert not any(set("<>") & set(text) for text in texts(message))
+        assert not any(set("<>\n") & set(text) for text in texts(message))
+        assert message["mrkdwn"] is False
+        assert "mrkdwn" not in texts(message)
 
 
 @pytest.mark.parametrize("name", EVENT_TYPES)
@@ -110,6 +112,7 @@ def test_discord_takes_the_message(name: str) -> None:
         assert 0 < len(embed["description"]) <= 4_096
         assert len(embed["footer"]["text"]) <= 2_048
         assert embed["timestamp"] == event["timestamp"]
+        assert not any("\n" in text for text in texts(message))
 
 
 @pytest.mark.parametrize("name", EVENT_TYPES)
@@ -125,6 +128,7 @@ def test_teams_takes_the_card(name: str) -> None:
     assert all(
         block["type"] == "RichTextBlock" and run["type"] == "TextRun" and run["text"] for block in card["body"] for run in block["inlines"]
     )
+    assert not any("\n" in text for text in texts(message))
     assert len(content.body) < 28_000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,9 @@ FILLED: dict[str, Any] = {
     "${data.order.lines[1].title | cut(7)}": "<Socks…",
     "${data.order.lines[1].title|cut(14)}": "<Socks> & more",
     "${'*a*_b_ [c](d) @e' | markdown}": r"\*a\*\_b\_ \[c\]\(d\) \@e",
+    "${'a\\r\\n\\u2028 b' | line}|${'a\\nb' | slack}|${'a\\n# b' | markdown}": "a b|a b|a \\# b",
+    "${'*a* _b_ ~c~ `d`' | mrkdwn}": "\u2217a\u2217 \uff3fb\uff3f \u223cc\u223c \u02cbd\u02cb",
+    "${'> <https://e.example/f|g>' | mrkdwn}": "\u203a &lt;https:\u2215\u2215e.example/f|g\u203a",
     "${data.order.lines | count}": 2,
     "${data.order.total.amount_minor | text}": "11110",
     "${data.order.lines | each('{quantity} x {title | cut(3)}: ') | join}": "2 x Sh…: , 1 x <S…: ",
@@ -238,6 +242,27 @@ def test_all_placeholders_share_one_budget() -> None:
     template.fill(event(data={"a": ["x"] * 3}), 0)
     with pytest.raises(TemplateError, match="too large for what is asked"):
         template.fill(event(data={"a": ["x"] * 150}), 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "${data.name" + "|markdown" * 7 + "|cut(1)}",
+        "${data.list | each('" + "{name|markdown|markdown|markdown|markdown|cut(1)}" * 20 + "')}",
+        "${data.more | join}${data.more | join}",
+        "${data}${data}",
+    ],
+)
+def test_formats_share_one_budget_too(text: str) -> None:
+    """What is made and cut away again counts: a template of a hundred such stalls the loop for milliseconds, not for seconds."""
+    hostile = event(data={"name": "\\" * 8_000, "list": [{"name": "\\" * 500}] * 200, "more": ["x" * 1_000] * 250})
+    template = compile_template(
+        template_text([text.replace("}", " " * number + "}", 1) for number in range(45)][: 1 + 14_000 // len(text)])
+    )
+    began = time.process_time()
+    with pytest.raises(TemplateError, match=r"characters|larger than"):
+        template.fill(hostile, 300_000)
+    assert time.process_time() - began < 0.25
 
 
 @given(st.text(max_size=60))
