@@ -2,10 +2,11 @@
 -- CLICKHOUSE_URL (here `hookline`), after `hookline migrate up` has made the tables. Put in passwords of your own.
 -- What each statement is for is tested: tests/deploy/test_clickhouse_rights.py runs the real work of each user under these rights.
 
+-- A query may ask for less than these limits and not for more; 0 would be no limit, hence MIN 1.
 CREATE SETTINGS PROFILE IF NOT EXISTS hookline_reading SETTINGS
-    max_execution_time = 60,
-    max_memory_usage = 2000000000,
-    max_result_rows = 1000000,
+    max_execution_time = 60 MIN 1 MAX 60,
+    max_memory_usage = 2000000000 MIN 1 MAX 2000000000,
+    max_result_rows = 1000000 MIN 1 MAX 1000000,
     readonly = 2 READONLY;
 
 -- `hookline sink`: writes attempts, mends what a crash left half done, redacts what was erased.

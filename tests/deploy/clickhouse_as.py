@@ -1,6 +1,7 @@
-"""What one user of ClickHouse does, run by the real engine under that user's rights alone: `clickhouse_as.py FOLDER GRANTS WHAT`.
+"""What one user of ClickHouse does, run by the real engine under that user's rights alone: `clickhouse_as.py FOLDER GRANTS PROFILE WHAT`.
 
-The engine's one user gets the statements of GRANTS (JSON list) by its configuration, which is how they are enforced here.
+The engine's one user gets the statements of GRANTS (JSON list) and the settings of PROFILE (JSON object, see `profile_xml`) by its
+configuration, which is how they are enforced here.
 Prints a JSON list of [what was done, the error's code or an empty text].
 """
 
@@ -28,6 +29,7 @@ from hookline.schemas.erasures import Erasure
 ALL = ["GRANT ALL ON *.*"]
 NOW_US = time.time_ns() // 1_000
 VIEWS = ("v_attempts", "v_deliveries", "v_hourly", "v_daily", "v_event_types")
+LIMITED = ("max_execution_time", "max_memory_usage", "max_result_rows")
 PRIVATE = ("url", "error_detail", "request_headers", "response_headers", "response_body", "*")
 STRANGE = {
     "truncate": "TRUNCATE TABLE attempts",
@@ -46,19 +48,35 @@ STRANGE = {
 }
 
 
-def users_xml(grants: list[str]) -> str:
-    """Return a configuration whose only user has these rights and no others."""
+LIMITS = {
+    **{f"{name} {value}": f"SELECT 1 SETTINGS {name} = {value}" for name in LIMITED for value in (0, 10**12)},
+    **{f"SET {name}": f"SET {name} = 0" for name in (*LIMITED, "readonly")},
+}
+"""What lifts a limit."""
+
+
+def profile_xml(profile: dict[str, list[str]]) -> str:
+    """Return a settings profile; each setting is its value and what holds it: `["60", "min 1", "max 60"]`, `["2", "readonly"]`."""
+    held = {name: [one.partition(" ")[::2] for one in rest] for name, (_, *rest) in profile.items()}
+    inner = {name: "".join(f"<{what}>{text}</{what}>" for what, text in found) for name, found in held.items()}
+    constraints = "".join(f"<{name}>{text}</{name}>" for name, text in inner.items())
+    return "".join(f"<{name}>{value}</{name}>" for name, (value, *_) in profile.items()) + f"<constraints>{constraints}</constraints>"
+
+
+def users_xml(grants: list[str], profile: dict[str, list[str]]) -> str:
+    """Return a configuration whose only user has these rights and no others, under this settings profile."""
     lines = "".join(f"<query>{escape(grant)}</query>" for grant in grants)
     user = (
         f"<password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota><grants>{lines}</grants>"
     )
-    return f"<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default>{user}</default></users></clickhouse>"
+    profiles = f"<profiles><default>{profile_xml(profile)}</default></profiles>"
+    return f"<clickhouse>{profiles}<quotas><default/></quotas><users><default>{user}</default></users></clickhouse>"
 
 
-def opened(folder: Path, grants: list[str]) -> ClickHouse:
-    """Open the engine under these rights."""
+def opened(folder: Path, grants: list[str], profile: dict[str, list[str]]) -> ClickHouse:
+    """Open the engine under these rights and this settings profile."""
     users, config = folder / "users.xml", folder / "config.xml"
-    users.write_text(users_xml(grants))
+    users.write_text(users_xml(grants, profile))
     directories = f"<user_directories><users_xml><path>{users}</path></users_xml></user_directories>"
     config.write_text(f"<clickhouse>{directories}<users_config>{users}</users_config></clickhouse>")
     return ClickHouse(lambda: clickhouse_connect.get_client(interface="chdb", path=f"{folder / 'data'}?config-file={config}"))
@@ -122,6 +140,13 @@ def strange(client: ClickHouse) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield name, lambda statement=statement: client.execute(statement)  # type: ignore[misc]
 
 
+def limits(client: ClickHouse) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield what lifts a limit of the settings profile, and last what keeps within it."""
+    for name, statement in LIMITS.items():
+        yield name, lambda statement=statement: client.execute(statement)  # type: ignore[misc]
+    yield "less", lambda: client.rows("SELECT 1 SETTINGS max_execution_time = 30, max_memory_usage = 1000000000")
+
+
 def shape(client: ClickHouse) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield what an administrator has done before."""
     yield "up", lambda: migrate.up(client, retention_days=30)
@@ -136,9 +161,9 @@ def code_of(step: Callable[[], Any]) -> str:
     return ""
 
 
-def main(folder: str, grants: str, what: str) -> None:
-    """Do what is asked, under the rights that are given."""
-    client = opened(Path(folder), json.loads(grants))
+def main(folder: str, grants: str, profile: str, what: str) -> None:
+    """Do what is asked, under the rights and the profile that are given."""
+    client = opened(Path(folder), json.loads(grants), json.loads(profile))
     doing = {
         "shape": shape,
         "sink": sink,
@@ -147,10 +172,11 @@ def main(folder: str, grants: str, what: str) -> None:
         "strange": strange,
         "analyst": analyst,
         "private": private,
+        "limits": limits,
     }
     steps = doing[what]
     sys.stdout.write(json.dumps([(name, code_of(step)) for name, step in steps(client)]) + "\n")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:5])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.clickhouse_as import ALL, PRIVATE, STRANGE, VIEWS
+from tests.deploy.clickhouse_as import ALL, LIMITS, PRIVATE, STRANGE, VIEWS
 from tests.deploy.guarded import DEPLOY
 
 pytestmark = pytest.mark.clickhouse
@@ -36,9 +36,26 @@ def grants_of(user: str) -> list[str]:
     return [text.removesuffix(f" TO hookline_{user}").replace("hookline.", "default.") for text in mine]
 
 
-def done(folder: Path, grants: list[str], what: str) -> dict[str, str]:
+def profile_of(user: str) -> dict[str, list[str]]:
+    """Return a user's settings profile in the words of `clickhouse_as.profile_xml`; empty when it has none."""
+    [made] = [text for text in statements() if text.startswith(f"CREATE USER IF NOT EXISTS hookline_{user} ")]
+    if "SETTINGS PROFILE 'hookline_reading'" not in made:
+        return {}
+    [text] = [text for text in statements() if text.startswith("CREATE SETTINGS PROFILE IF NOT EXISTS hookline_reading SETTINGS ")]
+    settings = [each.split(" = ") for each in text.split(" hookline_reading SETTINGS ")[1].split(", ")]
+    return {name: re.findall(r"^\d+|(?:min|max) \d+|readonly", held.lower()) for name, held in settings}
+
+
+def done(folder: Path, grants: list[str], what: str, profile: dict[str, list[str]] | None = None) -> dict[str, str]:
     """Return what came of each step, in a process of its own: an engine has one configuration for its life."""
-    command = [sys.executable, str(Path(__file__).with_name("clickhouse_as.py")), str(folder), json.dumps(grants), what]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("clickhouse_as.py")),
+        str(folder),
+        json.dumps(grants),
+        json.dumps(profile or {}),
+        what,
+    ]
     run = subprocess.run(command, capture_output=True, timeout=150, check=False)
     assert run.returncode == 0, run.stderr.decode()[-2_000:]
     return dict(json.loads(run.stdout.splitlines()[-1]))
@@ -65,8 +82,8 @@ def test_the_engine_takes_every_statement() -> None:
 
 @pytest.mark.parametrize("user", USERS)
 def test_a_user_does_its_work(folder: Path, user: str) -> None:
-    """All that the process asks of ClickHouse works with what is granted."""
-    found = done(folder, [*grants_of(user), *LOCALLY], user)
+    """All that the process asks of ClickHouse works with what is granted, under its settings profile."""
+    found = done(folder, [*grants_of(user), *LOCALLY], user, profile_of(user))
     assert len(found) >= 3
     assert {name: said for name, said in found.items() if said} == {}
 
@@ -80,6 +97,15 @@ def test_a_user_does_nothing_else(folder: Path, tmp_path: Path, user: str) -> No
     found = done(folder, grants_of(user), "strange")
     assert set(found) == set(STRANGE)
     assert {name for name, said in found.items() if "Not enough privileges" not in said} == MAY[user]
+
+
+@pytest.mark.parametrize("user", ["console", "analyst"])
+def test_a_reader_lifts_no_limit(folder: Path, user: str) -> None:
+    """Neither a query's own settings nor SET gives more time, memory or rows, nor takes reading-only away; less may be asked for."""
+    found = done(folder, [*grants_of(user), *LOCALLY], "limits", profile_of(user))
+    assert found.pop("less") == ""
+    assert set(found) == set(LIMITS)
+    assert {name for name, said in found.items() if "shouldn't be" not in said and "readonly" not in said} == set()
 
 
 def test_an_analyst_sees_nothing_personal(folder: Path) -> None:
