@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook as Official
 from svix.webhooks import Webhook as Svix
 
+from hookline.console.panel.snippets import SNIPPETS
 from hookline.schemas.catalogue import EVENT_TYPES
 from hookline.webhooks.filters import Facts, check_examples, compile_filter
 from hookline.webhooks.secrets import new_secret
@@ -63,6 +64,14 @@ def test_both_official_libraries_agree(verify: Callable[..., Any]) -> None:
     headers = signed("msg_1", int(time.time()), BODY, SECRET)
     assert names["receive"](headers, BODY, SECRET) == verify(headers, BODY, SECRET) == Official(SECRET).verify(BODY, headers)
     Svix(SECRET).verify(BODY, headers)
+
+
+@pytest.mark.parametrize(("name", "language"), [("Node", "javascript"), ("PHP", "php"), ("Go", "go")])
+def test_the_receivers_are_those_of_the_panel(name: str, language: str) -> None:
+    """The page shows each of the panel's receivers as it is there, with its file and its command."""
+    [one] = [each for each in SNIPPETS if each.name == name]
+    assert blocks("signatures.md", language) == [one.code.removesuffix("\n")]
+    assert f"### {name}\n`{one.file}`, started with `{one.run}`:\n" in (DOCS / "signatures.md").read_text()
 
 
 def signed(call_id: str, timestamp: int, body: bytes, secret: str) -> dict[str, str]:
