@@ -68,7 +68,7 @@ class DeadLetterView(Model):
 class DeadLetterDetail(DeadLetterView):
     """A letter with its bytes."""
 
-    body: str | None = Field(description="the JSON that receivers would get; null when the bytes cannot be read")
+    body: str | None = Field(description="the event as webhooks without a template are sent it; null when the bytes cannot be read")
     body_missing: str = Field(description="why `body` is null; empty otherwise")
     raw_base64: str = Field(description="the record's bytes, at most 64 KiB of them; empty for an erased event")
 

@@ -9,6 +9,7 @@ from hookline.analytics.warehouse import Rows
 from hookline.console.api.deliveries_filter import log_query, span_of
 from hookline.console.api.deliveries_log import Deliveries, Place, Reading, place_of
 from hookline.console.api.deliveries_models import DeliveryDetail, DeliveryLine, DeliveryQuery, DeliveryResent, detail, line
+from hookline.console.api.sent_bodies import SentBody, sent_body
 from hookline.console.http.models import Page
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code
@@ -43,10 +44,14 @@ def _attempts(reading: Reading, limit: int) -> tuple[Rows, Place | None]:
 
 
 def get_delivery(call: Call) -> Answer:
-    """Answer one delivery with all its attempts, and the body that was sent."""
+    """Answer one delivery with all its attempts, and the body of its calls."""
     rows = rows_of(call)
-    body, missing = call.parts.places.body(source_of(rows))
-    return Answer(value=detail(rows, body, missing))
+    usual, missing = call.parts.places.body(source_of(rows))
+    if usual is None:
+        return Answer(value=detail(rows, SentBody(None, None, missing)))
+    webhook = call.parts.registry.get(rows[-1]["webhook_id"])
+    own = webhook if webhook is not None and webhook.store_id == call.store_id else None
+    return Answer(value=detail(rows, sent_body(own, rows, usual)))
 
 
 def resend(call: Call) -> Answer:
@@ -107,7 +112,8 @@ ROUTES: Final = (
         path="/deliveries/{id}",
         scope="results:read",
         summary="Show a delivery: every attempt, what was sent and what came back",
-        description="The body is read back from Kafka, where the event lies for as long as events are kept.",
+        description="The event is read back from Kafka, where it lies for as long as events are kept, and the body is made of it again "
+        "with the webhook's template. No copy of what was sent is kept: `request_body_source` says whether it can be another.",
         handler=get_delivery,
         work=Work.QUERIES,
         answer=DeliveryDetail,

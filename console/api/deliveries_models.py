@@ -11,6 +11,7 @@ from pydantic import Field
 
 from hookline.analytics.warehouse import Rows
 from hookline.console.api.deliveries_filter import DeliveryFilter, ErrorName, OutcomeName, TriggerName
+from hookline.console.api.sent_bodies import SentBody, SourceName
 from hookline.console.http.models import Model, PageQuery, Time, time_of
 
 MOST_ATTEMPTS: Final = 200
@@ -80,7 +81,12 @@ class DeliveryDetail(Model):
     outcome: OutcomeName = Field(description="of the newest attempt: where the delivery stands")
     next_retry_at: Time | None
     attempts: list[AttemptDetail] = Field(description=f"the oldest first; of more than {MOST_ATTEMPTS} the newest")
-    request_body: str | None = Field(description="the signed body, read back from Kafka; null when it is gone")
+    request_body: str | None = Field(description="the body, made again of the event on Kafka; null when that is gone")
+    request_body_source: SourceName | None = Field(
+        description="as_sent: the signed body of every call. as_now: what would be sent now; the webhook was changed since the first call, "
+        "which may have sent another, or no call was made. event: the event with no template, since the webhook was deleted or its "
+        "template fails on it; another body may have been sent. null: there is none"
+    )
     request_body_missing: str = Field(description="why `request_body` is null; empty otherwise")
 
 
@@ -97,7 +103,7 @@ def line(row: Mapping[str, Any]) -> DeliveryLine:
     return DeliveryLine.model_validate({"id": row["delivery_id"], **_names(row), **_common(row)})
 
 
-def detail(rows: Rows, body: bytes | None, missing: str) -> DeliveryDetail:
+def detail(rows: Rows, sent: SentBody) -> DeliveryDetail:
     """Return a delivery from its rows, the oldest first."""
     last = rows[-1]
     found = {
@@ -105,8 +111,9 @@ def detail(rows: Rows, body: bytes | None, missing: str) -> DeliveryDetail:
         **{name: last[name] for name in ("webhook_id", "event_id", "event_type", "outcome")},
         "next_retry_at": time_of(last["next_retry_at_us"]),
         "attempts": [_attempt(row) for row in rows[-MOST_ATTEMPTS:]],
-        "request_body": body.decode() if body is not None else None,
-        "request_body_missing": missing,
+        "request_body": sent.body.decode() if sent.body is not None else None,
+        "request_body_source": sent.source,
+        "request_body_missing": sent.missing,
     }
     return DeliveryDetail.model_validate(found)
 

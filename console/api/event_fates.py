@@ -28,7 +28,7 @@ class EventDetail(Model):
     occurred_at: Time | None = Field(description="when it happened; null when it is no longer on Kafka")
     published_at: Time | None = Field(description="when Kafka took it")
     place: str | None = Field(description="where it lies on Kafka: topic:partition:offset; null when it is no longer there")
-    body: str | None = Field(description="the JSON that receivers get; null when it is no longer on Kafka")
+    body: str | None = Field(description="the JSON that webhooks without a template are sent; null when it is no longer on Kafka")
     fates: list[Explanation] = Field(
         description=f"what became of it for each webhook of its type, and for each that was called; at most {MOST_WEBHOOKS}"
     )

@@ -58,6 +58,12 @@ REASONS: Final[Mapping[str, str]] = {
     "expired": "Held for too long",
     "poison": "The record cannot be read",
 }
+BODIES: Final[Mapping[str, str]] = {
+    "as_sent": "The signed body of every call.",
+    "as_now": "What would be sent now. A call from before the last change of the webhook may have sent another body.",
+    "event": "The event, with no template: its webhook was deleted, or its template fails on it. Another body may have been sent.",
+}
+"""What the body is that a delivery shows, by `request_body_source`."""
 COUNTED: Final = (
     "The success rate counts deliveries that have ended: delivered, or given up. One that was sent again counts by how that ended. "
     "Test calls do not count."

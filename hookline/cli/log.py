@@ -82,7 +82,7 @@ def show(
     store: Annotated[str, typer.Option("--store", envvar="HOOKLINE_STORE", help="The store.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show every attempt of a delivery with request and answer, and the payload as Kafka still has it."""
+    """Show every attempt of a delivery with request and answer, and the event as Kafka still has it; no template is applied."""
     from hookline.analytics.payloads import payload_of  # keep `hookline --help` quick
 
     environ = environment()
@@ -180,7 +180,7 @@ def _show_delivery(attempts: list[dict[str, Any]], payload: bytes) -> None:
     show_fields({**common, "attempts": sum(1 for row in attempts if row["attempt"]), "event in Kafka": source}, as_json=False)
     for row in attempts:
         show_fields(_shown_attempt(row), as_json=False, title=f"\nAttempt {row['attempt']}" if row["attempt"] else "\nSkipped")
-    show_fields({"payload": payload}, as_json=False, title="\nPayload")
+    show_fields({"payload": payload}, as_json=False, title="\nThe event (a webhook with a template was sent what that made of it)")
 
 
 def _shown_attempt(row: dict[str, Any]) -> dict[str, Any]:

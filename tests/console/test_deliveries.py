@@ -146,7 +146,27 @@ def test_a_delivery_shows_what_was_sent_and_what_came_back(told: Any) -> None:
     assert len(calls) == 3
     assert {call[2] for call in calls} == {found["request_body"].encode()}
     assert json.loads(found["request_body"])["id"] == line["event_id"]
-    assert found["request_body_missing"] == ""
+    assert (found["request_body_source"], found["request_body_missing"]) == ("as_sent", "")
+
+
+def test_a_body_that_a_template_made_is_shown_as_it_was_sent(shop: Shop) -> None:
+    """Byte by byte; once the webhook is changed it is what would be sent now, and once it is deleted the event, each time said so."""
+    webhook = shop.webhook(path(), template={"order": "${data.order.number}"})
+    shop.publish()
+    [line] = shop.logged(1)
+    [body] = [call[2] for call in shop.stack.receiver.calls if call[1]["webhook-id"] == line["id"]]
+
+    def shown() -> tuple[str, str]:
+        found = shop.admin.get(f"/deliveries/{line['id']}").json
+        return found["request_body"], found["request_body_source"]
+
+    assert shown() == (body.decode(), "as_sent")
+    changed = shop.admin.call("PATCH", f"/webhooks/{webhook}", {"template": {"number": "${data.order.number}"}}, {"If-Match": "*"})
+    assert changed.status == 200, changed
+    assert shown() == (body.decode().replace("order", "number"), "as_now")
+    assert shop.admin.call("DELETE", f"/webhooks/{webhook}", headers={"If-Match": "*"}).status == 204
+    text, source = shown()
+    assert (json.loads(text)["id"], source) == (line["event_id"], "event")
 
 
 def test_a_delivery_made_again_keeps_its_id(told: Any, until: Until) -> None:
