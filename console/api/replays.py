@@ -29,7 +29,7 @@ from hookline.console.jobs import Job, JobKind, JobState
 from hookline.console.letters import place_in
 from hookline.dispatcher.letters import Reason
 from hookline.kernel.clock import to_us
-from hookline.kernel.errors import Conflict, LimitExceeded, NotFound, WarehouseError
+from hookline.kernel.errors import Conflict, InputError, LimitExceeded, NotFound, WarehouseError
 from hookline.schemas.events import new_id
 
 MOST_UNFINISHED: Final = 5
@@ -37,12 +37,15 @@ _LOOKED_AT: Final = 500_000
 _WEBHOOKS: Final = 100
 _PREVIEW: Final = "preview"
 _CANCELLING: Final = "cancelling"
+_DELETED: Final = "deleted"
 
 
 def create_replay(call: Call) -> Answer:
     """Count what would be made again; unless it is a dry run, have it made."""
     asked = call.asked(ReplayCreate)
+    asked.check_filter()
     counts, ends = _counted_letters(call, asked.filter) if asked.kind is JobKind.DEAD_LETTERS else (_counted_log(call, asked.filter), {})
+    _check_webhook(call, asked.filter.webhook, counts)
     job = _job(call, asked, counts.total(), ends)
     if asked.dry_run:
         value = _preview(call, job, counts, None, _PREVIEW)
@@ -123,6 +126,13 @@ def _counted_log(call: Call, wanted: ReplayFilter) -> Counter[str]:
     return Counter(row["by_webhook"])
 
 
+def _check_webhook(call: Call, webhook_id: str | None, counts: Counter[str]) -> None:
+    """Refuse a webhook that the store has not and that nothing is found of; of a deleted one there may be something, to be skipped."""
+    if webhook_id is not None and not counts and _state(call, webhook_id) == _DELETED:
+        message = "There is no such webhook in this store, and nothing of it to be made again"
+        raise InputError(message, field="filter.webhook", remedy="Look the id up with GET /webhooks.")
+
+
 def _preview(call: Call, job: Job, counts: Counter[str], job_id: str | None, state: str) -> ReplayPreview:
     shares = [{"webhook_id": name, "count": count, "state": _state(call, name)} for name, count in counts.most_common(_WEBHOOKS)]
     takes_s = round(min(job.total, job.most) / job.rate, 1)
@@ -131,7 +141,7 @@ def _preview(call: Call, job: Job, counts: Counter[str], job_id: str | None, sta
 
 def _state(call: Call, webhook_id: str) -> str:
     found = call.parts.registry.get(webhook_id)
-    return str(found.state) if found is not None and found.store_id == call.store_id else "deleted"
+    return str(found.state) if found is not None and found.store_id == call.store_id else _DELETED
 
 
 def _outcomes(call: Call, job: Job) -> dict[str, int] | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from hookline.console.api.dead_letters import Category, LetterFilter, ReasonName
 from hookline.console.api.deliveries_filter import DeliveryFilter, ErrorName, HttpStatus, Id, Instant, OutcomeName, TriggerName
 from hookline.console.http.models import LETTER_PATTERN, EventTypeName, Model, PageQuery, Time, time_of
 from hookline.console.jobs import Job, JobKind
+from hookline.kernel.errors import InputError
 
 MOST: Final = 100_000
 MOST_IDS: Final = 100
@@ -85,14 +86,15 @@ class ReplayCreate(Model):
         """The source as jobs call it."""
         return JobKind(self.source)
 
-    @model_validator(mode="after")
-    def _fitting(self) -> ReplayCreate:
+    def check_filter(self) -> None:
+        """Raise `InputError` for a filter that does not go with the source, with the path of what is at fault."""
         foreign = self.filter.given(_OF_LOG if self.kind is JobKind.DEAD_LETTERS else _OF_LETTERS)
         if foreign:
-            raise ValueError(f"filter.{foreign[0]} does not go with the source {self.source}")
+            field = f"filter.{foreign[0]}"
+            raise InputError(f"{field} does not go with the source {self.source}", field=field, remedy="Leave it out.")
         if self.kind is JobKind.LOG and not self.filter.given(tuple(ReplayFilter.model_fields)):
-            raise ValueError("filter must not be empty for the source log: that would make everything again")
-        return self
+            message = "filter must not be empty for the source log: that would make everything again"
+            raise InputError(message, field="filter", remedy="Name a webhook, an event type, a time, or where deliveries stand.")
 
 
 class ReplayQuery(PageQuery):

@@ -73,6 +73,7 @@ _SAID: Final[Mapping[str, str]] = {
     ),
     "Read it again and repeat the change.": REMEDIES[Code.VERSION_STALE],
     "Use datetime.now(UTC).": "",
+    "Look the id up with GET /webhooks.": "Choose one of the list.",
     "Send `Authorization: Bearer hlk_...`.": REMEDIES[Code.UNAUTHORIZED],
     "A fresh UUID is a good one.": REMEDIES[Code.MALFORMED_REQUEST],
 }

@@ -66,7 +66,7 @@ def test_a_wrong_webhook(given: object, said: str) -> None:
         (DeliveryFilter, {"from": "yesterday"}, "from must be a time such as 2026-11-23T14:02:00Z; in a URL write + as %2B"),
         (PageQuery, {"limit": "-1"}, "limit must be a whole number from 1 to 1000"),
         (PageQuery, {"limit": "0"}, "limit must be at least 1"),
-        (ReplayCreate, {"source": "log"}, "The body: filter must not be empty for the source log: that would make everything again"),
+        (ReplayCreate, {"source": "logs"}, "source must be 'dead_letters' or 'log'"),
     ],
     ids=lambda value: str(value)[-40:],
 )

@@ -187,7 +187,7 @@ def test_what_no_webhook_would_take_is_left_alone(broken: Any, until: Until) -> 
     found = finished(admin, until, made(admin, LETTERS)["id"])
     assert (found["state"], found["done"], found["skipped"]) == ("done", 0, 2)
     admin.call("DELETE", f"/webhooks/{it.webhook}", headers={"If-Match": "*"})
-    preview = made(admin, LETTERS)
+    preview = made(admin, {**LETTERS, "filter": {"webhook": it.webhook}})
     assert preview["webhooks"][0]["state"] == "deleted"
     assert finished(admin, until, preview["id"])["skipped"] == 2
     assert admin.get("/dead-letters/count?replayed=false").json["total"] == 2
@@ -257,9 +257,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({**LETTERS, "filter": {"nope": 1}}, "filter.nope"), ({**LETTERS, "filter": {"since": "2026-01-01T00:00:00Z"}}, "filter.since"),
     ({**LETTERS, "filter": {"reason": "tired"}}, "filter.reason"), ({**LETTERS, "filter": {"webhook": "' OR 1=1"}}, "filter.webhook"),
     ({**LETTERS, "filter": {"ids": []}}, "filter.ids"), ({**LETTERS, "filter": {"ids": ["x"]}}, "filter.ids[0]"),
-    ({**LETTERS, "filter": {"ids": ["a:1:2"] * 101}}, "filter.ids"), ({**LETTERS, "filter": {"status": "404"}}, ""),
+    ({**LETTERS, "filter": {"ids": ["a:1:2"] * 101}}, "filter.ids"), ({**LETTERS, "filter": {"status": "404"}}, "filter.status"),
     ({**LETTERS, "filter": {"from": "2026-11-23T14:00:00Z", "to": "2026-11-23T13:00:00Z"}}, "from"),
-    ({"source": "log"}, ""), ({"source": "log", "filter": {"reason": "gone"}}, ""),
+    ({"source": "log"}, "filter"), ({"source": "log", "filter": {}}, "filter"),
+    ({"source": "log", "filter": {"reason": "gone"}}, "filter.reason"),
+    ({**LETTERS, "filter": {"webhook": "wh_nowhere"}}, "filter.webhook"),
+    ({"source": "log", "filter": {"webhook": "wh_nowhere"}, "dry_run": True}, "filter.webhook"),
     ({"source": "log", "filter": {"status": "60"}}, "filter.status"),
     ({"source": "log", "filter": {"from": "2026-01-01T00:00:00Z"}}, "from"),
 ]  # fmt: skip
