@@ -110,7 +110,7 @@ def _dead(facts: Facts, last: Mapping[str, Any]) -> Judgement:
         text = f"It was given up and then replayed at {_time(replayed.at_us)}; that attempt is still to be made"
         return Judgement(verdict=Verdict.WAITING, text=text, at_us=replayed.at_us)
     reason = f"{facts.letter.reason}: " if facts.letter is not None else ""
-    return _said(Verdict.DEAD, f"Given up, {reason}{_failure(last)}; it lies in the dead letters and can be replayed", last)
+    return _said(Verdict.DEAD, f"Given up, {reason}{_failure(last)}; {_what_helps(facts.webhook)}", last)
 
 
 def _skipped(facts: Facts, last: Mapping[str, Any]) -> Judgement:
@@ -137,7 +137,17 @@ def _by_dead_letter(facts: Facts) -> Judgement | None:
     letter = facts.letter
     if letter is None or facts.rows:
         return None
-    return Judgement(verdict=Verdict.DEAD, text=f"Given up, {letter.reason}: {letter.error}; it can be replayed", at_us=letter.at_us)
+    text = f"Given up, {letter.reason}: {letter.error}; {_what_helps(facts.webhook)}"
+    return Judgement(verdict=Verdict.DEAD, text=text, at_us=letter.at_us)
+
+
+def _what_helps(webhook: Webhook | None) -> str:
+    """Return what can be done about a dead letter: a replay passes over webhooks that are disabled or deleted."""
+    if webhook is None:
+        return "the webhook was deleted, so it cannot be replayed"
+    if webhook.state is State.DISABLED:
+        return "it lies in the dead letters: enable the webhook first, then replay it"
+    return "it lies in the dead letters and can be replayed"
 
 
 def _by_rules(facts: Facts) -> Judgement:

@@ -113,6 +113,19 @@ def test_the_judgement(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("rows", [[], [row("dead")]], ids=["the log behind", "in the log"])
+def test_a_dead_letter_is_told_with_what_helps(rows: list[dict[str, Any]]) -> None:
+    """A replay passes over a webhook that is disabled or deleted, so there it is not promised."""
+    said = {
+        "enabled": (WEBHOOK, "it lies in the dead letters and can be replayed"),
+        "paused": (PAUSED, "it lies in the dead letters and can be replayed"),
+        "disabled": (DISABLED_AFTER, "it lies in the dead letters: enable the webhook first, then replay it"),
+        "deleted": (None, "the webhook was deleted, so it cannot be replayed"),
+    }
+    found = {state: judge(facts(rows=rows, letter=LETTER, webhook=of)).text.partition("; ")[2] for state, (of, _) in said.items()}
+    assert found == {state: words for state, (_, words) in said.items()}
+
+
 def test_every_verdict_has_a_case() -> None:
     """The API names them all, and the cases above bring each about."""
     assert {str(verdict) for verdict in Verdict} == set(get_args(VerdictName)) == {str(verdict) for _, verdict, _ in CASES.values()}
