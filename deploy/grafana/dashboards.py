@@ -32,7 +32,7 @@ def fleet() -> dashboard.Dashboard:
 def store() -> dashboard.Dashboard:
     """Return one store: how its deliveries go, and which of its webhooks are worst."""
     made = _of_the_log("hookline-store", "Hookline: store", "One store, from the hourly sums in ClickHouse.")
-    for panel in _sums("store_sums", "Deliveries"):
+    for panel in _sums("store_sums", "Deliveries", "Deliveries that events began in the span shown, by whole hours."):
         made = made.with_panel(panel)
     made = made.with_panel(panels.log_series("Deliveries per hour", "store_deliveries"))
     made = made.with_panel(panels.log_series("Failed attempts per hour", "store_errors"))
@@ -48,7 +48,7 @@ def webhook() -> dashboard.Dashboard:
     """Return one webhook: outcomes, answers, times, errors, the newest attempts."""
     made = _of_the_log("hookline-webhook", "Hookline: webhook", "One webhook, from the log of attempts in ClickHouse.")
     made = made.with_variable(panels.chosen("webhook", "Webhook", panels.sql("webhooks")))
-    for panel in _sums("webhook_sums", "Attempts"):
+    for panel in _sums("webhook_sums", "Attempts", "HTTP calls in the span shown, without those of tests."):
         made = made.with_panel(panel)
     made = made.with_panel(panels.log_series("Outcomes", "webhook_outcomes"))
     made = made.with_panel(panels.log_series("Answers", "webhook_statuses"))
@@ -60,11 +60,22 @@ def webhook() -> dashboard.Dashboard:
 VIEWS: Final[dict[str, Callable[[], dashboard.Dashboard]]] = {"fleet": fleet, "store": store, "webhook": webhook}
 
 
-def _sums(query: str, counted: str) -> list[stat.Panel]:
-    """Return what a view of the log begins with, from a query with these fields."""
-    fields = ((counted, counted.lower(), "short"), ("Delivered", "delivered", "short"), ("Dead letters", "dead", "short"))
-    shares = (("Delivered of what is over", "success", "percentunit"),)
-    return [panels.log_number(title, query, field, unit) for title, field, unit in fields + shares]
+def _sums(query: str, counted: str, text: str) -> list[stat.Panel]:
+    """Return what a view of the log begins with, from a query with these fields; `text` says what is counted."""
+    return [
+        panels.log_number(title, said, query, field, unit)
+        for title, said, field, unit in (
+            (counted, text, counted.lower(), "short"),
+            ("Delivered", "Deliveries that their receivers took in the span shown: answered 2xx.", "delivered", "short"),
+            ("Dead letters", "Deliveries that were given up in the span shown.", "dead", "short"),
+            (
+                "Delivered of what is over",
+                "Delivered of all that ended: delivered or given up. What is still retried is in neither.",
+                "success",
+                "percentunit",
+            ),
+        )
+    ]
 
 
 def _levels() -> list[stat.Panel]:

@@ -26,6 +26,11 @@ def sql(name: str) -> str:
     return "\n".join(line for line in lines if not line.startswith("--"))
 
 
+def about(name: str) -> str:
+    """Return the sentence that a query on the log begins with."""
+    return (_QUERIES / f"{name}.sql").read_text("utf-8").partition("\n")[0].removeprefix("-- ")
+
+
 class LogQuery(variants.Dataquery):
     """A query that the ClickHouse data source takes: `kind` is its word and its number for the shape of the answer."""
 
@@ -57,21 +62,22 @@ class _Built(cogbuilder.Builder[variants.Dataquery]):
 
 def log_series(title: str, name: str, unit: str = "short", width: int = 12) -> timeseries.Panel:
     """Return a panel over time from a query of `queries/`."""
-    panel = _over_time(title, unit, width).datasource(CLICKHOUSE)
+    panel = _over_time(title, unit, width).description(about(name)).datasource(CLICKHOUSE)
     return panel.with_target(_Built(LogQuery(sql(name), _SERIES)))
 
 
 def log_table(title: str, name: str, width: int = 24) -> table.Panel:
     """Return a table from a query of `queries/`."""
     target = _Built(LogQuery(sql(name), _TABLE))
-    return table.Panel().title(title).datasource(CLICKHOUSE).height(ROOMY + 2).span(width).with_target(target)
+    panel = table.Panel().title(title).description(about(name)).datasource(CLICKHOUSE)
+    return panel.height(ROOMY + 2).span(width).with_target(target)
 
 
-def log_number(title: str, name: str, field: str, unit: str = "short", width: int = 6) -> stat.Panel:
-    """Return one number: a column of a query's one row."""
+def log_number(title: str, text: str, name: str, field: str, unit: str = "short") -> stat.Panel:
+    """Return one number: a column of a query's one row; `text` says what it is."""
     reduced = common.ReduceDataOptions().calcs(["lastNotNull"]).fields(f"/^{field}$/").values(False)
     target = _Built(LogQuery(sql(name), _TABLE))
-    panel = stat.Panel().title(title).datasource(CLICKHOUSE).height(4).span(width).unit(unit)
+    panel = stat.Panel().title(title).description(text).datasource(CLICKHOUSE).height(4).span(6).unit(unit)
     return panel.reduce_options(reduced).graph_mode(looks.BigValueGraphMode.NONE).with_target(target)
 
 

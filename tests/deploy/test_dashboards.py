@@ -89,6 +89,16 @@ def test_panels_lie_beside_each_other(view: str) -> None:
     assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.unit
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_panel_says_what_it_shows(view: str) -> None:
+    """Each panel has a sentence of its own that is more than its title; rows are headings only."""
+    told = {panel["title"]: panel.get("description", "") for panel in panels(view) if panel["type"] != "row"}
+    assert told
+    assert {title: text for title, text in told.items() if len(text) <= len(title)} == {}
+    assert view == "fleet" or len(set(told.values())) == len(told)
+
+
 # ---- the log ----
 
 
