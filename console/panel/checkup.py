@@ -51,6 +51,7 @@ def evidence_of(parts: Parts, webhook: Webhook, lanes: LaneConfig, now_us: int, 
         held=_held(parts, webhook, now_us),
         letters=letters,
         reached=_reached(parts, webhook, now_us, calls),
+        reached_since_us=_since(webhook, now_us),
     )
 
 
@@ -111,10 +112,23 @@ def _held(parts: Parts, webhook: Webhook, now_us: int) -> int:
 
 
 def _reached(parts: Parts, webhook: Webhook, now_us: int, calls: tuple[Call, ...]) -> int | None:
-    """Return how many events of its types the store's webhooks got in seven days; None when this one got some itself."""
+    """Return how many events of its types the store's webhooks got since `_since`; None when this one got some itself in seven days."""
     if any(call.at_us > now_us - _WEEK_US and not call.tested for call in calls):
         return None
-    span: Parameters = {"store_id": webhook.store_id, "webhook_id": "", "since_us": now_us - _WEEK_US, "until_us": now_us}
+    since_us = _since(webhook, now_us) or now_us - _WEEK_US
+    if since_us >= now_us:
+        return 0
+    span: Parameters = {"store_id": webhook.store_id, "webhook_id": "", "since_us": since_us, "until_us": now_us}
     rows = parts.queries.run("statistics", span)
     by_type = summed(rows[0]).by_event_type if rows else {}
     return sum(by_type.get(name, 0) for name in webhook.event_types)
+
+
+def _since(webhook: Webhook, now_us: int) -> int:
+    """Return from when on a filter may be judged: the first whole hour of the webhook as it is, 0 for all seven days.
+
+    Sums are by the hour, so of the hour of the change nothing is counted. A webhook without a filter is not judged by it.
+    """
+    if not webhook.filter or webhook.updated_at_us <= now_us - _WEEK_US:
+        return 0
+    return -(-webhook.updated_at_us // _HOUR_US) * _HOUR_US

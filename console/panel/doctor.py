@@ -260,23 +260,27 @@ def _silence(found: Evidence) -> Iterator[Diagnosis]:
     if webhook.state is not State.ENABLED or found.reached is None or found.now_us - newest_us < _WEEK_US:
         return
     others = wording.plural(found.reached, "event")
+    changed = "this one was made" if webhook.version == 1 else "this one was last changed"
+    span = f"in the full hours since {changed}" if found.reached_since_us else "in the last 7 days"
     if found.reached and webhook.filter:
         yield Diagnosis(
             ailment=Ailment.FILTER_SILENT, tone="warn", title="The filter lets nothing through",
-            text=f"Other webhooks of the store got {others} of these types in the last 7 days, and this one none.",
+            text=f"Other webhooks of the store got {others} of these types {span}, and this one none.",
             remedy="Try the filter on the store's last events, and see which it would take.", act="edit",
         )  # fmt: skip
     elif found.reached:
-        yield _quiet(newest_us, f"Other webhooks of the store got {others} of these types in the last 7 days, before this one took them.")
+        text = f"Other webhooks of the store got {others} of these types in the last 7 days, before this one took them."
+        yield _quiet(found, newest_us, text)
     elif not found.well_us:  # a store in which nothing happens is well
         more = " The filter may have refused all there were: those leave no trace." if webhook.filter else ""
-        yield _quiet(newest_us, f"Within the last 7 days no webhook of the store got an event of these types.{more}")
+        yield _quiet(found, newest_us, f"{span.capitalize()} no webhook of the store got an event of these types.{more}")
 
 
-def _quiet(newest_us: int, text: str) -> Diagnosis:
+def _quiet(found: Evidence, newest_us: int, text: str) -> Diagnosis:
     lead = "Nothing was sent for a week" if newest_us else "Nothing was sent yet"
+    cause = "no event came that it takes" if found.webhook.filter else "no event of its types came"
     return Diagnosis(
-        ailment=Ailment.QUIET, tone="plain", title=f"{lead}: no event of its types came", text=text,
+        ailment=Ailment.QUIET, tone="plain", title=f"{lead}: {cause}", text=text,
         remedy="Publish one, or send a test and see what the receiver says.", act="test",
     )  # fmt: skip
 
@@ -318,7 +322,8 @@ def _letters(found: Evidence) -> Iterator[Diagnosis]:
 def _well(found: Evidence) -> Diagnosis:
     count = sum(fault.recent for fault in found.faults if fault.called) + found.recent_well
     if count:
-        text = f"{wording.plural(found.recent_well, 'call')} of {wording.number(count)} in the last 24 hours succeeded, the last one too."
+        calls = f"{wording.plural(found.recent_well, 'call')} of {wording.number(count)}"
+        text = f"{calls} in the last 24 hours succeeded, the last one too; test calls count."
     elif found.well_us:
         text = "Its last call succeeded; in the last 24 hours there was none."
     else:

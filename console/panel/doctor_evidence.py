@@ -52,8 +52,9 @@ class Evidence:
     """What is known of a webhook; times are microseconds since the epoch, 0 where there is none.
 
     `calls` are the last ones, the newest first, of at most 31 days. `usual_p95_s` is how long answers took over the span of the
-    statistics, None without any. `reached` is how many events of its types other webhooks of the store got in the last seven days, None
-    when that was not asked. `letters` are dead letters that nobody has decided on, `replayed` those of the last day that were replayed.
+    statistics, None without any. `reached` is how many events of its types other webhooks of the store got in the last seven days, or
+    since `reached_since_us`; None when that was not asked. `letters` are dead letters that nobody has decided on, `replayed` those of the
+    last day that were replayed.
     """
 
     webhook: Webhook
@@ -70,6 +71,7 @@ class Evidence:
     letters: int = 0
     replayed: int = 0
     reached: int | None = None
+    reached_since_us: int = 0
 
     @property
     def site(self) -> Site:
