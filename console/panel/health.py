@@ -48,7 +48,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """A webhook and how it does; `success_rate` is `Ended`'s, None when nothing ended.
+    """A webhook and how it does; `success_rate` is `Ended`'s, None when nothing ended; `given_up` counts what was made again since, too.
 
     `word` is one of ok, shaky, failing, slow, quiet, paused, disabled.
     """
@@ -57,10 +57,16 @@ class Health:
     deliveries: int = 0
     delivered: int = 0
     dead: int = 0
+    given_up: int = 0
     failed_calls: int = 0
     success_rate: float | None = None
     p95_ms: float | None = None
     waiting: Waiting = Waiting()
+
+    @property
+    def mended(self) -> bool:
+        """Whether deliveries were given up, and all of them made again and delivered: its failed calls ask for nobody any more."""
+        return self.given_up > 0 and not self.dead
 
     @property
     def word(self) -> str:
@@ -71,7 +77,7 @@ class Health:
             return "quiet"
         if not self.delivered or (self.success_rate is not None and self.success_rate < _FAILING):
             return "failing"
-        if self.waiting.count or self.failed_calls > self.delivered * _FAILED_SHARE:
+        if self.waiting.count or (self.failed_calls > self.delivered * _FAILED_SHARE and not self.mended):
             return "shaky"
         return "slow" if self.p95_ms is not None and self.p95_ms > _SLOW_S * 1_000 else "ok"
 
@@ -109,6 +115,7 @@ def _health(webhook: Webhook, row: Mapping[str, Any] | None, waiting: Waiting) -
         deliveries=row["deliveries"],
         delivered=ended.delivered,
         dead=ended.dead,
+        given_up=row["dead"],
         failed_calls=row["retrying"] + row["dead"] + row["again_dead"],
         success_rate=ended.success_rate,
         p95_ms=found[1] * 1_000 if found is not None else None,

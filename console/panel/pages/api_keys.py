@@ -70,7 +70,7 @@ async def _listed(visit: Visit, error: HooklineError | None) -> web.Response:
         "first": visit.url("keys", **filters) if "cursor" in query else "",
         "next": visit.url("keys", **filters, cursor=found.next_cursor) if found.next_cursor else "",
         "name": form.text("name"),
-        "ticked": form.texts("scopes") or (["events:write"] if asking else []),
+        "ticked": form.texts("scopes"),
         "scopes": wording.SCOPES,
         "expires": form.text("expires") or _USUAL_EXPIRY,
         "expiries": EXPIRIES,

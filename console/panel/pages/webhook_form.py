@@ -47,7 +47,7 @@ async def create(visit: Visit) -> web.Response:
     try:
         made = await visit.make(WebhookCreated, "webhooks.create", body=typed.new_body())
     except HooklineError as error:
-        return visit.show_wrong(_FORM, error, **_context(typed, None))
+        return await _refused(visit, error, typed)
     return visit.show("webhook_made.html", status=201, made=made, snippets=SNIPPETS)
 
 
@@ -73,7 +73,7 @@ async def save(visit: Visit) -> web.Response:
     except Stale:
         return await _overtaken(visit, typed)
     except HooklineError as error:
-        return visit.show_wrong(_FORM, error, **_context(typed, view))
+        return await _refused(visit, error, typed, view)
     return visit.to(visit.url("webhooks", id_), "webhook-saved")
 
 
@@ -150,6 +150,12 @@ async def _with_template(visit: Visit, typed: Typed, view: WebhookView | None = 
     """Show the form with its preset copied, where that is asked for, and with what is sent of the last events."""
     typed = copied(typed) if visit.form.has(COPY) else typed
     return visit.show(_FORM, **_context(typed, view) | {"filled": await filled(visit, typed)})
+
+
+async def _refused(visit: Visit, error: HooklineError, typed: Typed, view: WebhookView | None = None) -> web.Response:
+    """Show the form as it was typed. What is tried stands in it from the start: coming later, it would push the faulty field away."""
+    context = _context(typed, view, await _lab(visit, typed)) | {"filled": await filled(visit, typed)}
+    return visit.show_wrong(_FORM, error, **context)
 
 
 def _shown(visit: Visit, typed: Typed, view: WebhookView | None = None, lab: Lab | None = None) -> web.Response:

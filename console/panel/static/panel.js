@@ -41,6 +41,11 @@ document.addEventListener("click", (event) => {
   each("details.ask[open]", (sheet) => { if (!sheet.contains(event.target)) sheet.open = false; });
 });
 
+// What a sheet asks is in sight, also where it opens below the window's edge. (toggle does not bubble.)
+document.addEventListener("toggle", (event) => {
+  if (event.target.matches("details.ask[open]")) event.target.querySelector(".sheet").scrollIntoView({ block: "nearest" });
+}, true);
+
 // A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
   const form = event.target;

@@ -28,6 +28,7 @@ def test_a_key_is_made_shown_once_used_and_revoked(person: Any, shop: Any, stack
     assert admin.page.locator("ol li").count() == 4
     admin.page.fill("#name", HOSTILE)
     admin.page.select_option("#expires", "30")
+    admin.page.check("input[value='events:write']")
     admin.page.click("text=Make the key")
     key = admin.page.locator(".code code").first.inner_text()
     assert key.startswith("hlk_")
@@ -92,7 +93,9 @@ def test_a_key_that_cannot_be_is_not_made(panel: Any, shop: Any, fields: dict[st
 def test_a_key_for_readers_gets_an_example_that_reads(panel: Any, shop: Any) -> None:
     """What is tried is what the key may do."""
     panel.open(f"/s/{shop.store}/keys")
-    panel.page.uncheck("input[value='events:write']")
+    assert panel.page.locator("input[name=scopes]:checked").count() == 0
+    panel.page.click("text=Make the key")
+    assert "choose at least one" in panel.page.locator("fieldset .wrong").inner_text()
     panel.page.check("input[value='results:read']")
     panel.page.select_option("#expires", "never")
     panel.page.click("text=Make the key")

@@ -83,6 +83,49 @@ def test_a_long_url_cuts_no_table_of_the_overview(panel: Any, shop: Any, until: 
     assert len(webhooks) == panel.page.locator("table", has_text="Success, 24 h").locator("tbody tr").count()
 
 
+def test_dead_letters_of_a_long_name_are_whole(panel: Any, shop: Any, until: Callable[..., None]) -> None:
+    """At 1280 px all columns are on the screen, those of replayed ones too."""
+    shop.webhook("long", status=500, name="Warehouse of the north " * 5, event_types=["checkout.shipping_viewed"])
+    shop.publish("checkout.shipping_viewed")
+    until(lambda: shop.admin.get("/dead-letters/count").json["total"] == 1, what="the dead letter")
+    for query in ("", "?replayed=all"):
+        panel.open(f"/s/{shop.store}/dead-letters{query}")
+        assert panel.page.locator("tbody tr").count() == 1
+        assert cut(panel) == [], query
+
+
+def test_choices_of_the_webhooks_are_readable(panel: Any, shop: Any) -> None:
+    """At 1280 px every choice of the filters is as wide as its longest text."""
+    shop.webhook("chosen")
+    panel.open(f"/s/{shop.store}/webhooks")
+    narrow = """boxes => boxes.filter(box => {
+        const free = box.cloneNode(true);
+        free.style.width = "max-content";
+        box.after(free);
+        const missing = free.offsetWidth > box.offsetWidth;
+        free.remove();
+        return missing;
+    }).map(box => box.name)"""
+    selects = panel.page.locator("form.filters select")
+    assert selects.count() == 4
+    assert selects.evaluate_all(narrow) == []
+
+
+def test_a_test_call_is_one_line_of_the_log(panel: Any, shop: Any) -> None:
+    """The number of the attempt and what made it stand beside each other, and the time is whole."""
+    webhook = shop.webhook("tested")
+    assert shop.admin.post(f"/webhooks/{webhook}/test", {}).status in {200, 201, 202}
+    shop.logged(1, "trigger=test")
+    panel.open(f"/s/{shop.store}/log")
+    cell = panel.page.locator("#log-rows td.tries")
+    assert cell.inner_text() == "1 test call"
+    assert cell.bounding_box()["height"] <= panel.page.locator("#log-rows th").bounding_box()["height"]
+    lines = "cell => { const all = document.createRange(); all.selectNodeContents(cell); return all.getClientRects().length && "
+    lines += "new Set([...all.getClientRects()].map(one => Math.round(one.bottom / 8))).size; }"
+    assert cell.evaluate(lines) == 1
+    assert panel.page.locator("#log-rows th").evaluate("cell => cell.scrollWidth <= cell.clientWidth")
+
+
 def test_the_button_offers_the_other_colours(panel: Any, store: str) -> None:
     """It says Dark in the light and Light in the dark, whoever chose: the browser, or the person."""
 

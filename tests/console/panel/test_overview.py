@@ -68,6 +68,9 @@ def test_the_rate_is_the_same_everywhere(panel: Any, shop: Any, until: Callable[
     assert shop.admin.post("/replays", {"source": "dead_letters"}).status == 201
     shop.logged(1, f"webhook={bad}&outcome=delivered")
     until(lambda: rates(panel, shop, bad) == ("100\u202f%",) * 3, what="the same rate on all three pages")
+    panel.open(f"/s/{shop.store}")
+    assert "All webhooks are well" in panel.page.locator("section", has_text="Webhooks that need somebody").inner_text()
+    panel.open(f"/s/{shop.store}/webhooks/{bad}")
     panel.page.click("figure:has-text('Given up') summary")
     last = panel.page.locator("figure:has-text('Given up') tbody tr").last
     assert last.locator("td").all_inner_texts() == ["1", "0", "1"]

@@ -48,6 +48,7 @@ def test_a_key_is_made_once(panel: Any, shop: Any) -> None:
     """Loaded again there is the list; gone back and pressed again it is the same key; with another name one is asked first."""
     panel.open(f"/s/{shop.store}/keys")
     panel.page.fill("#name", "till 3")
+    panel.page.check("input[value='events:write']")
     panel.page.click("text=Make the key")
     key = panel.page.locator(".code code").first.inner_text()
     panel.page.reload()
@@ -188,6 +189,7 @@ def test_a_form_opened_before_a_restart_is_taken_after_it(
         page.wait_for_url("**/stores")
         page.goto(f"{base}/s/shop/keys")
         page.fill("#name", "opened before")
+        page.check("input[value='events:write']")
         token = page.locator("input[name=token]").first.get_attribute("value")
         sent = {
             "keys": {"token": token, "once": "mark-1", "name": "twice", "scopes": "hooks:read", "expires": "30"},

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from playwright.sync_api import expect
 
 HOSTILE: Final = '<img src=x onerror=alert(1)>"><script>alert(2)</script>{{7*7}}javascript:alert(3)'
 
@@ -67,7 +68,8 @@ def test_the_doctor_sees_a_receiver_break_and_mend(panel: Any, shop: Any, until:
     shop.publish()
     shop.logged(2)
     assert ailments(panel, shop, webhook) == ["well"]
-    assert "2 calls of 2 in the last 24 hours succeeded" in told(panel, "well")
+    assert "2 calls of 2 in the last 24 hours succeeded, the last one too; test calls count." in told(panel, "well")
+    assert "1 call without tests" in panel.page.locator(".tile", has_text="Deliveries, 30 days").inner_text()
 
     shop.stack.receiver.answers[f"/{path}"] = (401, HOSTILE.encode())
     shop.publish()
@@ -206,6 +208,7 @@ def test_deleting_asks_first(panel: Any, shop: Any) -> None:
     webhook, _ = new(shop)
     page = open_page(panel, shop, webhook)
     page.click("summary:has-text('Delete')")
+    expect(page.locator("button:has-text('Delete it for good')")).to_be_in_viewport(ratio=1)
     panel.accessible()
     assert shop.admin.get(f"/webhooks/{webhook}").status == 200
     page.keyboard.press("Escape")

@@ -150,6 +150,7 @@ def test_what_was_typed_is_never_lost(panel: Panel, shop: Shop) -> None:
     page.fill("#url", shop.stack.receiver.url(f"{shop.store}/kept"))
     page.click(SAVE)
     assert "Tick at least one event type" in page.inner_text("#problem")
+    assert "Tick at least one event type" in page.inner_text("section:has(#types-title) .wrong")
     panel.accessible()
     for headers, said in (("no colon", "Line 1 of the headers"), ("Host: x", "set by Hookline"), ("X-One: ********", "Give the value")):
         page.check("input[value='order.created']")
@@ -157,6 +158,29 @@ def test_what_was_typed_is_never_lost(panel: Panel, shop: Shop) -> None:
         page.click(SAVE)
         assert said in page.inner_text("#problem")
         assert page.get_attribute("#headers", "aria-invalid") == "true"
+
+
+def test_what_is_wrong_is_said_beside_its_field_and_stays_there(panel: Panel, shop: Shop) -> None:
+    """The field has the focus and is in view with what is wrong with it; the filter lab stands above from the start and pushes nothing."""
+    page = new(panel, shop, f"{shop.store}/wrong", "order.created")
+    page.fill("#filter", f"{AMOUNT} > 0")
+    page.fill("#headers", "X-Bad")
+    page.add_init_script(
+        "const add = (list) => list.getEntries().forEach((one) => { window.moved = (window.moved || 0) + one.value; });"
+        "new PerformanceObserver(add).observe({type: 'layout-shift', buffered: true});"
+    )
+    page.click(SAVE)
+    page.wait_for_selector(".wrong")
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.activeElement.id") == "headers"
+    assert page.locator(".field:has(#headers) .wrong").inner_text().startswith("Line 1 of the headers")
+    assert "Line 1 of the headers" in page.inner_text("#problem")
+    assert "no real event" in page.inner_text("#lab")
+    for part in ("#headers", ".field:has(#headers) .wrong"):
+        box = page.locator(part).bounding_box()
+        assert 0 <= box["y"] <= 900 - box["height"], part
+    assert page.evaluate("window.moved || 0") == 0
 
 
 def test_a_second_webhook_for_the_same_url_is_told_before_it_is_made(panel: Panel, shop: Shop) -> None:
