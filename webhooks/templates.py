@@ -8,6 +8,7 @@ costs only the placeholders.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ ROOM: Final = 262_144
 """Bytes that a body may have beyond those of the event's usual one."""
 _DEEPEST: Final = 32
 _SHOWN: Final = 60
+_BYTE_ORDER_MARK: Final = "\ufeff"
+_UNQUOTED: Final = re.compile(r"\$|[A-Za-z_]\w*\s*[.(\[]")
+"""How CEL begins where JSON wants a value."""
 _NOT_PRINTED: Final = frozenset({" ", '"', "%"})
 
 
@@ -142,7 +146,7 @@ def template_text(given: object) -> str:
     """Return a template as it is stored: empty for none, the name of a preset, or JSON with an indent of two; raise `TemplateError`."""
     if given is None or given in ("", {}):
         return ""
-    text = given.strip() if isinstance(given, str) else _json(given)
+    text = given.removeprefix(_BYTE_ORDER_MARK).strip() if isinstance(given, str) else _json(given)
     if text not in PRESETS:
         text = _json(_tree(text))
     return compile_template(text).text
@@ -215,7 +219,15 @@ def _tree(text: str) -> Any:  # noqa: ANN401  # JSON
         raise _too_deep() from error
     except json.JSONDecodeError as error:
         said = f"The template is no JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        raise TemplateError(said, remedy='Write CEL in quotes, such as "${data.order.number}".') from error
+        raise TemplateError(said, remedy=_remedy(text, error.pos)) from error
+
+
+def _remedy(text: str, at: int) -> str:
+    if _UNQUOTED.match(text, at):
+        return 'Write CEL in quotes, such as "${data.order.number}".'
+    if text.rfind("${", 0, at) > text.rfind("}", 0, at):
+        return "Write texts inside ${ } in single quotes: double ones end the text of the JSON."
+    return "Look at the quotes, commas and brackets at that place and just before it."
 
 
 def _json(tree: object) -> str:

@@ -162,6 +162,32 @@ def test_a_bad_template_is_refused_with_its_place(text: str) -> None:
     assert refused.value.field == field
 
 
+REMEDIES: dict[str, str] = {
+    '{"a": ${id}}': "Write CEL in quotes",
+    '{"a": data.order.number}': "Write CEL in quotes",
+    '{"n": "${id}", "a": size(data.x)}': "Write CEL in quotes",
+    '{"a": "${data["order"].number}"}': "in single quotes",
+    '{"a": 1,}': "commas",
+    '{"a": True}': "commas",
+    '{"a": "${id}" "b": 1}': "commas",
+    '{"a": "${id}"': "commas",
+}
+
+
+@pytest.mark.parametrize("text", REMEDIES)
+def test_what_is_no_json_is_told_with_what_to_do(text: str) -> None:
+    """CEL is spoken of only where the mistake is in CEL."""
+    with pytest.raises(TemplateError, match="is no JSON") as refused:
+        template_text(text)
+    assert REMEDIES[text] in refused.value.remedy
+
+
+@pytest.mark.parametrize("text", ['{"a": "${id}"}', "slack"])
+def test_a_byte_order_mark_at_the_start_is_no_part_of_a_template(text: str) -> None:
+    """Some editors put one into files."""
+    assert template_text("\ufeff" + text) == template_text(text)
+
+
 FAILS: dict[str, str] = {
     "${data.order.numbr}": "the event has no data.order.numbr",
     "${data.order.note.x}": "the event has no data.order.note.x",
