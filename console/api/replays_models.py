@@ -93,7 +93,7 @@ class ReplayCreate(Model):
             field = f"filter.{foreign[0]}"
             raise InputError(f"{field} does not go with the source {self.source}", field=field, remedy="Leave it out.")
         if self.kind is JobKind.LOG and not self.filter.given(tuple(ReplayFilter.model_fields)):
-            message = "filter must not be empty for the source log: that would make everything again"
+            message = "The filter must not be empty for the source log: that would make everything again"
             raise InputError(message, field="filter", remedy="Name a webhook, an event type, a time, or where deliveries stand.")
 
 

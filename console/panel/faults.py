@@ -87,7 +87,7 @@ _WORDS: Final[Sequence[tuple[re.Pattern[str], str]]] = (
     (re.compile(r"; null in a change keeps it, and no headers at all keep all"), ""),
     (re.compile(r"\bfilter\.([a-z]+) does not go with the source log\b"), r"\1 is no filter of the log"),
     (re.compile(r"\bfilter\.([a-z]+) does not go with the source dead_letters\b"), r"\1 is no filter of dead letters"),
-    (re.compile(r"filter must not be empty for the source log"), "choose at least one filter of the log"),
+    (re.compile(r"The filter must not be empty for the source log"), "choose at least one filter of the log"),
 )
 LABELS: Final[Mapping[str, str]] = {
     "url": "The URL",

@@ -153,7 +153,6 @@ def refused(model: type[Any], body: dict[str, Any]) -> str:
         (ApiKeyCreate, {"scopes": []}, "What the key may do must not be empty: choose at least one", "scopes"),
         (ApiKeyCreate, {"scopes": ["admin"], "name": "a\u202eb"}, "The name holds characters that cannot be seen", "name"),
         (ApiKeyCreate, {"scopes": ["admin"], "expires_in_days": 0}, "The days until the key expires must be at least 1", "expires"),
-        (ReplayCreate, {"source": "log"}, "Choose at least one filter of the log: that would make everything again", ""),
     ],
 )
 def test_what_is_said_and_where(model: type[Any], body: dict[str, Any], words: str, field: str) -> None:
@@ -162,6 +161,18 @@ def test_what_is_said_and_where(model: type[Any], body: dict[str, Any], words: s
         bodies.body_of(model, orjson.dumps(body))
     found = fault_of(caught.value)
     assert (found.detail, found.field) == (words, field)
+
+
+def test_a_filter_that_does_not_go_with_its_source() -> None:
+    """The words of the form, and the path of what is at fault."""
+    for given, words, field in (
+        ({}, "Choose at least one filter of the log: that would make everything again", "filter"),
+        ({"reason": "gone"}, "Reason is no filter of the log", "filter.reason"),
+    ):
+        with pytest.raises(InputError) as caught:
+            ReplayCreate.model_validate({"source": "log", "filter": given}).check_filter()
+        found = fault_of(caught.value)
+        assert (found.detail, found.field) == (words, field)
 
 
 def test_what_is_good_in_the_errors_own_words_stays() -> None:

@@ -244,8 +244,10 @@ def test_another_stores_replays_are_not_there(broken: Any, stack: Stack, until: 
     for reply in (stranger.get(f"/replays/{replay}"), stranger.post(f"/replays/{replay}/cancel")):
         assert (reply.status, reply.code) == (404, "not_found")
     place = it.shop.admin.get("/dead-letters").json["data"][0]["id"]
-    theirs = finished(stranger, until, made(stranger, {**LETTERS, "filter": {"ids": [place], "webhook": it.webhook}})["id"])
+    theirs = finished(stranger, until, made(stranger, {**LETTERS, "filter": {"ids": [place]}})["id"])
     assert (theirs["total"], theirs["done"]) == (0, 0)
+    named = stranger.post("/replays", {**LETTERS, "filter": {"ids": [place], "webhook": it.webhook}})
+    assert (named.status, named.json["field"]) == (422, "filter.webhook")
     assert it.shop.admin.get("/dead-letters/count?replayed=true").json["total"] == 0
 
 
