@@ -7,7 +7,7 @@ from typing import NamedTuple
 from confluent_kafka import Message
 
 from hookline.kernel import kafka
-from hookline.kernel.errors import NotFound, WireError
+from hookline.kernel.errors import BrokerUnavailable, NotFound, WireError
 from hookline.schemas import payload
 from hookline.schemas.erasures import Erased
 from hookline.schemas.events import Event
@@ -57,8 +57,10 @@ class Places:
         return event
 
     def body(self, place: Coordinates) -> tuple[bytes | None, str]:
-        """Return the signed body of the event at this place, or None and why there is none."""
+        """Return the usual body of the event at this place, or None and why there is none: the attempts can be shown all the same."""
         try:
             return payload.body(self.event(place)), ""
         except (NotFound, WireError) as error:
             return None, error.message
+        except BrokerUnavailable:
+            return None, "Kafka, where the event lies, does not answer at the moment"
