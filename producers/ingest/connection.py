@@ -215,7 +215,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Let the request count as whole."""
         request = self._now()
-        request.whole, request.keep_alive = True, self._parser.should_keep_alive()
+        # HTTP/1.0 has keep-alive by a header of its own, which nobody needs here.
+        request.whole, request.keep_alive = True, self._parser.should_keep_alive() and self._parser.get_http_version() != "1.0"
         self._request = None
         if not request.keep_alive:
             self._deaf = True
@@ -258,7 +259,12 @@ class Connection(asyncio.Protocol):
         waiting = len(self._queue) > 1 and not self._deaf
         if waiting != self._paused and self._transport is not None and not self._lingering:
             self._paused = waiting
-            self._transport.pause_reading() if waiting else self._transport.resume_reading()
+            if waiting:
+                self._transport.pause_reading()
+                return
+            self._transport.resume_reading()
+            if self._queue:  # what kept the rest of its body from coming was this end
+                self._queue[0].arrived_s = self._loop.time()
 
     def _step(self, request: Request) -> bool:
         """Do what there is to do for the request in front; return False when it must wait."""

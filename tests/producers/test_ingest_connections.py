@@ -80,14 +80,28 @@ async def test_a_pipeline_is_answered_in_order_and_held_back() -> None:
         assert [answer.json["id"] for answer in await talking] == [f"p{number}" for number in range(300)]
 
 
+async def test_time_that_we_do_not_read_is_not_the_clients() -> None:
+    """A body whose rest was held back by a slow request before it is not late."""
+    async with serving(body_s=0.3, outlet=FakeOutlet(script=lambda _: None)) as ingest:
+        second = whole("b")
+        talking = asyncio.create_task(ingest.raw(whole("a") + second[:-5], second[-5:], wait_s=0.8))
+        await _until(lambda: ingest.outlet.waiting)
+        await asyncio.sleep(0.6)
+        ingest.outlet.script = lambda _: Published("t", 0, 0)
+        ingest.outlet.answer(Published("t", 0, 0))
+        assert [answer.status for answer in await talking] == [202, 202]
+
+
 async def test_http_1_0_and_close_end_the_connection(ingest: Serving) -> None:
     """The answer says so, and nothing behind such a request is taken for another one."""
-    for sent in (whole("old", line=f"POST {PATH} HTTP/1.0"), whole("last", "Connection: close"), whole("both", "Connection: close") * 2):
+    old = f"POST {PATH} HTTP/1.0"
+    closing = (whole("old", line=old), whole("ab", "Connection: keep-alive", line=old), whole("last", "Connection: close"))
+    for sent in (*closing, whole("both", "Connection: close") * 2):
         found = await read_to_end(ingest.port, sent)
         assert found.startswith(b"HTTP/1.1 202 ")
         assert b"\r\nConnection: close\r\n" in found
         assert found.count(b"HTTP/1.1") == 1
-    assert [event.id for event in ingest.outlet.sent] == ["old", "last", "both"]
+    assert [event.id for event in ingest.outlet.sent] == ["old", "ab", "last", "both"]
 
 
 async def test_a_client_that_sends_no_more_still_gets_its_answer() -> None:
