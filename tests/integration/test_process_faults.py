@@ -79,7 +79,7 @@ def test_a_zombie_sends_nothing_when_it_wakes(pipeline: Pipeline, until: Until) 
     until(lambda: at_work(pipeline, zombie), what="the dispatcher at work")
     events = pipeline.publish(count=600)
     until(lambda: len(pipeline.receiver.calls) > 50, what="calls under way")
-    assert pipeline.metric(zombie, "hookline_dispatcher_pending_records") > 300
+    until(lambda: pipeline.metric(zombie, "hookline_dispatcher_pending_records") > 300, what="hundreds of events in hand")
     zombie.send_signal(signal.SIGSTOP)
     sent = len(pipeline.receiver.calls)
     heir = pipeline.start_dispatcher()
