@@ -18,7 +18,7 @@ from hookline.producers.ingest import answers
 from hookline.producers.ingest.acceptance import Acceptance, Sender, Verdict
 from hookline.producers.ingest.body import Bodies
 from hookline.producers.ingest.door import Door, NotKnownYet
-from hookline.producers.ingest.errors import problem_of, refused
+from hookline.producers.ingest.errors import Problem, problem_of, refused
 from hookline.producers.ingest.messages import Answer, Request
 from hookline.producers.ingest.remembered import Remembered, digest_of
 from hookline.producers.ingest.strict_json import parse
@@ -92,25 +92,23 @@ class IngestApp:
             request.admitted = self._admitted(request, caught_up=False)
         except NotKnownYet:
             return
-        except HooklineError as error:
-            request.problem = problem_of(error)
+        except Exception as error:  # noqa: BLE001  # as in `answer`
+            request.problem = _problem(error)
 
     async def admit_late(self, request: Request) -> None:
-        """Learn of new API keys, then do as `admit` does."""
-        await self._door.catch_up()
+        """Learn of new API keys, then set `admitted` or `problem`."""
         try:
+            await self._door.catch_up()
             request.admitted = self._admitted(request, caught_up=True)
-        except HooklineError as error:
-            request.problem = problem_of(error)
+        except Exception as error:  # noqa: BLE001  # as in `answer`
+            request.problem = _problem(error)
 
     def answer(self, request: Request, respond: Respond) -> None:
         """Answer a request that is whole; `respond` is called once, at once or later. Raises nothing."""
         try:
             self._answer(request.admitted, request.body, respond)
-        except HooklineError as error:
-            respond(_refusal(error))
         except Exception as error:  # noqa: BLE001  # one request's fault must not cost the others their connections
-            respond(_failure(error))
+            respond(answers.problem(_problem(error)))
 
     def _admitted(self, request: Request, *, caught_up: bool) -> Admitted:
         _route(request)
@@ -141,10 +139,8 @@ class IngestApp:
         tracing = self._tracing
         try:
             respond(await (self._accept(value, sender) if tracing is None else self._traced(tracing, value, sender)))
-        except HooklineError as error:
-            respond(_refusal(error))
         except Exception as error:  # noqa: BLE001  # as in `answer`
-            respond(_failure(error))
+            respond(answers.problem(_problem(error)))
 
     async def _accept(self, value: dict[str, Any], sender: Sender) -> Answer:
         verdicts = await self._once(value, sender) if sender.key else await self._take(value, sender)
@@ -198,16 +194,13 @@ class IngestApp:
         return items
 
 
-def _refusal(error: HooklineError) -> Answer:
-    found = problem_of(error)
+def _problem(error: Exception) -> Problem:
+    """Return what the client is told of an error, and log what is our fault."""
+    found = problem_of(error if isinstance(error, HooklineError) else HooklineError("unexpected"))
     if found.code == "internal_error":
-        _log.error("ingest.failed", error=f"{type(error).__name__}: {error.message}")
-    return answers.problem(found)
-
-
-def _failure(error: Exception) -> Answer:
-    _log.error("ingest.failed", error=f"{type(error).__name__}: {error}", exc_info=error)
-    return answers.problem(problem_of(HooklineError("unexpected")))
+        trace = None if isinstance(error, HooklineError) else error
+        _log.error("ingest.failed", error=f"{type(error).__name__}: {error}", exc_info=trace)
+    return found
 
 
 def _route(request: Request) -> None:

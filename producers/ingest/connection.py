@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 import httptools
 
@@ -226,10 +226,9 @@ class Connection(asyncio.Protocol):
     def _now(self) -> Request:
         if self._request is None:
             self._stop(_MALFORMED)
-            raise _Fault
         return self._request
 
-    def _stop(self, problem: Problem) -> None:
+    def _stop(self, problem: Problem) -> NoReturn:
         self._fault = problem
         raise _Fault
 
