@@ -16,6 +16,7 @@ import cel
 
 from hookline.kernel.errors import FilterError, TemplateError
 from hookline.webhooks.filter_cost import BUDGET, MOST_VALUES, size_of
+from hookline.webhooks.filter_failures import why
 from hookline.webhooks.filter_syntax import LOOPS, Loop, Syntax, Use
 from hookline.webhooks.filters import RUN_TIME, Program, compile_program
 from hookline.webhooks.template_formats import MissingValue
@@ -152,7 +153,7 @@ def _executed(program: Program, values: dict[str, Any], subject: Subject) -> Any
     except KeyError as error:
         raise MissingValue(f"the event has no field {error}") from error
     except RUN_TIME as error:
-        raise TemplateError(f"it failed: {type(error).__name__}: {str(error)[:120]}") from error
+        raise TemplateError(why(error)) from error
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the evaluator is foreign, and a panic in its Rust is no `Exception`
