@@ -33,7 +33,7 @@ GROUP: Final = "sink"
 _POLL_S: Final = 0.05
 _FETCH: Final = 5_000
 # What is fetched is compressed: a few megabytes become tens of them, and those are in nobody's account but librdkafka's.
-# Rows wait for their batch anyway: a fetch that waits for some company costs the broker and the sink a tenth.
+# Rows wait for their batch anyway, so a fetch may wait for some company: there are fewer of them.
 _FETCHED: Final = {
     "fetch_message_max_bytes": 262_144,
     "fetch_max_bytes": 2_097_152,

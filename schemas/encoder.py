@@ -1,4 +1,5 @@
-"""Events checked and written to Avro in one pass, straight from their JSON form: a third of the time of `checks` and fastavro.
+"""Events checked and written to Avro in one pass, straight from their JSON form, in a third to a half of the time of
+`checks` and fastavro (docs/benchmarks.md).
 
 It knows only what is right. What does not fit, or is unusual, raises one of `UNFIT`; then the slow way (`checks`, then fastavro) decides
 and finds the words. So it may refuse too much, and must never let through what `checks` would refuse, or write other bytes than fastavro.
