@@ -1,8 +1,8 @@
-"""Events checked and written to Avro in one pass, straight from their JSON form, in a third to a half of the time of
-`checks` and fastavro (docs/benchmarks.md).
+"""Events checked and written to Avro in one pass, straight from their JSON form.
 
-It knows only what is right. What does not fit, or is unusual, raises one of `UNFIT`; then the slow way (`checks`, then fastavro) decides
-and finds the words. So it may refuse too much, and must never let through what `checks` would refuse, or write other bytes than fastavro.
+That takes a third to a half of the time of `checks` and fastavro (docs/benchmarks.md). It knows only what is right: what does not
+fit, or is unusual, raises one of `UNFIT`, and then the slow way (`checks`, then fastavro) decides and finds the words. So it may refuse too
+much, and must never let through what `checks` would refuse, or write other bytes than fastavro.
 """
 
 from __future__ import annotations
