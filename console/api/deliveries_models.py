@@ -67,6 +67,7 @@ class AttemptDetail(Model):
     response_headers: str = Field(description="the head of the answer, at most 8 KiB")
     response_body: str = Field(description="the first 16 KiB of the answer")
     response_body_encoding: Literal["utf-8", "base64"] = Field(description="base64 when the answer is no text")
+    response_body_cut: bool = Field(description="true when 16 KiB are kept, and the answer may have had more")
     job_id: str | None
     dispatcher: str
 
@@ -110,7 +111,7 @@ def detail(rows: Rows, sent: SentBody) -> DeliveryDetail:
         "id": last["delivery_id"],
         **{name: last[name] for name in ("webhook_id", "event_id", "event_type", "outcome")},
         "next_retry_at": time_of(last["next_retry_at_us"]),
-        "attempts": [_attempt(row) for row in rows[-MOST_ATTEMPTS:]],
+        "attempts": [attempt_fields(row) for row in rows[-MOST_ATTEMPTS:]],
         "request_body": sent.body.decode() if sent.body is not None else None,
         "request_body_source": sent.source,
         "request_body_missing": sent.missing,
@@ -118,7 +119,8 @@ def detail(rows: Rows, sent: SentBody) -> DeliveryDetail:
     return DeliveryDetail.model_validate(found)
 
 
-def _attempt(row: Mapping[str, Any]) -> dict[str, Any]:
+def attempt_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an `AttemptDetail` from a row of the log, or from an `Attempt` as a dict."""
     text, encoding = readable(row["response_body"])
     plain = ("url", "request_headers", "response_headers", "dispatcher")
     return {
@@ -127,6 +129,7 @@ def _attempt(row: Mapping[str, Any]) -> dict[str, Any]:
         **{name: row[name] for name in plain},
         "response_body": text,
         "response_body_encoding": encoding,
+        "response_body_cut": len(row["response_body"]) >= MAX_BODY,
     }
 
 

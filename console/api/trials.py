@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from dataclasses import asdict
+from typing import Any, Final
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 from yarl import URL
 
+from hookline.console.api.deliveries_models import AttemptDetail, attempt_fields
 from hookline.console.api.webhooks import own
 from hookline.console.http.models import EventTypeName, Model
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code
 from hookline.console.http.routes import Answer, Call, Change, Route
 from hookline.schemas.events import Event, example_event, new_event_id, validate
-from hookline.schemas.records import Attempt, ErrorKind
+from hookline.schemas.records import Attempt
 from hookline.webhooks.model import Webhook
-
-ErrorName = Annotated[str, WithJsonSchema({"type": "string", "enum": [str(kind) for kind in ErrorKind]})]
 
 
 class TrialRequest(Model):
@@ -26,22 +26,13 @@ class TrialRequest(Model):
     data: dict[str, Any] | None = Field(None, description="the event's `data`; the type's example when left out")
 
 
-class TrialResult(Model):
-    """What came of the call."""
+class TrialResult(AttemptDetail):
+    """What came of the call: its one attempt, and of which delivery it is. It was delivered, or is dead: a test is tried once."""
 
     delivery_id: str = Field(description="the `webhook-id` of the call; the log knows it by this")
     webhook_id: str
     event_id: str
     event_type: EventTypeName
-    outcome: Literal["delivered", "retrying", "dead", "skipped"] = Field(description="delivered, or dead: a test is tried once")
-    http_status: int | None = Field(description="null when no answer came")
-    error: ErrorName = Field(description="the kind of failure, or empty")
-    detail: str
-    response_time_ms: float
-    url: str
-    request_headers: str = Field(description="as sent, without the signature")
-    response_headers: str
-    response_body: str = Field(description="at most the first 16 KiB")
 
 
 def send_test(call: Call) -> Answer:
@@ -51,7 +42,7 @@ def send_test(call: Call) -> Answer:
     for name in (f"store {call.store_id}", f"host {URL(webhook.url).host}"):
         call.parts.trial_pace.take(name)
     attempt = call.parts.trials.send(webhook, event, call.parts.config.trial_wait_s)
-    return Answer(value=_result(attempt), change=Change(target=webhook.id))
+    return Answer(value=result_of(attempt), change=Change(target=webhook.id))
 
 
 def _event(call: Call, webhook: Webhook, asked: TrialRequest) -> Event:
@@ -62,22 +53,11 @@ def _event(call: Call, webhook: Webhook, asked: TrialRequest) -> Event:
     return validate(event)
 
 
-def _result(attempt: Attempt) -> TrialResult:
-    return TrialResult(
-        delivery_id=attempt.delivery_id,
-        webhook_id=attempt.webhook_id,
-        event_id=attempt.event_id,
-        event_type=attempt.event_type,
-        outcome=attempt.outcome.value,
-        http_status=attempt.http_status or None,
-        error=str(attempt.error_kind),
-        detail=attempt.error_detail,
-        response_time_ms=round(attempt.response_time_us / 1_000, 1),
-        url=attempt.url,
-        request_headers=attempt.request_headers,
-        response_headers=attempt.response_headers,
-        response_body=attempt.response_body.decode("utf-8", "replace"),
-    )
+def result_of(attempt: Attempt) -> TrialResult:
+    """Return what callers see of the attempt that a test was."""
+    row = asdict(attempt)
+    names = ("delivery_id", "webhook_id", "event_id", "event_type")
+    return TrialResult.model_validate({**attempt_fields(row), **{name: row[name] for name in names}})
 
 
 ROUTES: Final = (

@@ -68,7 +68,7 @@ def said(result: TrialResult, timeout_s: float) -> Words | None:
     if result.outcome == "delivered":
         return None
     host = URL(result.url).host or result.url
-    words = words_of(result.error, result.http_status or 0, result.detail, Site(host, timeout_s))
+    words = words_of(result.error or "", result.http_status or 0, result.detail, Site(host, timeout_s))
     if words.ailment is Ailment.REDIRECT and (leads := _location(result.response_headers)):
         return replace(words, remedy=f"It leads to {leads}: if that is the receiver, set the URL of the webhook to it.")
     return words
