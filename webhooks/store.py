@@ -138,27 +138,27 @@ class Webhooks:
 
         return self._change(webhook_id, changed, expected_version)
 
-    def pause(self, webhook_id: str) -> Webhook:
-        """Hold its deliveries until it is resumed; raise `Conflict` when it is disabled."""
-        return self._to(webhook_id, State.PAUSED, "", only_from=(State.ENABLED, State.PAUSED))
+    def pause(self, webhook_id: str, expected_version: int | None = None) -> Webhook:
+        """Hold its deliveries until it is resumed; raise `Conflict` when it is disabled, `Stale`. `expected_version` as in `update`."""
+        return self._to(webhook_id, State.PAUSED, "", expected_version, only_from=(State.ENABLED, State.PAUSED))
 
-    def resume(self, webhook_id: str) -> Webhook:
-        """Deliver again what a pause held; raise `Conflict` when it is disabled."""
-        return self._to(webhook_id, State.ENABLED, "", only_from=(State.ENABLED, State.PAUSED))
+    def resume(self, webhook_id: str, expected_version: int | None = None) -> Webhook:
+        """Deliver again what a pause held; raise `Conflict` when it is disabled, `Stale`."""
+        return self._to(webhook_id, State.ENABLED, "", expected_version, only_from=(State.ENABLED, State.PAUSED))
 
-    def enable(self, webhook_id: str) -> Webhook:
-        """Take events again."""
-        return self._to(webhook_id, State.ENABLED, "")
+    def enable(self, webhook_id: str, expected_version: int | None = None) -> Webhook:
+        """Take events again; raise `Stale`."""
+        return self._to(webhook_id, State.ENABLED, "", expected_version)
 
-    def disable(self, webhook_id: str, reason: str) -> Webhook:
-        """Take no events until it is enabled; `reason` is shown to the store."""
-        return self._to(webhook_id, State.DISABLED, fields.reason(reason))
+    def disable(self, webhook_id: str, reason: str, expected_version: int | None = None) -> Webhook:
+        """Take no events until it is enabled; `reason` is shown to the store; raise `Stale`."""
+        return self._to(webhook_id, State.DISABLED, fields.reason(reason), expected_version)
 
-    def rotate_secret(self, webhook_id: str, secret: str = "", overlap_s: float = OVERLAP_S) -> str:
+    def rotate_secret(self, webhook_id: str, secret: str = "", overlap_s: float = OVERLAP_S, expected_version: int | None = None) -> str:
         """Replace the secret; return the new one, shown this once.
 
         The old one signs too for `overlap_s`, 0 to 24 h; 0 ends every old secret at once, as after a leak. Raises
-        `LimitExceeded` when it was rotated so often that five secrets sign at a time.
+        `LimitExceeded` when it was rotated so often that five secrets sign at a time, and `Stale`.
         """
         if not 0 <= overlap_s <= OVERLAP_S:
             raise InputError(f"overlap_s must be from 0 to {OVERLAP_S} seconds", field="overlap_s")
@@ -169,7 +169,7 @@ class Webhooks:
             kept = _still_signing(old.secrets, now, now + round(overlap_s * 1_000_000))
             return replace(old, secrets=(seal_secret(key, self._vault, old.store_id, old.id, now), *kept))
 
-        self._change(webhook_id, rotated, None)
+        self._change(webhook_id, rotated, expected_version)
         return show_secret(key)
 
     def reseal(self, webhook_id: str) -> bool:
@@ -210,7 +210,9 @@ class Webhooks:
                 return new
         raise stale(webhook_id)
 
-    def _to(self, webhook_id: str, state: State, reason: str, only_from: tuple[State, ...] = tuple(State)) -> Webhook:
+    def _to(
+        self, webhook_id: str, state: State, reason: str, expected_version: int | None, only_from: tuple[State, ...] = tuple(State)
+    ) -> Webhook:
         def moved(old: Webhook) -> Webhook:
             if old.state not in only_from:
                 raise Conflict(
@@ -219,9 +221,10 @@ class Webhooks:
             return replace(old, state=state, state_reason=reason, state_since_us=self._now())
 
         self._log.catch_up()
-        if self._known(webhook_id).state is state:
-            return self._known(webhook_id)
-        return self._change(webhook_id, moved, None)
+        now = self._known(webhook_id)
+        if now.state is state and expected_version in {None, now.version}:
+            return now
+        return self._change(webhook_id, moved, expected_version)
 
     # ---- checks ----
 

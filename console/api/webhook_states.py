@@ -10,11 +10,12 @@ from hookline.console.api.webhooks import changed, current
 from hookline.console.http.models import Model
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code
-from hookline.console.http.routes import Answer, Call, Change, Handler, Route
+from hookline.console.http.routes import Answer, Call, Change, Handler, IfMatch, Route
 from hookline.webhooks.model import Webhook
 from hookline.webhooks.store import Webhooks
 
-Move = Callable[[Webhooks, Webhook, Call], Webhook]
+Move = Callable[[Webhooks, Call, int | None], Webhook]
+"""Brings the webhook of a call into another state; None: whatever its version is."""
 
 
 def moving(move: Move) -> Handler:
@@ -22,7 +23,7 @@ def moving(move: Move) -> Handler:
 
     def handler(call: Call) -> Answer:
         before = current(call)
-        return changed(before, move(call.parts.webhooks, before, call))
+        return changed(before, move(call.parts.webhooks, call, call.if_match.expected(before.version)))
 
     return handler
 
@@ -30,7 +31,8 @@ def moving(move: Move) -> Handler:
 def rotate_secret(call: Call) -> Answer:
     """Replace the secret and answer the new one, this once."""
     before, asked = current(call), call.asked(RotateRequest)
-    secret = call.parts.webhooks.rotate_secret(before.id, asked.secret or "", asked.overlap_s)
+    expected = call.if_match.expected(before.version)
+    secret = call.parts.webhooks.rotate_secret(before.id, asked.secret or "", asked.overlap_s, expected)
     after = current(call)
     value = SecretRotated(id=after.id, secret=secret, old_secret_signs_until=old_secret_until(after), version=after.version)
     return Answer(value=value, version=after.version, change=Change(target=after.id, before=view(before), after=view(after)))
@@ -50,6 +52,7 @@ def _state(verb: str, summary: str, move: Move, body: type[Model] | None = None,
         codes=(Code.NOT_FOUND, *codes),
         action=f"webhook.{verb}",
         version=True,
+        if_match=IfMatch.MAY,
         example={"reason": "the receiver moves house"} if body else {},
     )
 
@@ -58,25 +61,25 @@ ROUTES: Final = (
     _state(
         "enable",
         "Take events again, after it was disabled by you or by a 410",
-        lambda webhooks, webhook, _: webhooks.enable(webhook.id),
+        lambda webhooks, call, expected: webhooks.enable(call.id, expected),
         codes=(Code.LIMIT_EXCEEDED, Code.CONFLICT),
     ),
     _state(
         "disable",
         "Take no events until it is enabled; what waits becomes dead letters",
-        lambda webhooks, webhook, call: webhooks.disable(webhook.id, call.asked(DisableRequest).reason),
+        lambda webhooks, call, expected: webhooks.disable(call.id, call.asked(DisableRequest).reason, expected),
         DisableRequest,
     ),
     _state(
         "pause",
         "Hold its deliveries until it is resumed",
-        lambda webhooks, webhook, _: webhooks.pause(webhook.id),
+        lambda webhooks, call, expected: webhooks.pause(call.id, expected),
         codes=(Code.CONFLICT,),
     ),
     _state(
         "resume",
         "Deliver what a pause held, and what comes",
-        lambda webhooks, webhook, _: webhooks.resume(webhook.id),
+        lambda webhooks, call, expected: webhooks.resume(call.id, expected),
         codes=(Code.CONFLICT,),
     ),
     Route(
@@ -92,6 +95,7 @@ ROUTES: Final = (
         codes=(Code.NOT_FOUND, Code.LIMIT_EXCEEDED),
         action="webhook.rotate-secret",
         version=True,
+        if_match=IfMatch.MAY,
         example={"overlap_s": 3_600},
     ),
 )

@@ -8,7 +8,7 @@ from hookline.console.api.webhook_models import WebhookCreate, WebhookCreated, W
 from hookline.console.http.models import EventTypeName, Page, PageQuery
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code
-from hookline.console.http.routes import Answer, Call, Change, Route
+from hookline.console.http.routes import UNCHANGED, Answer, Call, Change, IfMatch, Route
 from hookline.kernel.errors import NotFound
 from hookline.webhooks.model import Webhook
 from hookline.webhooks.store import NewWebhook
@@ -97,8 +97,9 @@ def delete_webhook(call: Call) -> Answer:
 
 
 def changed(before: Webhook, after: Webhook) -> Answer:
-    """Answer a webhook as it is after a change."""
-    return Answer(value=view(after), version=after.version, change=Change(target=after.id, before=view(before), after=view(after)))
+    """Answer a webhook as it is after a change; of the same version it was none."""
+    change = Change(target=after.id, before=view(before), after=view(after)) if after.version != before.version else UNCHANGED
+    return Answer(value=view(after), version=after.version, change=change)
 
 
 _REFUSALS: Final = (
@@ -163,7 +164,7 @@ ROUTES: Final = (
         codes=(Code.NOT_FOUND, *_REFUSALS),
         action="webhook.update",
         version=True,
-        if_match=True,
+        if_match=IfMatch.MUST,
         example={"event_types": ["order.created"], "filter": ""},
     ),
     Route(
@@ -177,6 +178,6 @@ ROUTES: Final = (
         status=204,
         codes=(Code.NOT_FOUND,),
         action="webhook.delete",
-        if_match=True,
+        if_match=IfMatch.MUST,
     ),
 )

@@ -18,7 +18,7 @@ from hookline.console.http.etags import etag, versions
 from hookline.console.http.idempotency import HEADER, Idempotency, Kept, Place, checked_key
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code, Refused
-from hookline.console.http.routes import PREFIX, UNCHANGED, Answer, Call, Caller, Route
+from hookline.console.http.routes import PREFIX, UNCHANGED, Answer, Call, Caller, IfMatch, Route
 from hookline.console.http.server import ACTOR, REQUEST, ROUTE, Next, expecting
 from hookline.console.parts import Parts
 from hookline.kernel.clock import to_us
@@ -71,7 +71,7 @@ class Api:
         headers = request.headers
         query = bodies.query_of(route.query, list(request.query.items()))
         if_match = versions(headers.get(hdrs.IF_MATCH), hdrs.IF_MATCH, weak=False)
-        if route.if_match and if_match.any_of is None:
+        if route.if_match is IfMatch.MUST and if_match.any_of is None:
             raise Refused(Code.PRECONDITION_REQUIRED, "This request needs the If-Match header", field=hdrs.IF_MATCH)
         return Call(
             parts=self._parts,
@@ -205,5 +205,5 @@ def _refuse_careless(route: Route) -> None:
     """Raise `ValueError` for a row that contradicts itself."""
     if route.action and route.work is Work.LOOP:
         raise ValueError(f"{route.name} changes something: its work is not {Work.LOOP}")
-    if route.scope and route.method != hdrs.METH_GET and route.if_match != (route.method != hdrs.METH_POST):
+    if route.scope and route.method != hdrs.METH_GET and (route.if_match is IfMatch.MUST) != (route.method != hdrs.METH_POST):
         raise ValueError(f"{route.name}: PUT, PATCH and DELETE need If-Match, POST does not")

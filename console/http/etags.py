@@ -31,6 +31,13 @@ class Versions:
         if ANY not in self.any_of and str(version) not in self.any_of:
             raise Stale(f"Its version is {version} by now", field="If-Match")
 
+    def expected(self, version: int) -> int | None:
+        """Return the version when the caller named those it accepts and this is one, None when it takes any; raise `Stale`."""
+        if self.any_of is None or ANY in self.any_of:
+            return None
+        self.expect(version)
+        return version
+
     def knows(self, version: int) -> bool:
         """Tell whether the caller has this version already (If-None-Match)."""
         return self.any_of is not None and (ANY in self.any_of or str(version) in self.any_of)

@@ -13,7 +13,7 @@ from hookline import __version__
 from hookline.console.http.access import STORE_HEADER
 from hookline.console.http.idempotency import HEADER as IDEMPOTENCY
 from hookline.console.http.problems import CONTENT_TYPE, MEANINGS, Code, Problem
-from hookline.console.http.routes import ANY_KEY, OPERATOR, PREFIX, PUBLIC, Route, StoreUse
+from hookline.console.http.routes import ANY_KEY, OPERATOR, PREFIX, PUBLIC, IfMatch, Route, StoreUse
 from hookline.console.http.server import REQUEST_ID
 
 REF: Final = "#/components/schemas/{model}"
@@ -61,8 +61,10 @@ def codes_of(route: Route) -> tuple[Code, ...]:
         found |= set(_NOT_GET)
     if route.method == "POST":
         found |= {Code.IDEMPOTENCY_MISMATCH}
-    if route.if_match:
-        found |= {Code.PRECONDITION_REQUIRED, Code.VERSION_STALE}
+    if route.if_match is not IfMatch.NONE:
+        found |= {Code.VERSION_STALE}
+    if route.if_match is IfMatch.MUST:
+        found |= {Code.PRECONDITION_REQUIRED}
     return tuple(sorted(found, key=lambda code: (MEANINGS[code].status, code)))
 
 
@@ -162,12 +164,10 @@ def _headers(route: Route) -> list[Schema]:
         )
     if route.method == "POST":
         found.append(_header(IDEMPOTENCY, "the same for a request that is sent again", {"type": "string", "pattern": "^[!-~]{1,128}$"}))
-    if route.if_match:
-        found.append(
-            _header(
-                "If-Match", "the ETag of the version that the change is made from", {"type": "string", "examples": ['"3"']}, required=True
-            )
-        )
+    if route.if_match is not IfMatch.NONE:
+        needed = route.if_match is IfMatch.MUST
+        text = "the ETag of the version that the change is made from" + ("" if needed else "; left out, any")
+        found.append(_header("If-Match", text, {"type": "string", "examples": ['"3"']}, required=needed))
     if route.version and route.method == "GET":
         found.append(_header("If-None-Match", "an ETag; 304 when it is still that version", {"type": "string", "examples": ['"3"']}))
     return found

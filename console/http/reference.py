@@ -151,7 +151,7 @@ def _curl(method: str, path: str, operation: Schema, example: object) -> str:
     lines = [f"curl -X {method} https://hookline.example.com{path}"]
     if operation["security"]:
         lines.append("-H 'Authorization: Bearer hlk_...'")
-    if any(p["name"] == "If-Match" for p in operation["parameters"]):
+    if any(p["name"] == "If-Match" and p["required"] for p in operation["parameters"]):
         lines.append("""-H 'If-Match: "3"'""")
     if example is not None:
         lines += ["-H 'Content-Type: application/json'", f"-d '{orjson.dumps(example, option=orjson.OPT_INDENT_2).decode()}'"]

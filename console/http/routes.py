@@ -42,6 +42,14 @@ class StoreUse(StrEnum):
     """About no store."""
 
 
+class IfMatch(StrEnum):
+    """Whether a route's requests may, or must, say in If-Match which version they were made from."""
+
+    NONE = "none"
+    MAY = "may"
+    MUST = "must"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who asks: `actor` is `key:<id>`, `operator` or nobody; `store_id` is empty for an operator, who belongs to none."""
@@ -164,7 +172,7 @@ class Route:
     `name` is its operation id (`webhooks.create`) and its name in metrics and cursors. `work` says where the handler runs: on the loop
     (a coroutine, or a look into memory) or in a pool of threads. `action` is what the audit calls the change; empty for routes that change
     nothing that is worth a record. `codes` are the problems of this route beyond those that every route of its kind has.
-    `version` tells that the answer has an ETag, `if_match` that the request must have one. `other_statuses` and `other_types` are
+    `version` tells that the answer has an ETag, `if_match` whether the request has one. `other_statuses` and `other_types` are
     what it may answer with instead of `status` and `content_type`.
     """
 
@@ -187,7 +195,7 @@ class Route:
     codes: tuple[Code, ...] = ()
     action: str = ""
     version: bool = False
-    if_match: bool = False
+    if_match: IfMatch = IfMatch.NONE
     max_body: int = MAX_BODY
     example: Mapping[str, Any] = field(default_factory=dict)
 

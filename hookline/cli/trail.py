@@ -51,9 +51,10 @@ class Trail:
             say(f"warning: {target} is changed, but the audit has no line of it: {error.message}. See `hookline topics plan`.")
 
     def webhook(self, action: str, before: Webhook | None, after: Webhook | None) -> None:
-        """Put a webhook's change onto the audit; None: it was not, or is no longer, there."""
+        """Put a webhook's change onto the audit; None: it was not, or is no longer, there. The same version twice is no change."""
         known = after or before
-        if known is not None:
+        unchanged = before is not None and after is not None and before.version == after.version
+        if known is not None and not unchanged:
             self.note(action, known.store_id, known.id, _digest(before), _digest(after))
 
 
@@ -82,33 +83,33 @@ class NotedWebhooks(Webhooks):
         self._trail.webhook("webhook.update", before, after)
         return after
 
-    def pause(self, webhook_id: str) -> Webhook:
+    def pause(self, webhook_id: str, expected_version: int | None = None) -> Webhook:
         """Pause, and note it."""
-        before, after = self.get(webhook_id), super().pause(webhook_id)
+        before, after = self.get(webhook_id), super().pause(webhook_id, expected_version)
         self._trail.webhook("webhook.pause", before, after)
         return after
 
-    def resume(self, webhook_id: str) -> Webhook:
+    def resume(self, webhook_id: str, expected_version: int | None = None) -> Webhook:
         """Resume, and note it."""
-        before, after = self.get(webhook_id), super().resume(webhook_id)
+        before, after = self.get(webhook_id), super().resume(webhook_id, expected_version)
         self._trail.webhook("webhook.resume", before, after)
         return after
 
-    def enable(self, webhook_id: str) -> Webhook:
+    def enable(self, webhook_id: str, expected_version: int | None = None) -> Webhook:
         """Enable, and note it."""
-        before, after = self.get(webhook_id), super().enable(webhook_id)
+        before, after = self.get(webhook_id), super().enable(webhook_id, expected_version)
         self._trail.webhook("webhook.enable", before, after)
         return after
 
-    def disable(self, webhook_id: str, reason: str) -> Webhook:
+    def disable(self, webhook_id: str, reason: str, expected_version: int | None = None) -> Webhook:
         """Disable, and note it."""
-        before, after = self.get(webhook_id), super().disable(webhook_id, reason)
+        before, after = self.get(webhook_id), super().disable(webhook_id, reason, expected_version)
         self._trail.webhook("webhook.disable", before, after)
         return after
 
-    def rotate_secret(self, webhook_id: str, secret: str = "", overlap_s: float = OVERLAP_S) -> str:
+    def rotate_secret(self, webhook_id: str, secret: str = "", overlap_s: float = OVERLAP_S, expected_version: int | None = None) -> str:
         """Rotate, and note it."""
-        before, shown = self.get(webhook_id), super().rotate_secret(webhook_id, secret, overlap_s)
+        before, shown = self.get(webhook_id), super().rotate_secret(webhook_id, secret, overlap_s, expected_version)
         self._trail.webhook("webhook.rotate-secret", before, self.get(webhook_id))
         return shown
 

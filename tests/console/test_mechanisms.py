@@ -107,6 +107,16 @@ def test_if_match_takes_strong_tags_only() -> None:
             versions(header, "If-Match", weak=False)
 
 
+def test_where_if_match_may_be_left_out_a_stale_one_is_refused_all_the_same() -> None:
+    """None and * expect nothing; a tag that fits expects that version; an old or a weak one is 412."""
+    assert versions(None, "If-Match", weak=False).expected(3) is None
+    assert versions("*", "If-Match", weak=False).expected(3) is None
+    assert versions('"2", "3"', "If-Match", weak=False).expected(3) == 3
+    for header in ('"2"', 'W/"3"'):
+        with pytest.raises(Stale):
+            versions(header, "If-Match", weak=False).expected(3)
+
+
 def kept(number: int = 0, size: int = 2) -> Kept:
     """Return an answer."""
     return Kept(200, (("N", str(number)),), b"x" * size)

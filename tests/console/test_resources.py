@@ -158,6 +158,15 @@ def test_every_change_is_on_the_audit(admin: Client, store: str) -> None:
     assert [entry["action"] for entry in admin.get("/audit?action=webhook.update").json["data"]] == ["webhook.update"]
 
 
+def test_what_changes_nothing_leaves_no_line_on_the_audit(admin: Client) -> None:
+    """Resuming what is not paused, enabling what is enabled, and the second pause and disabling are no changes."""
+    webhook = admin.post("/webhooks", HOOK).json["id"]
+    for verb in ("resume", "enable", "pause", "pause", "resume", "disable", "disable"):
+        assert admin.post(f"/webhooks/{webhook}/{verb}").status == 200
+    entries = admin.get(f"/audit?target={webhook}").json["data"]
+    assert [entry["action"] for entry in entries] == ["webhook.disable", "webhook.resume", "webhook.pause", "webhook.create"]
+
+
 def test_the_operator_acts_for_any_store(stack: Stack, admin: Client, store: str) -> None:
     """Named by parameter or header a store is the operator's too; unnamed it is asked for; two names are refused."""
     webhook = admin.post("/webhooks", HOOK).json["id"]

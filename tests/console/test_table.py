@@ -50,6 +50,22 @@ def test_a_row_is_whole(route: Route) -> None:
         route.body.model_validate(route.example)
 
 
+def test_the_document_says_whether_if_match_is_needed() -> None:
+    """PATCH and DELETE must have it (428 without), the changes of a state may; both can be stale (412)."""
+    paths = document(ROUTES)["paths"]
+
+    def told(method: str, path: str) -> tuple[list[bool], set[str]]:
+        operation = paths[f"/api/v1/webhooks/{{id}}{path}"][method]
+        needed = [p["required"] for p in operation["parameters"] if p["name"] == "If-Match"]
+        return needed, {"412", "428"} & set(operation["responses"])
+
+    for method in ("patch", "delete"):
+        assert told(method, "") == ([True], {"412", "428"})
+    for verb in ("pause", "resume", "enable", "disable", "rotate-secret"):
+        assert told("post", f"/{verb}") == ([False], {"412"})
+    assert told("post", "/test") == ([], set())
+
+
 def test_the_openapi_document_is_valid() -> None:
     """It is OpenAPI 3.1 by the validator of its makers, and names every route."""
     found = document(ROUTES)

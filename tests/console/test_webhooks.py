@@ -113,6 +113,18 @@ def test_states_and_their_order(stack: Stack, admin: Client) -> None:
     assert admin.post(f"{path}/enable").json["state"] == "enabled"
 
 
+@pytest.mark.parametrize("verb", ["pause", "resume", "disable", "enable", "rotate-secret"])
+def test_a_stale_if_match_changes_no_state(admin: Client, stack: Stack, verb: str) -> None:
+    """The header may be left out; where it is given it must fit, also when the webhook is already as it is wished."""
+    path = f"/webhooks/{made(stack, admin)['id']}"
+    admin.call("PATCH", path, {"name": "changed"}, {"If-Match": '"1"'})
+    late = admin.post(f"{path}/{verb}", **{"If-Match": '"1"'})
+    assert (late.status, late.code, late.json["field"]) == (412, "version_stale", "If-Match")
+    assert admin.get(path).json["version"] == 2
+    fitting = admin.post(f"{path}/{verb}", **{"If-Match": '"2"'})
+    assert (fitting.status, fitting.headers["etag"]) == (200, '"2"' if verb in {"resume", "enable"} else '"3"')
+
+
 def test_a_secret_is_replaced_with_an_overlap(stack: Stack, admin: Client) -> None:
     """Rotation shows the new secret and until when the old one signs too; an overlap of 0 ends the old ones at once."""
     webhook = made(stack, admin)

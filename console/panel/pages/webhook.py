@@ -156,7 +156,7 @@ async def rotate(visit: Visit) -> web.Response:
         if visit.form.text("version") != str(view.version):
             raise Stale("The webhook was changed since, perhaps by this very form", remedy="Look at when its secret was made, then go on.")
         body = {"overlap_s": int(visit.form.number("overlap", "The overlap"))}
-        rotated = await visit.change(SecretRotated, "webhooks.rotate-secret", view.id, body=body)
+        rotated = await visit.change(SecretRotated, "webhooks.rotate-secret", view.id, body=body, version=str(view.version))
     except HooklineError as error:
         return visit.show_wrong(_SECRET, error, view=view, rotated=None, overlap=overlap)
     return visit.show(_SECRET, view=view, rotated=rotated, overlap=overlap)
