@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from hookline.dispatcher import metrics
+from hookline.dispatcher import disabling, metrics
 from hookline.dispatcher.broker_clock import BrokerClock
 from hookline.dispatcher.config import DispatchConfig
 from hookline.dispatcher.crash_marker import CrashMarker
@@ -35,16 +35,19 @@ from hookline.dispatcher.transport.aiohttp_transport import AiohttpTransport
 from hookline.dispatcher.transport.contract import Transport
 from hookline.dispatcher.transport.native_transport import NativeTransport
 from hookline.kernel import kafka
-from hookline.kernel.clock import SystemClock
+from hookline.kernel.clock import SystemClock, to_us
 from hookline.kernel.config import load, state_dir
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.lifecycle import Stop, raise_file_limit
 from hookline.kernel.log import logger
 from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
 from hookline.kernel.tracing import TracingConfig, open_tracing
+from hookline.schemas.audit import AuditWriter, Entry
+from hookline.schemas.events import new_id
 from hookline.schemas.registry import SchemaRegistry, open_registry
 from hookline.schemas.topics import Topics, TopicsConfig
 from hookline.schemas.wire import Codec
+from hookline.webhooks.model import Webhook
 from hookline.webhooks.registry import WebhookRegistry
 from hookline.webhooks.secrets import SecretsConfig, Vault
 from hookline.webhooks.store import Webhooks
@@ -112,7 +115,8 @@ class Dispatcher:
         self._transport = _transport(settings)
         self._tracing = open_tracing(settings.tracing, "dispatcher")
         self._lanes = Lanes(settings.lanes, self._clock)
-        self._disabling = Disabling(self._registry, self._writer)
+        self._disabling = Disabling(self._registry, self._writer, self._note_disabling)
+        self._audit = AuditWriter(settings.kafka, self._topics, self._codec)
         self._look_ups = ThreadPoolExecutor(1, thread_name_prefix="schemas")
         self._marker = CrashMarker(settings.state_dir / "decoding")
         self._intakes: list[Intake] = []
@@ -228,6 +232,13 @@ class Dispatcher:
     def _writer(self) -> Webhooks:
         settings = self._settings
         return Webhooks(settings.kafka, self._topics, self._registry, self._vault, self._codec, settings.urls, self._clock)
+
+    def _note_disabling(self, webhook: Webhook) -> None:
+        at_us = to_us(self._clock.now())
+        entry = Entry(
+            id=new_id("aud"), at_us=at_us, store_id=webhook.store_id, actor=disabling.ACTOR, action=disabling.ACTION, target=webhook.id
+        )
+        self._audit.write(entry)
 
     def _barrier(self) -> bool:
         """Make sure that every webhook acknowledged before these records were read is known; False: try again."""

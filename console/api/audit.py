@@ -6,11 +6,11 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from hookline.console.audit import Entry
 from hookline.console.http.models import ACTION_PATTERN, ACTOR_PATTERN, ID_PATTERN, Model, Page, PageQuery, Time, time_of
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code
 from hookline.console.http.routes import Answer, Call, Route, StoreUse
+from hookline.schemas.audit import Entry
 
 
 class AuditQuery(PageQuery):
@@ -27,11 +27,11 @@ class AuditEntry(Model):
     id: str
     at: Time | None
     store_id: str
-    actor: str = Field(description="key:<id>, user:<id>, operator (its token), or command-line")
+    actor: str = Field(description="key:<id>, user:<id>, operator (its token), command-line, or dispatcher (webhook.disable-gone)")
     action: str
     target: str = Field(description="the id of what was changed")
-    before: str = Field(description="SHA-256 of how it looked; empty: it was not there")
-    after: str = Field(description="SHA-256 of how it looks; empty: it is gone, or nothing was changed")
+    before: str = Field(description="SHA-256 of how it looked; empty: it was not there, or a dispatcher made the change")
+    after: str = Field(description="SHA-256 of how it looks; empty: it is gone, nothing was changed, or a dispatcher did it")
     address: str
     request_id: str = Field(description="the Hookline-Request header of the answer")
 

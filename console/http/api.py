@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from hookline.console.audit import Entry, digest_of
+from hookline.console.audit import digest_of
 from hookline.console.http import bodies
 from hookline.console.http.access import STORE_HEADER, Access, store_of
 from hookline.console.http.etags import etag, versions
@@ -24,6 +24,7 @@ from hookline.console.parts import Parts
 from hookline.kernel.clock import to_us
 from hookline.kernel.errors import NotFound
 from hookline.kernel.log import logger
+from hookline.schemas.audit import Entry
 from hookline.schemas.events import new_id
 
 _log = logger("console")

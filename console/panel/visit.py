@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 import orjson
 from aiohttp import hdrs, web
 
-from hookline.console.audit import Entry, digest_of
+from hookline.console.audit import digest_of
 from hookline.console.http import bodies
 from hookline.console.http.access import store_of
 from hookline.console.http.api import checked_ids, perform
@@ -28,6 +28,7 @@ from hookline.console.panel.services import Services
 from hookline.console.sessions import Presence
 from hookline.kernel.clock import to_us
 from hookline.kernel.errors import Conflict, HooklineError
+from hookline.schemas.audit import Entry
 from hookline.schemas.events import new_id
 
 HTML: Final = "text/html"

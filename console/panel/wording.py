@@ -166,6 +166,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "webhook.pause": "Paused a webhook",
     "webhook.resume": "Resumed a webhook",
     "webhook.disable": "Disabled a webhook",
+    "webhook.disable-gone": "Disabled a webhook: its receiver answered 410 Gone",
     "webhook.delete": "Deleted a webhook",
     "webhook.rotate-secret": "Changed a webhook's secret",
     "template.try": "Tried a template",
@@ -185,7 +186,12 @@ ACTIONS: Final[Mapping[str, str]] = {
     "user.end-sessions": "Ended sessions of their own",
 }
 """What the audit calls changes; a test holds it against what is written there."""
-ACTORS: Final[Mapping[str, str]] = {"operator": "The operator's token", "user": "An operator", "command-line": "The command line"}
+ACTORS: Final[Mapping[str, str]] = {
+    "operator": "The operator's token",
+    "user": "An operator",
+    "command-line": "The command line",
+    "dispatcher": "A dispatcher",
+}
 DONE: Final[Mapping[str, str]] = {
     "replay-made": "The replay is made. This page follows it by itself.",
     "none-ticked": "Nothing is ticked. Tick the letters that shall be made again, or replay all that fit.",

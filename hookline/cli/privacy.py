@@ -87,7 +87,7 @@ def _found(stack: _Stack, whom: Subject) -> tuple[Counter[str], set[str]]:
 
 def _erased(stack: _Stack, whom: Subject, events: list[str]) -> dict[str, str]:
     """Write the erasures, then the audit, which names the path and not the person."""
-    from hookline.console.audit import Entry
+    from hookline.schemas.audit import Entry
     from hookline.schemas.erasures import Erasure
 
     request_id, now_us = f"era_{uuid.uuid4().hex[:20]}", time.time_ns() // 1_000

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from hookline.cli.output import say
 from hookline.console.api.webhook_models import view
-from hookline.console.audit import AuditLog, Entry, digest_of
+from hookline.console.audit import AuditLog, digest_of
 from hookline.kernel.clock import SystemClock, to_us
 from hookline.kernel.errors import BrokerError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.producers.api_keys import ApiKey, ApiKeyConfig, ApiKeys, ApiKeyWriter
+from hookline.schemas.audit import Entry
 from hookline.schemas.events import new_id
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec

@@ -16,7 +16,7 @@ from typing import Final
 from hookline.analytics import migrate
 from hookline.analytics.client import is_embedded, open_client
 from hookline.analytics.config import QueryConfig
-from hookline.console.audit import AuditLog, Entry
+from hookline.console.audit import AuditLog
 from hookline.console.config import ConsoleConfig
 from hookline.console.panel.first_run import first_link
 from hookline.kernel import kafka
@@ -32,6 +32,7 @@ from hookline.local.state import KAFKA, Keys, StateFolder
 from hookline.local.supervisor import ChildSpec, Supervisor, Tell
 from hookline.producers.api_keys import ApiKeyConfig, ApiKeys, ApiKeyWriter
 from hookline.producers.ingest.config import IngestConfig
+from hookline.schemas.audit import Entry
 from hookline.schemas.events import new_id
 from hookline.schemas.registration import register_all
 from hookline.schemas.registry import SchemaRegistry, open_registry

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from hookline.console.audit import AuditLog, Entry
+from hookline.console.audit import AuditLog
 from hookline.console.panel.services import first_run_token
 from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
+from hookline.schemas.audit import Entry
 from hookline.schemas.registry import open_registry
 from hookline.schemas.topics import Topics, TopicsConfig, create, specs
 from hookline.schemas.wire import Codec

@@ -16,9 +16,10 @@ from rich.console import Console
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from hookline.cli import output
-from hookline.console.audit import AuditLog, Entry
+from hookline.console.audit import AuditLog
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
+from hookline.schemas.audit import Entry
 from hookline.schemas.registry import open_registry
 from hookline.schemas.topics import Topics, TopicsConfig, create, specs
 from hookline.schemas.wire import Codec

@@ -16,6 +16,7 @@ from hookline.console.panel.browsers import browser_name
 from hookline.console.panel.pages.catalogue import curl, data_fields, python
 from hookline.console.panel.services import DispatcherSettings
 from hookline.console.users import Role
+from hookline.dispatcher import disabling
 from hookline.producers.api_keys import SCOPES
 from hookline.schemas.catalogue import EVENT_TYPES
 
@@ -69,12 +70,13 @@ def test_a_schedule_is_told_as_it_is_in_force(setting: dict[str, str], name: str
 
 
 def test_the_audit_has_words_for_all_that_is_written_there() -> None:
-    """For every change of the API's routes, and for every one that the panel and the command line note by themselves."""
-    noted = {route.action for route in ROUTES if route.action}
+    """For every change of the API's routes, for those that panel and command line note by themselves, and for a dispatcher's."""
+    noted = {disabling.ACTION, *(route.action for route in ROUTES if route.action)}
     sources = [*(CONSOLE / "panel").rglob("*.py"), CONSOLE.parent / "hookline" / "cli" / "users.py"]
     for source in sources:
         noted |= set(re.findall(r'"(user\.[a-z_-]+)"', source.read_text("utf-8")))
     assert noted == set(wording.ACTIONS)
+    assert disabling.ACTOR in wording.ACTORS
 
 
 def test_closed_lists_have_words() -> None:

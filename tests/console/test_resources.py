@@ -167,6 +167,16 @@ def test_what_changes_nothing_leaves_no_line_on_the_audit(admin: Client) -> None
     assert [entry["action"] for entry in entries] == ["webhook.disable", "webhook.resume", "webhook.pause", "webhook.create"]
 
 
+def test_a_disabling_by_410_is_on_the_audit(shop: Any, until: Until) -> None:
+    """Once, by the dispatcher, under a name that says why."""
+    webhook = shop.webhook(f"gone{os.urandom(3).hex()}", 410)
+    shop.publish()
+    until(lambda: len(shop.admin.get(f"/audit?target={webhook}").json["data"]) == 2, what="the second entry")
+    newest = shop.admin.get(f"/audit?target={webhook}").json["data"][0]
+    assert (newest["actor"], newest["action"], newest["store_id"]) == ("dispatcher", "webhook.disable-gone", shop.store)
+    assert shop.admin.get(f"/webhooks/{webhook}").json["state_reason"] == "the receiver answered 410 Gone"
+
+
 def test_the_operator_acts_for_any_store(stack: Stack, admin: Client, store: str) -> None:
     """Named by parameter or header a store is the operator's too; unnamed it is asked for; two names are refused."""
     webhook = admin.post("/webhooks", HOOK).json["id"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +24,7 @@ from hookline.dispatcher.pulse import Pulse
 from hookline.dispatcher.soundings import Soundings, measure
 from hookline.dispatcher.source import again, fresh, tiers_to_read
 from hookline.kernel.config import load
-from hookline.kernel.errors import BrokerUnavailable, ConfigError, HooklineError
+from hookline.kernel.errors import BrokerUnavailable, ConfigError, HooklineError, Stale
 from hookline.kernel.kafka import KafkaConfig
 from hookline.webhooks.model import State, Webhook
 from tests.dispatcher.fake_kafka import TOPICS, message
@@ -95,63 +97,114 @@ def test_a_clock_that_is_set_right_is_believed_again() -> None:
 
 
 class Writer:
-    """Notes what is disabled; fails as often as it is told to."""
+    """Writes what is disabled into a directory, as the registry would show it; fails as often as it is told to."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self, directory: Webhooks, failures: int = 0) -> None:
+        self.directory = directory
         self.disabled: list[str] = []
         self.failures = failures
+        self.meanwhile: list[Callable[[], None]] = []
         self.go = threading.Event()
         self.go.set()
 
-    def disable(self, webhook_id: str, reason: str) -> Webhook:
+    def disable(self, webhook_id: str, reason: str, expected_version: int | None = None) -> Webhook:
         """Disable."""
         self.go.wait(20)
         self.failures -= 1
         if self.failures >= 0:
             raise BrokerUnavailable("away")
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        now = self.directory.by_id[webhook_id]
+        if now.version != expected_version:
+            raise Stale("changed since")
         self.disabled.append(f"{webhook_id}: {reason}")
-        return webhook()
+        after = replace(now, state=State.DISABLED, state_since_us=now.state_since_us + 1, version=now.version + 1)
+        self.directory.add(after)
+        return after
 
 
 def test_many_410s_disable_once() -> None:
-    """Calls under way together that all say 410 cause one change."""
-    directory, writer = Webhooks(), Writer()
+    """Calls under way together that all say 410 cause one change, and one line on the audit."""
+    directory, noted = Webhooks(), list[Any]()
+    writer = Writer(directory)
     directory.add(webhook(1), webhook(2))
-    disabling = Disabling(directory, lambda: writer)
+    disabling = Disabling(directory, lambda: writer, lambda w: noted.append((w.id, w.state)))
     writer.go.clear()
     for _ in range(8):
         disabling.gone(webhook(1), "410")
     disabling.gone(webhook(2), "410")
     writer.go.set()
-    until(lambda: len(writer.disabled) == 2)
+    until(lambda: len(noted) == 2)
+    disabling.gone(webhook(1), "410")  # a late one
+    until(lambda: not disabling._under_way)
+    disabling.stop()
+    assert writer.disabled == ["wh_1: 410", "wh_2: 410"]
+    assert noted == [("wh_1", State.DISABLED), ("wh_2", State.DISABLED)]
+
+
+def test_what_failed_is_tried_with_the_next_410() -> None:
+    """A broker that is away is no reason to forget it, nor to try for ever; the audit tells of what was done."""
+    directory, noted = Webhooks(), list[Any]()
+    writer = Writer(directory, failures=1)
+    directory.add(webhook(1))
+    disabling = Disabling(directory, lambda: writer, lambda w: noted.append(w.id))
+    disabling.gone(webhook(1), "410")
+    until(lambda: writer.failures == 0)
+    until(lambda: not disabling._under_way)
+    assert noted == []
+    disabling.gone(webhook(1), "410")
+    until(lambda: noted)
+    disabling.stop()
+
+
+def test_an_audit_that_fails_undoes_nothing() -> None:
+    """The webhook is disabled all the same, and the next one is taken up."""
+    directory = Webhooks()
+    writer = Writer(directory)
+    directory.add(webhook(1), webhook(2))
+
+    def note(_webhook: Webhook) -> None:
+        raise BrokerUnavailable("the topic is missing")
+
+    disabling = Disabling(directory, lambda: writer, note)
+    disabling.gone(webhook(1), "410")
+    disabling.gone(webhook(2), "410")
+    until(lambda: not disabling._under_way)
     disabling.stop()
     assert writer.disabled == ["wh_1: 410", "wh_2: 410"]
 
 
-def test_what_failed_is_tried_with_the_next_410() -> None:
-    """A broker that is away is no reason to forget it, nor to try for ever."""
-    directory, writer = Webhooks(), Writer(failures=1)
+@pytest.mark.parametrize(
+    ("change", "done"),
+    [({"name": "renamed"}, True), ({"state": State.DISABLED, "state_since_us": 9}, False), ({"url": "https://new.test/"}, False)],
+    ids=["renamed", "disabled by another dispatcher", "moved"],
+)
+def test_a_change_at_the_same_moment_is_looked_at(change: dict[str, Any], done: bool) -> None:
+    """A webhook that is written between the look and the disabling is looked at again: of two dispatchers one notes it."""
+    directory, noted = Webhooks(), list[Any]()
+    writer = Writer(directory)
     directory.add(webhook(1))
-    disabling = Disabling(directory, lambda: writer)
+    writer.meanwhile.append(lambda: directory.add(webhook(1, version=webhook(1).version + 1, **change)))
+    disabling = Disabling(directory, lambda: writer, lambda w: noted.append(w.id))
     disabling.gone(webhook(1), "410")
-    until(lambda: writer.failures == 0)
     until(lambda: not disabling._under_way)
-    disabling.gone(webhook(1), "410")
-    until(lambda: writer.disabled)
     disabling.stop()
+    assert (writer.disabled, noted) == ((["wh_1: 410"], ["wh_1"]) if done else ([], []))
 
 
 @pytest.mark.parametrize("change", [{"url": "https://new.test/"}, {"state_since_us": 5}, None])
 def test_a_persons_later_word_stands(change: dict[str, Any] | None) -> None:
     """A webhook with a new URL, enabled anew, or deleted since the call is not disabled."""
-    directory, writer = Webhooks(), Writer()
+    directory, noted = Webhooks(), list[Any]()
+    writer = Writer(directory)
     if change is not None:
         directory.add(webhook(1, **change))
-    disabling = Disabling(directory, lambda: writer)
+    disabling = Disabling(directory, lambda: writer, lambda w: noted.append(w.id))
     disabling.gone(webhook(1, state=State.ENABLED), "410")
     until(lambda: not disabling._under_way)
     disabling.stop()
-    assert writer.disabled == []
+    assert (writer.disabled, noted) == ([], [])
 
 
 # ---- pulse and faults ----
