@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from hookline.console.http.models import UNKNOWN_TYPE, VISIBLE
 from hookline.console.http.problems import MEANINGS, Code, Problem, trouble
 from hookline.kernel.errors import HooklineError
+from hookline.schemas.checks import LOOK_UP
 
 _AGAIN: Final = "Try again in a few seconds."
 TITLES: Final[Mapping[Code, str]] = {
@@ -79,7 +80,7 @@ _SAID: Final[Mapping[str, str]] = {
 }
 """Remedies that are the API's own, and what they are to people who have a page before them."""
 _WORDS: Final[Sequence[tuple[re.Pattern[str], str]]] = (
-    (re.compile(r"docs/events\.md lists the fields of every event type\."), "The event catalogue lists the fields of each type."),
+    (re.compile(re.escape(LOOK_UP)), "The event catalogue lists the fields of each type."),
     (re.compile(r"This Idempotency-Key made another replay"), "This form was sent already, with other values"),
     (re.compile(r"\ban aware datetime\b"), "a time with its zone"),
     (re.compile(r" \(Avro [a-z]+\)"), ""),
