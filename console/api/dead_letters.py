@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from hookline.console.api.deliveries_filter import Id, Instant, us_of
+from hookline.console.api.webhook_filters import check_filter
 from hookline.console.http.models import EventTypeName, Model, Page, PageQuery, Query, Time, time_of
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code
@@ -92,6 +93,8 @@ def list_letters(call: Call) -> Answer:
     asked, after = call.asked(LetterPageQuery), call.position()
     before = (after[0], after[1], after[2], after[3]) if after else None
     letters = list(islice(call.parts.letters.shelf.find(letter_query(call.store_id, asked), before), asked.limit + 1))
+    if not letters and after is None:
+        check_filter(call, asked.webhook)
     page = letters[: asked.limit]
     cursor = call.cursor(page[-1].position) if len(letters) > asked.limit else None
     return Answer(value=Page[DeadLetterView](data=[DeadLetterView(**shown(call, letter)) for letter in page], next_cursor=cursor))
@@ -99,8 +102,10 @@ def list_letters(call: Call) -> Answer:
 
 def count_letters(call: Call) -> Answer:
     """Answer how many letters there are."""
-    shelf = call.parts.letters.shelf
-    letters = list(shelf.find(letter_query(call.store_id, call.asked(LetterFilter))))
+    shelf, asked = call.parts.letters.shelf, call.asked(LetterFilter)
+    letters = list(shelf.find(letter_query(call.store_id, asked)))
+    if not letters:
+        check_filter(call, asked.webhook)
     value = DeadLetterCount(
         total=len(letters),
         waiting=len(letters) - shelf.count_replayed(letters),

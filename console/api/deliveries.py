@@ -10,6 +10,7 @@ from hookline.console.api.deliveries_filter import log_query, span_of
 from hookline.console.api.deliveries_log import Deliveries, Place, Reading, place_of
 from hookline.console.api.deliveries_models import DeliveryDetail, DeliveryLine, DeliveryQuery, DeliveryResent, detail, line
 from hookline.console.api.sent_bodies import SentBody, sent_body
+from hookline.console.api.webhook_filters import check_filter
 from hookline.console.http.models import Page
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code
@@ -33,6 +34,8 @@ def list_deliveries(call: Call) -> Answer:
         rows, following = _attempts(Reading(call.parts.queries, query, place), asked.limit)
     else:
         rows, following = Deliveries(call.parts.queries, query, place, as_of_us).page(asked.limit)
+    if not rows and position is None and following is None:
+        check_filter(call, asked.webhook)
     cursor = call.cursor((as_of_us, following.at_us, following.attempt_id)) if following else None
     return Answer(value=Page[DeliveryLine](data=[line(row) for row in rows], next_cursor=cursor))
 
@@ -99,7 +102,7 @@ ROUTES: Final = (
         description="A delivery is one event for one webhook. Each stands once, in the place of its newest attempt up to the moment the "
         "first page was asked for, and the filters are about that attempt; with `each=attempt` every attempt has a line of its own. A page "
         "may be shorter than its limit: only a null `next_cursor` says that it is the last. An attempt is in the log about a second after "
-        "it was made. At most 31 days at a time.",
+        "it was made. At most 31 days at a time. A deleted webhook's log stays readable; a `webhook` that the store never had is refused.",
         handler=list_deliveries,
         work=Work.QUERIES,
         query=DeliveryQuery,

@@ -12,6 +12,7 @@ from pydantic import Field
 from hookline.console.api.deliveries_filter import DeliveryFilter, LogQuery, log_query, span_of
 from hookline.console.api.deliveries_log import Place, Reading
 from hookline.console.api.exports_formats import FORMATS, Writer
+from hookline.console.api.webhook_filters import check_filter
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code, Refused
 from hookline.console.http.routes import Answer, Call, Route
@@ -47,6 +48,8 @@ async def export(call: Call) -> Answer:
     call.parts.exports.check()
     pool, queries = call.parts.pools[Work.QUERIES], call.parts.queries
     count = (await pool.run(lambda: queries.run("deliveries_rows", query.parameters())))[0]["rows"]
+    if not count:
+        await pool.run(lambda: check_filter(call, asked.webhook))
     if count > MOST_ROWS:
         message = f"These are {count:,} rows, and a file has at most {MOST_ROWS:,}"
         raise LimitExceeded(message, field="from", remedy="Export one part after the other: narrow `from` and `to`.")

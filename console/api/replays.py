@@ -21,6 +21,7 @@ from hookline.console.api.replays_models import (
     ReplayQuery,
     fields_of,
 )
+from hookline.console.api.webhook_filters import REMEDY
 from hookline.console.http.models import Page
 from hookline.console.http.pools import Work
 from hookline.console.http.problems import Code, Refused
@@ -130,7 +131,7 @@ def _check_webhook(call: Call, webhook_id: str | None, counts: Counter[str]) -> 
     """Refuse a webhook that the store has not and that nothing is found of; of a deleted one there may be something, to be skipped."""
     if webhook_id is not None and not counts and _state(call, webhook_id) == _DELETED:
         message = "There is no such webhook in this store, and nothing of it to be made again"
-        raise InputError(message, field="filter.webhook", remedy="Look the id up with GET /webhooks.")
+        raise InputError(message, field="filter.webhook", remedy=REMEDY)
 
 
 def _preview(call: Call, job: Job, counts: Counter[str], job_id: str | None, state: str) -> ReplayPreview:

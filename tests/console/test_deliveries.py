@@ -126,6 +126,37 @@ def test_a_wrong_filter_names_itself(shop: Shop, query: str, field: str) -> None
     assert (reply.status, reply.code, reply.json["field"]) == (422, "invalid", field)
 
 
+FILTERED = ("/deliveries?webhook={}", "/deliveries?each=attempt&webhook={}", "/deliveries/export?format=csv&webhook={}",
+            "/dead-letters?webhook={}", "/dead-letters/count?webhook={}")  # fmt: skip
+
+
+def test_a_webhook_that_the_store_never_had_is_refused(stack: Stack, shop: Shop) -> None:
+    """No id and another store's id are told in the same words; one that has nothing yet is an empty list."""
+    stranger = stack.admin(f"x{os.urandom(4).hex()}")
+    theirs = stranger.post("/webhooks", {"url": stack.receiver.url("theirs"), "event_types": ["order.created"]}).json["id"]
+    own = shop.webhook(f"own{os.urandom(3).hex()}")
+    for path in FILTERED:
+        said = [shop.admin.get(path.format(webhook)) for webhook in ("wh_nope", theirs)]
+        assert {(reply.status, reply.code, reply.json["field"]) for reply in said} == {(422, "invalid", "webhook")}, path
+        assert len({reply.json["detail"] for reply in said}) == 1, path
+        assert shop.admin.get(path.format(own)).status == 200, path
+
+
+def test_the_log_of_a_deleted_webhook_stays_readable(shop: Shop, until: Until) -> None:
+    """Its lines, also by a filter that nothing fits, its export and the count of its dead letters."""
+    webhook = shop.webhook(f"del{os.urandom(3).hex()}", 404)
+    shop.publish()
+    shop.logged(3)
+    until(lambda: shop.admin.get(f"/dead-letters/count?webhook={webhook}").json["total"] == 1, what="the dead letter")
+    shop.admin.call("DELETE", f"/webhooks/{webhook}", headers={"If-Match": "*"})
+    assert shop.admin.get(f"/webhooks/{webhook}").status == 404
+    assert len(shop.lines(f"each=attempt&webhook={webhook}")) == 3
+    assert shop.lines(f"webhook={webhook}&status=418") == []
+    assert shop.admin.get(f"/dead-letters?reason=gone&webhook={webhook}").json["data"] == []
+    for path in FILTERED:
+        assert shop.admin.get(path.format(webhook)).status == 200, path
+
+
 # ---- one delivery ----
 
 
