@@ -64,6 +64,36 @@ def test_a_batch_reads_as_its_records_do(rows: list[dict[str, Any]]) -> None:
     }
 
 
+@given(st.lists(row, min_size=1, max_size=4), st.integers(64, 90))
+def test_a_batch_of_few_lengths_reads_as_its_records_do(kinds: list[dict[str, Any]], times: int) -> None:
+    """The same where texts of one length are copied together, in whatever order the lengths come."""
+    rows = [datum | {"number": number} for number in range(times) for datum in (kinds if number % 3 else kinds[::-1])]
+    found = columnar.read([_encoded(datum) for datum in rows], SKIP, SCHEMA)
+    assert {name: column.to_pylist() for name, column in found.items()} == {name: [datum[name] for datum in rows] for name in found}
+
+
+@given(
+    st.lists(st.integers(0, 69).flatmap(lambda bits: st.integers(-(2 ** min(bits, 63)), 2 ** min(bits, 63) - 1)), min_size=1, max_size=20)
+)
+def test_numbers_of_every_size_are_read(numbers: list[int]) -> None:
+    """From one byte to ten, beside each other and at the very end of the batch."""
+    schema = {"type": "record", "name": "Number", "fields": [{"name": "number", "type": "long"}]}
+    parsed = fastavro.parse_schema(schema)
+    values = []
+    for number in numbers:
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, parsed, {"number": number})
+        values.append(b"frame" + out.getvalue())
+    assert columnar.read(values, SKIP, schema)["number"].to_pylist() == numbers
+
+
+def test_records_that_begin_otherwise_are_refused() -> None:
+    """Another schema's number in the frame of one record: the batch is not of one schema."""
+    good = _encoded({"text": "a", "number": 1, "small": 2, "raw": b"x"})
+    with pytest.raises(ValueError, match="begin alike"):
+        columnar.read([good, b"fra_e" + good[SKIP:], good], SKIP, SCHEMA)
+
+
 @given(st.lists(row, min_size=1, max_size=5), st.data())
 def test_damaged_records_are_refused_or_read_alike(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     """After a byte is changed, added or cut, the batch is refused unless fastavro reads every record, and then alike."""
