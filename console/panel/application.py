@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from hookline.console.http.api import checked_ids
 from hookline.console.http.problems import Code, Refused, trouble
 from hookline.console.http.server import ACTOR, REQUEST, ROUTE, Next, expecting, of_http, refuse_unfit
-from hookline.console.panel import cookies, forms, rendering, same_site, wording
+from hookline.console.panel import cookies, forms, known_stores, rendering, same_site, wording
 from hookline.console.panel.forms import Form
 from hookline.console.panel.page import Access, Page
 from hookline.console.panel.services import Services
@@ -129,6 +129,8 @@ class Panel:
                 return visit.to(rendering.address("confirm", next=_page_of(visit, form)))
         if handler is None:
             raise of_http(web.HTTPMethodNotAllowed(request.method, ()))
+        if await known_stores.missing(visit):
+            return known_stores.page_of(visit)
         return await handler(replace(visit, form=form))
 
     async def _form(self, request: web.Request, bound_to: str) -> Form:

@@ -34,7 +34,7 @@ class Page:
 
     `grave` acts ask for the password again when it was typed long ago; `back` is where to go on after that when `show` is None, with the
     path's ids in braces; `carried` are the fields of the form that `show` fills in again from its address then. Neither `show` nor `act`
-    runs for whom `access` shuts out, or who lacks `scope` (empty: none is needed).
+    runs for whom `access` shuts out, or who lacks `scope` (empty: none is needed). `first` pages are also of a store that has nothing yet.
     """
 
     name: str
@@ -47,3 +47,4 @@ class Page:
     grave: bool = False
     back: str = "/"
     carried: tuple[str, ...] = ()
+    first: bool = False

@@ -176,8 +176,8 @@ def _context(typed: Typed, view: WebhookView | None, lab: Lab | None = None) -> 
 
 
 PAGES: Final = (
-    Page(name="webhook_new", path=PATH + "/new", section="webhooks", scope="hooks:write", show=show_new, act=create),
-    Page(name="webhook_url", path=PATH + "/check-url", section="webhooks", scope="hooks:write", act=check_address),
-    Page(name="webhook_lab", path=PATH + "/lab", section="webhooks", scope="hooks:write", act=lab),
+    Page(name="webhook_new", path=PATH + "/new", section="webhooks", scope="hooks:write", show=show_new, act=create, first=True),
+    Page(name="webhook_url", path=PATH + "/check-url", section="webhooks", scope="hooks:write", act=check_address, first=True),
+    Page(name="webhook_lab", path=PATH + "/lab", section="webhooks", scope="hooks:write", act=lab, first=True),
     Page(name="webhook_edit", path=_ONE + "/edit", section="webhooks", scope="hooks:write", show=show_edit, act=save),
 )

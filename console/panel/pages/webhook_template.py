@@ -59,4 +59,6 @@ def copied(typed: Typed) -> Typed:
     return replace(typed, template_kind=OWN, own_template=source_of(typed.template_kind, (*typed.known_types, "order.created")[0]))
 
 
-PAGES: Final = (Page(name="webhook_template", path="/s/{store}/webhooks/template", section="webhooks", scope="hooks:write", act=preview),)
+PAGES: Final = (
+    Page(name="webhook_template", path="/s/{store}/webhooks/template", section="webhooks", scope="hooks:write", act=preview, first=True),
+)

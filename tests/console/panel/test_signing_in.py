@@ -19,13 +19,13 @@ def test_the_first_link_works_once(panel: Any, stack: Any) -> None:
 
 def test_a_page_asks_for_the_sign_in_and_comes_back(visitor: Any) -> None:
     """Whoever is not signed in is led to the form, and from there to where they wanted to go."""
-    visitor.open("/s/shop-a")
+    visitor.open("/s/shop-a/keys")
     assert visitor.heading() == "Sign in"
     visitor.page.fill("#login", "Operator@Example.com")
     visitor.page.fill("#password", "seven wet otters sing 48")
     visitor.page.click("button.first")
-    visitor.page.wait_for_url("**/s/shop-a")
-    assert visitor.heading() == "Overview"
+    visitor.page.wait_for_url("**/s/shop-a/keys")
+    assert visitor.heading() == "API keys"
 
 
 @pytest.mark.parametrize("target", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])
@@ -89,7 +89,7 @@ def test_signing_out_ends_this_session_only(panel: Any, another: Callable[[], An
 def test_light_and_dark_are_remembered(panel: Any) -> None:
     """The choice holds on the next page."""
     panel.page.click("button[name=theme]")
-    panel.open("/s/shop-a")
+    panel.open("/s/shop-a/keys")
     assert panel.page.locator("html").get_attribute("data-theme") == "dark"
     panel.accessible()
 
@@ -102,6 +102,27 @@ def test_what_there_is_not_is_a_page(panel: Any) -> None:
             panel.open(path)
         assert told.value.status in {400, 404}
         assert panel.page.get_by_text("To the start").count() == 1
+
+
+def test_a_store_that_there_is_not_is_told_so(panel: Any, shop: Any) -> None:
+    """Every page of it is a 404 with the way to the stores, but for those where a store begins; one that has a key is there."""
+    for place in ("", "/log", "/webhooks", "/dead-letters?reason=gone", "/webhooks/wh_x"):
+        with panel.page.expect_response(lambda answer: answer.request.is_navigation_request()) as told:
+            panel.open(f"/s/nope-{shop.store}{place}")
+        assert (told.value.status, panel.heading()) == (404, "No such store")
+    assert f"There is no store called nope-{shop.store}" in panel.page.locator("#problem").inner_text()
+    panel.accessible()
+    panel.shoot("store-missing")
+    panel.page.click("text=make its first key")
+    panel.page.wait_for_selector("h1:has-text('API keys')")
+    for place in ("users", "webhooks/new"):
+        panel.open(f"/s/nope-{shop.store}/{place}")
+        assert panel.heading() != "No such store"
+    panel.open(f"/s/{shop.store}")
+    assert panel.heading() == "Overview"
+    panel.open(f"/s/nope-{shop.store}")
+    panel.page.click("text=All stores")
+    panel.page.wait_for_url("**/stores")
 
 
 def test_the_doors_look_right(visitor: Any) -> None:
