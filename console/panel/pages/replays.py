@@ -161,13 +161,13 @@ async def replay(visit: Visit) -> web.Response:
     found = await visit.ask(ReplayDetail, "replays.get", visit.ids["id"])
     names = log_filters.webhook_names(visit)
     said = log_filters.in_words(found.filter, names)
-    return visit.show("replay.html", said=said, who=name_of(visit, found.created_by), **_progress(visit, found))
+    return visit.show("replay.html", said=said, who=name_of(visit, found.created_by), **progress_of(visit, found))
 
 
 async def progress(visit: Visit) -> web.Response:
     """Answer how far a job has come, for the page that shows it."""
     found = await visit.ask(ReplayDetail, "replays.get", visit.ids["id"])
-    return visit.show("replay_progress.html", **_progress(visit, found))
+    return visit.show("replay_progress.html", **progress_of(visit, found))
 
 
 async def cancel(visit: Visit) -> web.Response:
@@ -176,7 +176,8 @@ async def cancel(visit: Visit) -> web.Response:
     return visit.to(visit.url("replays", found.id or ""), "replay-cancelled")
 
 
-def _progress(visit: Visit, found: ReplayDetail) -> dict[str, Any]:
+def progress_of(visit: Visit, found: ReplayDetail) -> dict[str, Any]:
+    """Return what the page tells of a job; its count is kept now and then, its outcomes are read from the log just now."""
     passed = found.done + found.skipped + found.failed
     outcomes = found.outcomes or {}
     running = found.state in _UNFINISHED
@@ -187,6 +188,7 @@ def _progress(visit: Visit, found: ReplayDetail) -> dict[str, Any]:
         "passed": passed,
         "running": running,
         "on_their_way": on_their_way,
+        "ahead": sum(outcomes.values()) > found.deliveries,
         "unit": wording.REPLAYED[found.source],
         "left_s": max(0, found.total - passed) / found.rate,
         "refresh": visit.url("replays", visit.ids["id"], "progress") if waiting else "",
