@@ -10,16 +10,17 @@ from typing import Any, Final, TypeAlias
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from hookline.console.http.throttle import Throttle
-from hookline.console.places import Coordinates, Places
+from hookline.console.places import PATIENCE_S, Coordinates, Places
 from hookline.kernel import kafka
 from hookline.kernel.clock import Clock, to_us
-from hookline.kernel.errors import NotFound, RegistryUnavailable, WireError
+from hookline.kernel.errors import BrokerUnavailable, NotFound, RegistryUnavailable, WireError
 from hookline.schemas.events import Event, made_at_ms
 from hookline.schemas.topics import Topics
 
 PER_MIN: Final = 60
 MOST_RECORDS: Final = 300_000
-MOST_S: Final = 3.0
+MOST_S: Final = 2.5
+"""So long a search may take, whatever Kafka does; the answer is to come within 3 s."""
 _MINUTE_US: Final = 60_000_000
 # An id is made just before its event is published, by a machine whose clock may be a little off.
 _BEFORE_US: Final = 2 * _MINUTE_US
@@ -30,6 +31,8 @@ _BATCH: Final = 1_000
 Share: TypeAlias = tuple[str, int]
 """A topic and one of its partitions."""
 _POLL_S: Final = 0.2
+_LEAST_S: Final = 0.3
+_SILENT_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +67,11 @@ class EventSearch:
         """Return the event; `known` are rows that say where it lies, `about_us` is about when it was published, 0: not known.
 
         An event that no webhook was called for is in no log: it is looked for on Kafka, among a bounded number of records and for a
-        bounded time. Raises `Refused` (429) for too many such searches in a minute, `BrokerError`.
+        bounded time. Raises `Refused` (429) for too many such searches in a minute, `BrokerError`, also when Kafka says nothing for 2 s.
         """
         for row in known:
             place = Coordinates(row["source_topic"], row["source_partition"], row["source_offset"])
-            message = self._places.read(place) if place.topic in self._topics.all_events() else None
+            message = self._places.read(place, PATIENCE_S) if place.topic in self._topics.all_events() else None
             found = self._event(message, store_id, event_id) if message is not None else None
             if found is not None:
                 return Search(found)
@@ -82,9 +85,13 @@ class EventSearch:
         asker = kafka.plain_consumer(self._config)
         reader = kafka.plain_consumer(self._config, queued_max_messages_kbytes=32_768, fetch_wait_max_ms=10)
         try:
-            shares = [(topic, number) for topic in self._topics.all_events() for number in range(kafka.partitions_of(reader, topic))]
+            shares = [
+                (topic, number)
+                for topic in self._topics.all_events()
+                for number in range(kafka.partitions_of(reader, topic, budget.patience_s))
+            ]
             for since_us, until_us in self._spans(event_id, about_us):
-                for message in _holding(reader, event_id, _parts(asker, shares, (since_us, until_us)), budget):
+                for message in _holding(reader, event_id, _parts(asker, shares, (since_us, until_us), budget), budget):
                     found = self._event(message, store_id, event_id)
                     if found is not None:
                         return Search(found)
@@ -133,36 +140,48 @@ class _Budget:
     def spent(self) -> bool:
         return self.records <= 0 or time.monotonic() > self._until
 
+    @property
+    def patience_s(self) -> float:
+        """How long the next answer may take; never nothing, so that a slow search is not taken for a silent broker."""
+        return min(PATIENCE_S, max(_LEAST_S, self._until - time.monotonic()))
+
 
 def _holding(reader: Consumer, event_id: str, parts: Mapping[Share, tuple[int, int]], budget: _Budget) -> Iterator[Message]:
-    """Yield the records of some parts that hold the id's bytes, until the budget is spent; most records need not be decoded."""
-    needle, ends = event_id.encode(), {share: end for share, (_, end) in parts.items()}
+    """Yield the records of some parts that hold the id's bytes, until the budget is spent; most records need not be decoded.
+
+    Raises `BrokerUnavailable` when not one record came in that time.
+    """
+    began = time.monotonic()
+    needle, ends, heard = event_id.encode(), {share: end for share, (_, end) in parts.items()}, False
     reader.assign([TopicPartition(*share, first) for share, (first, _) in parts.items()])
     while ends and not budget.spent:
         messages = kafka.fetch(reader, _BATCH, _POLL_S)
         budget.records -= len(messages)
+        heard = heard or bool(messages)
         for message in messages:
             value = message.value()
             if isinstance(value, bytes) and needle in value:
                 yield message
         places = reader.position([TopicPartition(*share) for share in ends])
         ends = {(place.topic, place.partition): end for place in places if place.offset < (end := ends[place.topic, place.partition])}
+    if ends and not heard and time.monotonic() - began > _SILENT_S:
+        raise BrokerUnavailable("Kafka does not answer", remedy="Check the broker and try again.")
 
 
-def _parts(asker: Consumer, shares: list[Share], span_us: tuple[int, int]) -> dict[Share, tuple[int, int]]:
+def _parts(asker: Consumer, shares: list[Share], span_us: tuple[int, int], budget: _Budget) -> dict[Share, tuple[int, int]]:
     """Return what of each partition was written in a span: first offset and the one after the last, where there is any."""
-    firsts, ends = (_offsets(asker, shares, us) for us in span_us)
+    firsts, ends = (_offsets(asker, shares, us, budget.patience_s) for us in span_us)
     found = {}
     for share in shares:
         if firsts[share] >= 0:
-            end = ends[share] if ends[share] >= 0 else kafka.end_offset(asker, *share)
+            end = ends[share] if ends[share] >= 0 else kafka.end_offset(asker, *share, budget.patience_s)
             if firsts[share] < end:
                 found[share] = (firsts[share], end)
     return found
 
 
-def _offsets(asker: Consumer, shares: list[Share], at_us: int) -> dict[Share, int]:
+def _offsets(asker: Consumer, shares: list[Share], at_us: int, patience_s: float) -> dict[Share, int]:
     """Return the offset of the first record of each partition that was written at a time or later, below 0 where there is none."""
     wanted = [TopicPartition(topic, partition, max(0, at_us // 1_000)) for topic, partition in shares]
     with kafka.translated():
-        return {(place.topic, place.partition): place.offset for place in asker.offsets_for_times(wanted, 10)}
+        return {(place.topic, place.partition): place.offset for place in asker.offsets_for_times(wanted, patience_s)}

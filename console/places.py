@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from confluent_kafka import Message
 
@@ -26,6 +26,10 @@ class Coordinates(NamedTuple):
         return f"{self.topic}:{self.partition}:{self.offset}"
 
 
+PATIENCE_S: Final = 2.0
+"""So long Kafka may be silent while a person waits; a job waits longer."""
+
+
 class Places:
     """Reads single records; thread-safe: each read has a consumer of its own, 10 ms on one machine."""
 
@@ -34,21 +38,21 @@ class Places:
         self._codec = codec
         self._erased = erased
 
-    def read(self, place: Coordinates) -> Message | None:
+    def read(self, place: Coordinates, patience_s: float = 10.0) -> Message | None:
         """Return the record at exactly this place, None when it is not there (any more); raise `BrokerError`."""
-        return kafka.read_at(self._config, place.topic, place.partition, place.offset) if place.topic else None
+        return kafka.read_at(self._config, *place, timeout_s=patience_s) if place.topic else None
 
-    def value(self, place: Coordinates) -> bytes:
-        """Return the bytes of the event at this place; raise `NotFound` when they are gone."""
-        message = self.read(place)
+    def value(self, place: Coordinates, patience_s: float = 10.0) -> bytes:
+        """Return the bytes of the event at this place; raise `NotFound` when they are gone, `BrokerError`."""
+        message = self.read(place, patience_s)
         value = message.value() if message is not None else None
         if not isinstance(value, bytes):
             raise NotFound("The payload is no longer on Kafka", field="id", remedy="It is older than events are kept: publish it again.")
         return value
 
     def event(self, place: Coordinates) -> Event:
-        """Return the event at this place; raise `NotFound` when it is gone or was erased, `WireError` when it cannot be decoded."""
-        return self.shown(self.value(place))
+        """Return the event at this place to somebody who waits; raise `NotFound` (gone, or erased), `WireError`, `BrokerError`."""
+        return self.shown(self.value(place, PATIENCE_S))
 
     def shown(self, value: bytes) -> Event:
         """Return the event of a record for a person to see; raise `NotFound` when it was erased, `WireError`."""

@@ -18,6 +18,7 @@ from hookline.console.http.problems import Code
 from hookline.console.http.routes import ALL_STORES, Answer, Call, Route, StoreUse
 from hookline.console.letters import letter_of, place_in
 from hookline.console.letters_shelf import Letter, LetterQuery
+from hookline.console.places import PATIENCE_S
 from hookline.dispatcher.letters import Reason
 from hookline.kernel.errors import InputError, NotFound, WireError
 from hookline.schemas import payload
@@ -123,7 +124,7 @@ def count_letters(call: Call) -> Answer:
 def get_letter(call: Call) -> Answer:
     """Answer one letter with its bytes, read from where it lies."""
     place = place_in(call.id)
-    message = call.parts.places.read(place) if place and call.parts.letters.may_lie_at(place) else None
+    message = call.parts.places.read(place, PATIENCE_S) if place and call.parts.letters.may_lie_at(place) else None
     letter = letter_of(message) if message is not None else None
     if message is None or letter is None or call.store_id not in {ALL_STORES, letter.store_id}:
         raise NotFound("There is no such dead letter in this store", field="id")

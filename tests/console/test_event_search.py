@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from hookline.console.places import Places
 from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import load
+from hookline.kernel.errors import BrokerUnavailable
 from hookline.kernel.kafka import KafkaConfig
 from hookline.schemas.erasures import Nothing
 from hookline.schemas.topics import Topics, TopicsConfig, create, specs
@@ -71,6 +75,41 @@ def test_a_search_fetches_from_leaders_that_it_knows(cluster: tuple[KafkaConfig,
     search = EventSearch(config, topics, Places(config, None, Nothing()), SystemClock())  # type: ignore[arg-type]  # decodes nothing
     assert search.find("shop", "own-1", []).found is None
     assert fetched_blindly(trace) == []
+
+
+@pytest.fixture
+def silent() -> Iterator[KafkaConfig]:
+    """Yield the address of a broker that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield load(KafkaConfig, {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{server.getsockname()[1]}", "HOOKLINE_TOPIC_PREFIX": "silent"})
+
+
+def test_a_silent_kafka_is_told_within_three_seconds(silent: KafkaConfig) -> None:
+    """Whether the log knows where the event lies or not: a person does not wait for a client's usual patience."""
+    topics = Topics(silent.topic_prefix)
+    search = EventSearch(silent, topics, Places(silent, None, Nothing()), SystemClock())  # type: ignore[arg-type]  # decodes nothing
+    place = {"source_topic": topics.all_events()[0], "source_partition": 0, "source_offset": 3}
+    for known in ([], [place]):
+        began = time.monotonic()
+        with pytest.raises(BrokerUnavailable):
+            search.find("shop", "evt_1", known)
+        assert time.monotonic() - began < 3
+
+
+def test_a_kafka_that_falls_silent_while_it_is_read_is_no_missing_event(cluster: tuple[KafkaConfig, Topics], monkeypatch: Any) -> None:
+    """Offsets are told, and then not one record comes: that is not "no such event"."""
+    config, topics = cluster
+
+    def nothing(_reader: Consumer, _most: int, wait_s: float) -> list[Any]:
+        time.sleep(wait_s)
+        return []
+
+    monkeypatch.setattr(kafka, "fetch", nothing)
+    search = EventSearch(config, topics, Places(config, None, Nothing()), SystemClock())  # type: ignore[arg-type]  # decodes nothing
+    began = time.monotonic()
+    with pytest.raises(BrokerUnavailable):
+        search.find("shop", "own-1", [])
+    assert time.monotonic() - began < 3.5
 
 
 def test_samples_are_fetched_from_leaders_that_are_known(cluster: tuple[KafkaConfig, Topics], trace: Trace) -> None:

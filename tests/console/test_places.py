@@ -19,9 +19,9 @@ class Silent(Places):
         nothing: Any = None
         super().__init__(nothing, nothing, nothing)
 
-    def read(self, place: Coordinates) -> None:
+    def read(self, place: Coordinates, patience_s: float = 10.0) -> None:
         """Wait in vain."""
-        raise BrokerUnavailable(f"Kafka 10.0.0.1:9092 does not answer: {place}")
+        raise BrokerUnavailable(f"Kafka 10.0.0.1:9092 does not answer for {patience_s} s: {place}")
 
 
 def test_a_delivery_is_shown_while_kafka_is_silent() -> None:
