@@ -64,6 +64,11 @@ BODIES: Final[Mapping[str, str]] = {
     "event": "The event, with no template: its webhook was deleted, or its template fails on it. Another body may have been sent.",
 }
 """What the body is that a delivery shows, by `request_body_source`."""
+NUMBERS: Final = (
+    "Deliveries are those that events began. Attempts are the HTTP calls made for them, retries, resends and replays too: "
+    "there can be more of them."
+)
+"""How the two numbers of the first tile differ, said beside it."""
 COUNTED: Final = (
     "The success rate counts deliveries that have ended: delivered, or given up. One that was sent again counts by how that ended. "
     "Test calls do not count."

@@ -51,20 +51,20 @@ async def overview(visit: Visit) -> web.Response:
         ended=Ended.of(found.total.model_dump()),
         lists=lists,
         names=log_filters.webhook_names(visit),
-        deliveries=deliveries_chart(found),
+        attempts=attempts_chart(found),
         times=times_chart(found),
         errors=error_shares(visit, found.total),
     )
 
 
-def deliveries_chart(found: StatisticsAnswer) -> Bars:
-    """Return the chart of what became of deliveries, point by point, those that were sent again too, each when it ended."""
+def attempts_chart(found: StatisticsAnswer) -> Bars:
+    """Return the chart of attempts by what came of them, point by point, those of what was sent again too."""
     points = found.points
     return bars(
         labels(found),
         (
             Series("Delivered", "good", [point.delivered + point.again_delivered for point in points]),
-            Series("Failed calls, tried again", "warn", [point.retrying for point in points]),
+            Series("Failed, tried again", "warn", [point.retrying for point in points]),
             Series("Given up", "bad", [point.dead + point.again_dead for point in points]),
         ),
     )

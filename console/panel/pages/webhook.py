@@ -23,7 +23,7 @@ from hookline.console.panel.doctor_evidence import Diagnosis, Evidence
 from hookline.console.panel.faults import fault_of
 from hookline.console.panel.health import Ended
 from hookline.console.panel.page import Page
-from hookline.console.panel.pages.overview import deliveries_chart, error_shares, times_chart
+from hookline.console.panel.pages.overview import attempts_chart, error_shares, times_chart
 from hookline.console.panel.pages.webhook_template import KINDS
 from hookline.console.panel.visit import Visit
 from hookline.kernel.errors import HooklineError, NotFound, Stale, WarehouseError
@@ -95,7 +95,7 @@ async def _recorded(visit: Visit, view: WebhookView, span: Span) -> Mapping[str,
     return {
         "record": Record(found=found, last=last.data, evidence=evidence, diagnoses=diagnose(evidence)),
         "ended": Ended.of(found.total.model_dump()),
-        "deliveries": deliveries_chart(found),
+        "attempts": attempts_chart(found),
         "times": times_chart(found),
         "errors": error_shares(visit, found.total, view.id),
     }

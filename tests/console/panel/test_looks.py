@@ -94,6 +94,21 @@ def test_dead_letters_of_a_long_name_are_whole(panel: Any, shop: Any, until: Cal
         assert cut(panel) == [], query
 
 
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_the_copy_button_lies_on_no_code(panel: Any, shop: Any, size: dict[str, int]) -> None:
+    """Lines that are longer than their box scroll in it, beside the button or above it."""
+    panel.page.set_viewport_size(size)
+    panel.open(f"/s/{shop.store}/catalogue/order.created")
+    boxes = panel.page.locator("div.code")
+    assert boxes.count() == 3
+    for box in boxes.all():
+        code, button = box.locator("pre").bounding_box(), box.locator("[data-copy]").bounding_box()
+        beside = button["x"] >= code["x"] + code["width"]
+        assert beside or button["y"] >= code["y"] + code["height"]
+        assert button["x"] + button["width"] <= size["width"]
+    panel.page.set_viewport_size(DESK)
+
+
 def test_choices_of_the_webhooks_are_readable(panel: Any, shop: Any) -> None:
     """At 1280 px every choice of the filters is as wide as its longest text."""
     shop.webhook("chosen")

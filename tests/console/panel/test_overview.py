@@ -96,13 +96,13 @@ def test_charts_are_also_tables(panel: Any, shop: Any) -> None:
     shop.publish()
     shop.logged(1)
     panel.open(f"/s/{shop.store}")
-    card = panel.page.locator("section", has_text="Deliveries by day").first
+    card = panel.page.locator("section", has_text="Attempts by day").first
     assert card.locator("svg rect").count() >= 1
     card.locator("summary").focus()
     panel.page.keyboard.press("Enter")
     numbers = [int(text) for text in card.locator("tbody td.num").all_inner_texts()]
     assert sum(numbers) == 1
-    assert card.locator("thead th").all_inner_texts() == ["Day", "Delivered", "Failed calls, tried again", "Given up"]
+    assert card.locator("thead th").all_inner_texts() == ["Day", "Delivered", "Failed, tried again", "Given up"]
 
 
 def test_a_viewer_sees_the_same_without_buttons(shop: Any, person: Any) -> None:

@@ -69,7 +69,7 @@ def test_the_doctor_sees_a_receiver_break_and_mend(panel: Any, shop: Any, until:
     shop.logged(2)
     assert ailments(panel, shop, webhook) == ["well"]
     assert "2 calls of 2 in the last 24 hours succeeded, the last one too; test calls count." in told(panel, "well")
-    assert "1 call without tests" in panel.page.locator(".tile", has_text="Deliveries, 30 days").inner_text()
+    assert "1 attempt" in panel.page.locator(".tile", has_text="Deliveries, 30 days").inner_text()
 
     shop.stack.receiver.answers[f"/{path}"] = (401, HOSTILE.encode())
     shop.publish()
@@ -295,11 +295,11 @@ def test_statistics_of_three_spans(panel: Any, shop: Any) -> None:
     shop.publish()
     shop.logged(3, f"webhook={webhook}&each=attempt")
     page = open_page(panel, shop, webhook)
-    for key, text, rows in (("30d", "30 days", 30), ("7d", "7 days", 168), ("24h", "24 hours", 24)):
+    for key, text, rows, each in (("30d", "30 days", 30, "day"), ("7d", "7 days", 168, "hour"), ("24h", "24 hours", 24, "hour")):
         page.click(f".spans >> text={text}")
         page.wait_for_url(f"**?span={key}")
         assert f"Deliveries, {text}" in page.locator(".tiles").inner_text()
-        chart = page.locator("section:has(h2:text-is('What became of deliveries')) table")
+        chart = page.locator(f"section:has(h2:text-is('Attempts by {each}')) table")
         assert chart.locator("tbody tr").count() == rows
     panel.accessible()
     panel.shoot("webhook-24h")
