@@ -7,8 +7,7 @@ from typing import Final, Protocol
 
 from hookline.dispatcher import metrics
 from hookline.kernel.errors import FilterError
-from hookline.schemas import payload
-from hookline.schemas.events import Event
+from hookline.schemas.payload import Rendered
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.filters import Facts, compile_filter
 from hookline.webhooks.model import State, Webhook
@@ -51,7 +50,7 @@ class Matcher:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
 
-    def match(self, event: Event, published_us: int) -> Matched:
+    def match(self, event: Rendered, published_us: int) -> Matched:
         """Sort the store's webhooks of this type; an event from before a webhook's creation is not for it.
 
         A webhook that was enabled when the event was published and is disabled now gets a dead letter, since the
@@ -66,7 +65,7 @@ class Matcher:
                 matched.skip.append(Skip(webhook, ErrorKind.DISABLED, webhook.state_reason or "the webhook is disabled"))
                 continue
             if webhook.filter:
-                facts = facts or Facts(payload.context(event))
+                facts = facts or Facts(event.context())
                 if not _wanted(webhook, facts, matched):
                     continue
             (matched.dead if webhook.state is State.DISABLED else matched.call).append(webhook)

@@ -26,8 +26,7 @@ from hookline.dispatcher.shares import Record
 from hookline.kernel.errors import RegistryUnavailable, WireError
 from hookline.kernel.kafka import headers_of
 from hookline.kernel.log import logger
-from hookline.schemas import payload
-from hookline.schemas.events import Event
+from hookline.schemas.payload import Rendered
 from hookline.schemas.records import ErrorKind, Waiting
 from hookline.schemas.wire import Codec
 
@@ -119,17 +118,16 @@ class Reception:
             counter = self._counters[topic] = metrics.EVENTS.labels(topic.rpartition(".")[2])
         return counter
 
-    def _deliver(self, unit: Unit, event: Event, matched: Matched, ready_at: float) -> None:
+    def _deliver(self, unit: Unit, event: Rendered, matched: Matched, ready_at: float) -> None:
         settlement, value = self._parts.settlement, _value(unit)
         trace = traceparent(headers_of(unit.record.message).get("traceparent", b"").decode("ascii", "replace"))
-        body = payload.body(event) if matched.call else b""
         self._parts.marker.clear()  # what follows is not the record's own doing
 
         def delivery(webhook_id: str) -> Delivery:
             waiting = first(
                 unit, store_id=event.store_id, event_id=event.id, event_type=event.type, webhook_id=webhook_id, traceparent=trace
             )
-            return Delivery(waiting=waiting, unit=unit, value=value, body=body, ready_at=ready_at)
+            return Delivery(waiting=waiting, unit=unit, value=value, body=event.body, ready_at=ready_at)
 
         for skip in matched.skip:
             settlement.skipped(delivery(skip.webhook.id), skip.webhook, skip.kind, skip.detail)
@@ -156,7 +154,7 @@ class Reception:
         event = self._decoded(unit, self._due)
         if event is not None:
             unit.left = 1
-            delivery = self._again(unit, waiting, payload.body(event))
+            delivery = self._again(unit, waiting, event.body)
             self._parts.marker.clear()
             self._parts.sending.submit(delivery)
 
@@ -167,14 +165,14 @@ class Reception:
 
     # ---- decoding ----
 
-    def _decoded(self, unit: Unit, again: Receiver) -> Event | None:
+    def _decoded(self, unit: Unit, again: Receiver) -> Rendered | None:
         """Return the event, or None after seeing to it: raw bytes to the dead letters, or later when its schema is looked up."""
         value = _value(unit)
         if not self._parts.codec.prepared(value):
             self._look_up(value, unit, again)
             return None
         try:
-            event = self._parts.codec.decode(value)
+            event = self._parts.codec.render(value)
         except WireError as error:
             self._poison(unit, error)
             return None

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from hookline.schemas.catalogue import SCHEMAS
 from hookline.schemas.names import full_name
+from hookline.schemas.varints import FEW, SMALL, varint
 
 Put: TypeAlias = Callable[[bytes], None]
 Encoder: TypeAlias = Callable[[Any, Put], None]
@@ -28,7 +29,6 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_US: Final = int((datetime(9000, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()) * 1_000_000
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _DAY_S: Final = 86_400
-_SEVEN_BITS: Final = 128
 _NULL: Final = b"\0"
 _END: Final = b"\0"
 
@@ -56,21 +56,6 @@ def _compile(schema: Any, named: dict[str, Encoder]) -> Encoder:  # noqa: ANN401
     kind = schema["type"]
     makers = {"record": _record, "enum": _enum, "array": _array, "map": _map}
     return makers[kind](schema, named) if kind in makers else _compile(kind, named)
-
-
-def _varint(number: int) -> bytes:
-    """Return a whole number as Avro has it: zigzag, then seven bits a byte, the lowest first."""
-    number = (number << 1) ^ (number >> 63)
-    found = bytearray()
-    while number >= _SEVEN_BITS:
-        found.append(number & 127 | 128)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
-
-
-_SMALL: Final = tuple(_varint(number) for number in range(2_048))
-_FEW: Final = len(_SMALL)
 
 
 def _record(schema: Mapping[str, Any], named: dict[str, Encoder]) -> Encoder:
@@ -103,7 +88,7 @@ def _written(encode: Encoder, value: Any) -> bytes:  # noqa: ANN401
 
 
 def _enum(schema: Mapping[str, Any], named: dict[str, Encoder]) -> Encoder:
-    symbols = {symbol: _varint(index) for index, symbol in enumerate(schema["symbols"])}
+    symbols = {symbol: varint(index) for index, symbol in enumerate(schema["symbols"])}
 
     def encode(value: Any, put: Put) -> None:  # noqa: ANN401
         put(symbols[value])
@@ -119,7 +104,7 @@ def _array(schema: Mapping[str, Any], named: dict[str, Encoder]) -> Encoder:
         if type(value) is not list:
             raise TypeError
         if value:
-            put(_varint(len(value)))
+            put(varint(len(value)))
             for item in value:
                 inner(item, put)
         put(_END)
@@ -134,7 +119,7 @@ def _map(schema: Mapping[str, Any], named: dict[str, Encoder]) -> Encoder:
         if type(value) is not dict:
             raise TypeError
         if value:
-            put(_varint(len(value)))
+            put(varint(len(value)))
             for key, item in value.items():
                 _string(key, put)
                 inner(item, put)
@@ -146,7 +131,7 @@ def _map(schema: Mapping[str, Any], named: dict[str, Encoder]) -> Encoder:
 def _union(branches: list[Any], named: dict[str, Encoder]) -> Encoder:
     """Encode `null` or one other type, as in `checks`."""
     other = next(index for index, branch in enumerate(branches) if branch != "null")
-    inner, null, first = _compile(branches[other], named), _varint(branches.index("null")), _varint(other)
+    inner, null, first = _compile(branches[other], named), varint(branches.index("null")), varint(other)
 
     def encode(value: Any, put: Put) -> None:  # noqa: ANN401
         if value is None:
@@ -163,14 +148,14 @@ def _string(value: Any, put: Put) -> None:  # noqa: ANN401
         raise TypeError
     text = value.encode()
     size = len(text)
-    put(_SMALL[size] if size < _FEW else _varint(size))
+    put(SMALL[size] if size < FEW else varint(size))
     put(text)
 
 
 def _bytes(value: Any, put: Put) -> None:  # noqa: ANN401
     if type(value) is not bytes:
         raise TypeError
-    put(_varint(len(value)))
+    put(varint(len(value)))
     put(value)
 
 
@@ -178,7 +163,7 @@ def _whole(low: int, high: int) -> Encoder:
     def encode(value: Any, put: Put) -> None:  # noqa: ANN401
         if type(value) is not int or not low <= value <= high:
             raise TypeError
-        put(_SMALL[value] if 0 <= value < _FEW else _varint(value))
+        put(SMALL[value] if 0 <= value < FEW else varint(value))
 
     return encode
 
@@ -209,14 +194,14 @@ def _timestamp(value: Any, put: Put) -> None:  # noqa: ANN401
     micros = (since.days * _DAY_S + since.seconds) * 1_000_000 + since.microseconds
     if not 0 <= micros < _LATEST_US:
         raise ValueError
-    put(_varint(micros))
+    put(varint(micros))
 
 
 def _date(value: Any, put: Put) -> None:  # noqa: ANN401
     found = date.fromisoformat(value) if type(value) is str else value
     if type(found) is not date:
         raise TypeError
-    put(_varint(found.toordinal() - _EPOCH_DAY))
+    put(varint(found.toordinal() - _EPOCH_DAY))
 
 
 _PRIMITIVES: Final[Mapping[str, Encoder]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -11,6 +12,20 @@ from hookline.kernel.clock import rfc3339
 from hookline.schemas.events import Event
 
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
+
+
+@dataclass(slots=True)
+class Rendered:
+    """An event as a dispatcher has it: what it is matched by, and `body`, the JSON that is signed and sent."""
+
+    id: str
+    type: str
+    store_id: str
+    body: bytes
+
+    def context(self) -> dict[str, Any]:
+        """Return what a filter sees, as `context` does of an event."""
+        return {"type": self.type, "store_id": self.store_id, "data": orjson.loads(self.body)["data"]}
 
 
 def body(event: Event) -> bytes:

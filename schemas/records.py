@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from hookline.kernel.errors import WireError
 from hookline.kernel.kafka import Headers
+from hookline.kernel.values import value
 
 _ID_BYTES: Final = 20
 # Base32 (RFC 4648, lower case) two characters at a time: a quarter of the time of `base64.b32encode`.
@@ -72,7 +73,7 @@ def delivery_id(store_id: str, event_id: str, webhook_id: str) -> str:
     return "msg_" + "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Source:
     """Where an event's bytes lie in Kafka; `timestamp_ms` is the broker's."""
 
@@ -82,7 +83,7 @@ class Source:
     timestamp_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Waiting:
     """A delivery between two attempts, as the headers of its record.
 

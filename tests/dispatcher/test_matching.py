@@ -9,7 +9,9 @@ import pytest
 
 from hookline.dispatcher.matching import CLOCK_SLACK_US, Matched, Matcher
 from hookline.kernel.clock import SystemClock
+from hookline.schemas import payload
 from hookline.schemas.events import Event, example_event
+from hookline.schemas.payload import Rendered
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.model import State
 from tests.dispatcher.fakes import Webhooks, webhook
@@ -23,7 +25,8 @@ def matched(*changes: dict[str, Any], event: Event | None = None) -> Matched:
     """Match an order.created of store `shop` against one webhook per set of changes."""
     directory = Webhooks()
     directory.add(*(webhook(number, **change) for number, change in enumerate(changes, 1)))
-    return Matcher(directory).match(event or example_event("order.created", "shop", clock=SystemClock()), PUBLISHED_US)
+    event = event or example_event("order.created", "shop", clock=SystemClock())
+    return Matcher(directory).match(Rendered(event.id, event.type, event.store_id, payload.body(event)), PUBLISHED_US)
 
 
 def ids(found: list[Any]) -> list[str]:

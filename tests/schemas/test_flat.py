@@ -1,0 +1,89 @@
+"""Attempts written without fastavro: the same bytes, and the same refusals."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import fastavro
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hookline.kernel.errors import WireError
+from hookline.schemas.catalogue import PARSED, SCHEMAS
+from hookline.schemas.flat import flat_encoder
+from hookline.schemas.registry import SchemaRegistry
+from hookline.schemas.varints import varint
+from hookline.schemas.wire import Codec
+
+pytestmark = pytest.mark.unit
+
+SUBJECT = "hookline.Attempt"
+NUMBERS = (0, 1, -1, 63, 64, -64, -65, 8_191, 8_192, 16_383, 16_384, 2**31 - 1, -(2**31), 2**53, 2**63 - 1, -(2**63))
+JUNK: tuple[Any, ...] = (None, 0.5, [], {}, ("x",), 2**63, -(2**63) - 1, 2**31, -(2**31) - 1, "\ud800", object())
+
+
+def by_fastavro(datum: dict[str, Any]) -> bytes:
+    """Return the bytes that fastavro writes."""
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, PARSED[SUBJECT], datum)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_whole_numbers(number: int) -> None:
+    """At every length of a varint, and at its edges."""
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, "long", number)
+    assert varint(number) == out.getvalue()
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_any_whole_number(number: int) -> None:
+    """Whatever fits 64 bits."""
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, "long", number)
+    assert varint(number) == out.getvalue()
+
+
+def test_a_number_beyond_64_bits_is_refused() -> None:
+    """One more than fits, on both sides."""
+    for number in (2**63, -(2**63) - 1, 10**40):
+        with pytest.raises(OverflowError):
+            varint(number)
+
+
+def test_attempts_give_the_same_bytes(strategy_of: Callable[[Any], st.SearchStrategy[Any]]) -> None:
+    """Whatever fits the schema."""
+    encode = flat_encoder(SCHEMAS[SUBJECT])
+
+    @settings(max_examples=200)
+    @given(strategy_of(SCHEMAS[SUBJECT]))
+    def same(datum: dict[str, Any]) -> None:
+        assert encode(datum) == by_fastavro(datum)
+
+    same()
+
+
+def test_what_does_not_fit_is_refused(registry_type: Callable[..., SchemaRegistry]) -> None:
+    """Each field missing, and replaced by every kind of junk: an error that names the record, or what fastavro writes."""
+    codec = Codec(registry_type(SCHEMAS[SUBJECT]))
+    good: dict[str, Any] = {
+        field["name"]: {"string": "x", "bytes": b"x"}.get(field["type"], 1) for field in SCHEMAS[SUBJECT]["fields"]
+    }  # fmt: skip
+    codec.encode_attempt_fields(good)
+    for name in good:
+        with pytest.raises(WireError, match=SUBJECT):
+            codec.encode_attempt_fields({other: value for other, value in good.items() if other != name})
+        for junk in JUNK:
+            with suppress(WireError):
+                assert codec.encode_attempt_fields({**good, name: junk})[5:] == by_fastavro({**good, name: junk})
+
+
+def test_only_flat_schemas() -> None:
+    """A union is left to fastavro."""
+    with pytest.raises((KeyError, TypeError)):
+        flat_encoder({"type": "record", "name": "x", "fields": [{"name": "a", "type": ["null", "string"]}]})
