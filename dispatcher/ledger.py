@@ -15,6 +15,7 @@ from hookline.dispatcher import metrics
 from hookline.dispatcher.faults import Faults
 from hookline.kernel.kafka import Headers
 from hookline.kernel.log import logger
+from hookline.kernel.values import value
 
 _log = logger("ledger")
 _POLL_S: Final = 0.002
@@ -23,7 +24,7 @@ _FLUSH_S: Final = 0.2
 _TELL_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Entry:
     """One record to produce."""
 

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import random
 import time
-from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import Message
@@ -21,6 +20,7 @@ from hookline.dispatcher.outcome import LONGEST_S, tier_for
 from hookline.dispatcher.transport.contract import Reply, Result
 from hookline.kernel.kafka import Headers, headers_of
 from hookline.kernel.log import logger
+from hookline.kernel.values import value
 from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger, Waiting
 from hookline.schemas.topics import CATEGORIES, Topics, duration_s
 from hookline.schemas.wire import Codec
@@ -36,7 +36,7 @@ _MOST_KEY: Final = 1_024
 _MOST_HEADERS: Final = 16 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Sent:
     """One finished attempt: its result, when it was sent, and what was sent (headers without secrets)."""
 
@@ -265,10 +265,10 @@ def _originals(message: Message) -> Headers:
     """Return the headers that a record came with, as far as 16 KiB reach."""
     kept: Headers = {}
     room = _MOST_HEADERS
-    for name, value in headers_of(message).items():
-        room -= len(name) + len(value)
+    for name, text in headers_of(message).items():
+        room -= len(name) + len(text)
         if room >= 0:
-            kept[f"original.{name}"] = value
+            kept[f"original.{name}"] = text
     return kept
 
 

@@ -55,7 +55,7 @@ class Share:
         return TopicPartition(self.topic, self.partition, offset)
 
 
-@dataclass(slots=True, frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Record:
     """A message and the share it was taken up under."""
 

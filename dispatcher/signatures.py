@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,7 +10,7 @@ from hookline import __version__
 from hookline.dispatcher.delivery import Delivery
 from hookline.dispatcher.signing import Signer
 from hookline.dispatcher.transport.contract import MAX_BODY, Reply, Result
-from hookline.kernel.clock import Clock, to_us
+from hookline.kernel.clock import Clock
 from hookline.webhooks.certificates import Identity, open_identity
 from hookline.webhooks.model import Webhook
 from hookline.webhooks.secrets import Vault, open_headers, signing_keys
@@ -24,7 +25,7 @@ _LEAST_MASKED: Final = 6
 @dataclass(frozen=True, slots=True)
 class _Cached:
     webhook: Webhook
-    until_us: int
+    until_s: float
     signer: Signer
     own: tuple[tuple[str, str], ...]
     identity: Identity | None
@@ -45,10 +46,10 @@ class Signatures:
 
         `traceparent` None: the delivery's own. `content` None: the usual body; what is sent is what is signed.
         """
-        now_us = to_us(self._clock.now())
-        timestamp = now_us // 1_000_000
+        now_s = self._clock.now().timestamp()
+        timestamp = int(now_s)
         waiting = delivery.waiting
-        parts = self._parts(webhook, now_us)
+        parts = self._parts(webhook, now_s)
         fixed, body, needed = (_FIXED, delivery.body, ()) if content is None else (_fixed(content), content.body, content.headers)
         signature = parts.signer.headers(waiting.delivery_id, timestamp, body)
         parent = waiting.traceparent if traceparent is None else traceparent
@@ -67,19 +68,20 @@ class Signatures:
 
     def identity(self, webhook: Webhook) -> Identity | None:
         """Return the client certificate that the webhook presents, None for none; raise `HooklineError` as `headers` does."""
-        return self._parts(webhook, to_us(self._clock.now())).identity if webhook.client_certificate is not None else None
+        return self._parts(webhook, self._clock.now().timestamp()).identity if webhook.client_certificate is not None else None
 
     def forget(self, webhook_id: str) -> None:
         """Drop what is cached of a webhook that changed."""
         self._cache.pop(webhook_id, None)
 
-    def _parts(self, webhook: Webhook, now_us: int) -> _Cached:
+    def _parts(self, webhook: Webhook, now_s: float) -> _Cached:
         cached = self._cache.get(webhook.id)
-        if cached is not None and cached.webhook is webhook and now_us < cached.until_us:
+        if cached is not None and cached.webhook is webhook and now_s < cached.until_s:
             return cached
         signer = Signer(signing_keys(webhook, self._vault, self._clock.now()))
-        ends = [s.expires_at_us for s in webhook.secrets if s.expires_at_us > now_us]
-        made = _Cached(webhook, min(ends, default=2**63), signer, open_headers(webhook, self._vault), open_identity(webhook, self._vault))
+        ends = [s.expires_at_us / 1e6 for s in webhook.secrets if s.expires_at_us > now_s * 1e6]
+        own, identity = open_headers(webhook, self._vault), open_identity(webhook, self._vault)
+        made = _Cached(webhook, min(ends, default=math.inf), signer, own, identity)
         self._cache[webhook.id] = made
         return made
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 from collections.abc import Sequence
+from typing import Final
+
+_BLOCK: Final = 64
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class Signer:
-    """Signs with every given key, the current one first; the keys are hashed once. Thread-safe."""
+    """Signs with every given key, the current one first; the keys are hashed once. Thread-safe.
+
+    HMAC as RFC 2104 has it, from two hashes: `hmac` and its copies take twice the time.
+    """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        self._macs = tuple(hmac.new(key, digestmod=hashlib.sha256) for key in keys)
+        self._macs = tuple(_hashed(key) for key in keys)
 
     def headers(self, webhook_id: str, timestamp_s: int, body: bytes) -> str:
         """Return the value of `webhook-signature`: one `v1,<base64>` per key, separated by spaces."""
@@ -20,8 +27,15 @@ class Signer:
         return " ".join(self._one(mac, start, body) for mac in self._macs)
 
     @staticmethod
-    def _one(keyed: hmac.HMAC, start: bytes, body: bytes) -> str:
-        mac = keyed.copy()
-        mac.update(start)
-        mac.update(body)
-        return "v1," + base64.b64encode(mac.digest()).decode()
+    def _one(keyed: tuple[hashlib._Hash, hashlib._Hash], start: bytes, body: bytes) -> str:
+        inner, outer = keyed[0].copy(), keyed[1].copy()
+        inner.update(start)
+        inner.update(body)
+        outer.update(inner.digest())
+        return "v1," + base64.b64encode(outer.digest()).decode()
+
+
+def _hashed(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """Return the inner and the outer hash, which have read the key."""
+    padded = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
+    return hashlib.sha256(padded.translate(_INNER)), hashlib.sha256(padded.translate(_OUTER))

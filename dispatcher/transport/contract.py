@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+from hookline.kernel.values import value
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.certificates import Identity
 
@@ -14,7 +14,7 @@ MAX_HEAD: Final = 8 * 1024
 MAX_DETAIL: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Request:
     """One POST. `url` is in the form that `check_url` gave; `timeout_s` bounds everything, from the name look-up on.
 
@@ -30,7 +30,7 @@ class Request:
     identity: Identity | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Reply:
     """An answer with a status line: `headers` are the first 8 KiB of its head, `body` its first 16 KiB."""
 
@@ -41,7 +41,7 @@ class Reply:
     retry_after: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Failure:
     """No answer that could be understood; `detail` is for people, at most 256 characters."""
 
