@@ -63,7 +63,8 @@ class TopicsReader:
 
     def start(self) -> None:
         """Begin at the beginning of every topic; raise `BrokerError`."""
-        consumer = self._consumer = kafka.plain_consumer(self._config)
+        # A broker answers a connection in turn: what asks for an end waits behind a fetch that finds nothing.
+        consumer = self._consumer = kafka.plain_consumer(self._config, fetch_wait_max_ms=20)
         names = [*self._events, *self._letters, *self._tiers, self._topics.attempts, self._topics.attempts_rejected]
         self._partitions = [TopicPartition(name, n, 0) for name in names for n in range(kafka.partitions_of(consumer, name))]
         consumer.assign(self._partitions)
