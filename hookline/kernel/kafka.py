@@ -7,6 +7,7 @@ short polls (`fetch`), and let other threads post commands to that owner.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,9 +23,10 @@ from hookline.kernel.log import logger
 
 _log = logger("kafka")
 # librdkafka's own lines go where ours go, redacted like ours, instead of straight to standard error. Its FAIL lines are
-# left out: `log_error` hears of the same failures.
+# left out: `log_error` hears of the same failures. So is that a broker which has just started gives no producer ids yet.
 _LIBRARY_LOG: Final = logging.getLogger("librdkafka")
-_LIBRARY_LOG.addFilter(lambda record: not record.getMessage().startswith("FAIL "))
+_NORMAL: Final = re.compile(r"FAIL |GETPID .*: retrying$", re.DOTALL)
+_LIBRARY_LOG.addFilter(lambda record: _NORMAL.match(record.getMessage()) is None)
 _SAME_TROUBLE_S: Final = 10.0
 _told: dict[int, float] = {}
 Settings: TypeAlias = dict[str, Any]
