@@ -15,11 +15,7 @@ pytestmark = pytest.mark.unit
     ("line", "told"),
     [
         ("FAIL [a#producer-1] [thrd:b]: b: Connect to ipv4#127.0.0.1:9 failed: Connection refused", False),
-        (
-            "GETPID [a#producer-5] [thrd:main]: Failed to acquire idempotence PID from broker b/1: "
-            "Broker: Coordinator load in progress: retrying",
-            False,
-        ),
+        ("GETPID [a#producer-5] [thrd:main]: Failed to acquire PID from broker b/1: Broker: Coordinator load in progress: retrying", False),
         ("GETPID [a#producer-5] [thrd:main]: Failed to acquire idempotence PID: Broker: Cluster authorization failed: fatal", True),
         ("CONFWARN [a#consumer-1] [thrd:app]: something else: retrying", True),
     ],
