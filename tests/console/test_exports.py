@@ -95,7 +95,9 @@ def test_what_cannot_be_exported_is_refused_before_the_first_byte(shop: Shop, st
     shop.publish()
     shop.logged(1)
     stranger = stack.admin(f"x{os.urandom(4).hex()}")
-    assert stranger.get(f"/deliveries/export?format=ndjson&webhook={webhook}").body == b""
+    refused = stranger.get(f"/deliveries/export?format=ndjson&webhook={webhook}")
+    assert (refused.status, refused.json["field"]) == (422, "webhook")
+    assert stranger.get("/deliveries/export?format=ndjson").body == b""
 
 
 # ---- its pieces ----
