@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import socket
 import time
@@ -38,7 +37,7 @@ from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock, to_us
 from hookline.kernel.config import load, state_dir
 from hookline.kernel.errors import ConfigError, HooklineError
-from hookline.kernel.lifecycle import Stop, raise_file_limit
+from hookline.kernel.lifecycle import Stop, raise_file_limit, spare_collections
 from hookline.kernel.log import logger
 from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
 from hookline.kernel.tracing import TracingConfig, open_tracing
@@ -153,7 +152,7 @@ class Dispatcher:
             intake.start()
         self._soundings.start()
         pulse.start()
-        _settle_memory()
+        spare_collections()
         _log.info("dispatcher.started", metrics_port=server.port, webhooks=self._registry.size)
         await self._until_stop(stop, ledger)
         pulse.stop()
@@ -300,13 +299,6 @@ class Dispatcher:
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
         _log.info("dispatcher.stopped")
-
-
-def _settle_memory() -> None:
-    """Look for cycles a twentieth as often, and never again among what the start made: deliveries leave none."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(15_000, 50, 100)
 
 
 def _held(intake: Intake) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import os
 import time
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from hookline.kernel.clock import SystemClock
 from hookline.kernel.compacted import assert_topic
 from hookline.kernel.config import load
 from hookline.kernel.errors import ConfigError, HooklineError, Undelivered
-from hookline.kernel.lifecycle import Stop
+from hookline.kernel.lifecycle import Stop, spare_collections
 from hookline.kernel.log import logger
 from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
 from hookline.kernel.tracing import TracingConfig, open_tracing
@@ -45,7 +44,6 @@ _log = logger("ingest")
 _TICK_S: Final = 0.1
 _HANGS_S: Final = 30.0
 _PROBE_S: Final = 1.0
-_GC_YOUNG: Final = 10_000
 _CLOSE_S: Final = 1.0
 _FLUSH_S: Final = 5.0
 _OF_THE_HOST: Final = frozenset({errno.EADDRNOTAVAIL, errno.EINVAL})
@@ -137,7 +135,7 @@ class IngestProcess:
         try:
             await self._listen(server)
             self._probe(gate)
-            _spare_collections()
+            spare_collections()
             await self._until_stop(stop)
         finally:
             self._waits_for = "stopping"
@@ -211,13 +209,6 @@ class IngestProcess:
             metrics.LOOP_STALL_S.observe(max(0.0, self._beat - before - _TICK_S))
             metrics.IN_FLIGHT.set(gate.in_flight)
             metrics.CONNECTIONS.set(len(server.connections))
-
-
-def _spare_collections() -> None:
-    """Keep what lives as long as the process out of garbage collections, and collect rarely: requests make no cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GC_YOUNG, 20, 100)
 
 
 async def _close(publisher: AsyncPublisher) -> None:

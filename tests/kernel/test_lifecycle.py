@@ -122,3 +122,23 @@ assert raise_file_limit() == raised
 def test_the_file_limit_is_raised_as_far_as_it_goes() -> None:
     """A process that holds many connections takes the files that it may have."""
     subprocess.run([sys.executable, "-c", FILES], timeout=60, check=True)
+
+
+SPARED = """
+import gc, weakref
+from hookline.kernel.lifecycle import spare_collections
+class Node: pass
+spare_collections()
+assert gc.get_freeze_count() > 1_000
+lost = Node()
+lost.itself = lost
+seen = weakref.ref(lost)
+del lost
+kept = [[] for _ in range(150_000)]
+assert seen() is None
+"""
+
+
+def test_cycles_are_still_found() -> None:
+    """Collections come rarely, but they come."""
+    subprocess.run([sys.executable, "-c", SPARED], timeout=60, check=True)
