@@ -15,7 +15,9 @@ import yaml
 
 from hookline.cli.config import OTHERS, components
 from hookline.kernel.config import load, settings_of
+from hookline.producers.api_keys import ApiKeyConfig
 from hookline.schemas.topics import TopicsConfig
+from hookline.webhooks.secrets import SecretsConfig
 
 pytestmark = pytest.mark.unit
 
@@ -89,6 +91,15 @@ def test_no_secret_is_in_the_file() -> None:
         for variable, value in SERVICES[name]["environment"].items():
             assert not SETTINGS[variable].secret or "${" in value
     assert "deploy/.env" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
+
+
+def test_what_the_example_says_to_type_makes_values_that_are_taken() -> None:
+    """A password that will do as a pepper, and a key that opens secrets."""
+    words, key = re.findall(r"^#\s+(python3 -c '.*')\s+for ", EXAMPLE.read_text("utf-8"), re.MULTILINE)
+    made = [subprocess.run(["bash", "-c", each], capture_output=True, text=True, check=True, timeout=30).stdout for each in (words, key)]
+    pepper, keys = (text.removesuffix("\n") for text in made)
+    assert load(ApiKeyConfig, {"HOOKLINE_API_KEY_PEPPER": pepper}).pepper
+    assert load(SecretsConfig, {"HOOKLINE_SECRET_KEYS": keys})
 
 
 def test_what_is_mounted_is_there() -> None:
