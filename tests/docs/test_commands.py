@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,9 @@ from hookline.cli.commands import build
 pytestmark = pytest.mark.unit
 
 ROOT: Final = Path(__file__).parents[2]
-PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES: Final = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FOLDERS: Final = ("schemas", "producers", "webhooks", "dispatcher", "analytics", "console", "hookline", "deploy", "examples")
+SOURCES: Final = [path for folder in FOLDERS for suffix in ("py", "html", "txt", "sh") for path in (ROOT / folder).rglob(f"*.{suffix}")]
 FENCED: Final = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ENDS: Final = re.compile(r"\s(?:\||>|>>|&&|;|#|…|→)(?:\s|$)|[;)`\n]|\s{3,}")
 OTHERS: Final = ("kubectl ", "helm ", "docker ")
@@ -65,6 +68,46 @@ def test_every_make_target_is_one(page: Path) -> None:
     for typed in mentions(page.read_text("utf-8"), "make"):
         named = [word for word in re.sub(r"\"[^\"]*\"", "", typed).split() if re.fullmatch(r"[a-z][a-z-]*", word)]
         assert [name for name in named if name not in targets] == [], f"{page}: make {typed}"
+
+
+def test_every_command_that_the_program_names_is_one() -> None:
+    """In remedies, hints and help texts, with their options."""
+    found = 0
+    for text in [text for path in SOURCES for text in texts_of(path)]:
+        for said in re.finditer(r"(?<![\w./-])hookline ([a-z][a-z-]+[^`.\n;:)]*)", text):
+            command, options, _ = known(said[1].split())
+            assert command is not ROOT_COMMAND, said[0]
+            assert [option for option in re.findall(r" (--[\w-]+)", said[1]) if option not in options] == [], said[0]
+            found += 1
+    assert found > 80
+
+
+def texts_of(path: Path) -> list[str]:
+    """Return the texts of a program, or the whole of a template."""
+    text = path.read_text("utf-8")
+    if path.suffix != ".py":
+        return [text]
+    return [each.value for each in ast.walk(ast.parse(text)) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+
+
+def test_all_but_the_processes_and_the_demo_answer_in_json() -> None:
+    """As the README says."""
+    assert {path for path, command in leaves(ROOT_COMMAND) if "--json" not in [name for each in command.params for name in each.opts]} == {
+        "up",
+        "ingest",
+        "dispatch",
+        "sink",
+        "console",
+        "demo",
+    }
+
+
+def leaves(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every command that is no group, with its words."""
+    for name, each in getattr(command, "commands", {}).items():
+        yield from leaves(each, f"{path} {name}".strip())
+    if not hasattr(command, "commands"):
+        yield path, command
 
 
 def test_the_commands_of_a_page_are_found() -> None:
