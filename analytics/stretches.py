@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from hookline.analytics.warehouse import Rows
@@ -14,15 +15,26 @@ _SPARE: Final = 1.25
 """So much more is read than the rows so far make likely to be enough: a second question costs more than some rows that nobody needs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many rows lie between two times; the times mean nothing without rows."""
+
+    rows: int
+    oldest_us: int
+    newest_us: int
+
+
 class Stretches:
     """Yields rows of a time order, newest first; a stretch is as long as the rows found so far let expect. For one thread.
 
     `ask(since_us, until_us, most)` returns the newest rows between two times, both included, newest first, with `attempted_at_us`.
-    Nothing older than `since_us` is looked at.
+    `bounds(since_us, until_us)` tells where there are any; it is asked once, behind the first stretch without a row. Nothing older than
+    `since_us` is looked at.
     """
 
-    def __init__(self, ask: Callable[[int, int, int], Rows], since_us: int) -> None:
+    def __init__(self, ask: Callable[[int, int, int], Rows], since_us: int, bounds: Callable[[int, int], Bounds] | None = None) -> None:
         self._ask = ask
+        self._bounds = bounds
         self._since_us = since_us
         self._span_us = _HOUR_US
         self._found = 0
@@ -39,7 +51,18 @@ class Stretches:
             if len(found) == most:
                 break
             until_us = first_us - 1
+            if not rows and self._bounds is not None and until_us >= self._since_us:
+                until_us = self._narrowed(self._bounds(self._since_us, until_us))
+                self._bounds = None
         return found
+
+    def _narrowed(self, bounds: Bounds) -> int:
+        """Look at nothing outside of the bounds from now on; return where to go on."""
+        if not bounds.rows:
+            return self._since_us - 1
+        self._since_us = bounds.oldest_us
+        self._covered_us, self._found = bounds.newest_us - bounds.oldest_us + 1, bounds.rows
+        return bounds.newest_us
 
     def _first(self, until_us: int, needed: int) -> int:
         """Return where the next stretch begins."""

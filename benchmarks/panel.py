@@ -68,6 +68,7 @@ def pages(store: str, busy: str) -> dict[str, str]:
         "panel_webhook": f"/s/{store}/webhooks/{busy}",
         "panel_log": f"/s/{store}/log",
         "panel_log_filtered": f"/s/{store}/log?outcome=dead",
+        "panel_log_rare": f"/s/{store}/log?status=418",
         "panel_dead_letters": f"/s/{store}/dead-letters",
         "panel_catalogue": f"/s/{store}/catalogue",
         "panel_audit": f"/s/{store}/audit",

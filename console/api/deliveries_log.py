@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from hookline.analytics.stretches import Stretches
-from hookline.analytics.warehouse import Parameters, Rows
+from hookline.analytics.stretches import Bounds, Stretches
+from hookline.analytics.warehouse import Parameters, Rows, only
 from hookline.console.api.deliveries_filter import LogQuery
 
 _LEAST_BATCH: Final = 20
@@ -37,7 +37,7 @@ class Reading:
     def __init__(self, log: Log, query: LogQuery, place: Place) -> None:
         self._log = log
         self._query = query
-        self._stretches = Stretches(self._ask, query.since_us)
+        self._stretches = Stretches(self._ask, query.since_us, self._bounds)
         self.place = place
         self.ended = False
 
@@ -59,6 +59,9 @@ class Reading:
         query = self._query.between(since_us, until_us)
         place: Parameters = {"before_us": self.place.at_us, "before_id": self.place.attempt_id, "limit": most}
         return self._log.run("deliveries", {**query.parameters(), **place})
+
+    def _bounds(self, since_us: int, until_us: int) -> Bounds:
+        return Bounds(**only(self._log.run("deliveries_bounds", self._query.between(since_us, until_us).parameters())))
 
 
 class Deliveries:

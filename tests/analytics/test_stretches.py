@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.analytics.stretches import Stretches
+from hookline.analytics.stretches import Bounds, Stretches
 
 pytestmark = pytest.mark.unit
 
@@ -23,6 +23,7 @@ class Log:
     def __init__(self, ages_h: list[float]) -> None:
         self.rows: list[dict[str, Any]] = [{"attempted_at_us": NOW_US - int(age * HOUR_US)} for age in sorted(ages_h)]
         self.asked: list[float] = []
+        self.bounded: list[float] = []
 
     def ask(self, since_us: int, until_us: int, most: int) -> list[dict[str, Any]]:
         """Return the newest rows of a stretch."""
@@ -30,15 +31,23 @@ class Log:
         self.asked.append(round((until_us - since_us) / HOUR_US, 2))
         return [row for row in self.rows if since_us <= row["attempted_at_us"] <= until_us][:most]
 
+    def bounds(self, since_us: int, until_us: int) -> Bounds:
+        """Return where rows are."""
+        assert since_us <= until_us
+        self.bounded.append(round((until_us - since_us) / HOUR_US, 2))
+        times = [row["attempted_at_us"] for row in self.rows if since_us <= row["attempted_at_us"] <= until_us]
+        return Bounds(len(times), min(times, default=0), max(times, default=0))
+
 
 @given(
     ages_h=st.lists(st.floats(0, MONTH_H - 1), max_size=40, unique_by=lambda age: int(age * HOUR_US)),
     batches=st.lists(st.integers(1, 12), min_size=40, max_size=40),
+    bounded=st.booleans(),
 )
-def test_every_row_comes_once_newest_first(ages_h: list[float], batches: list[int]) -> None:
+def test_every_row_comes_once_newest_first(ages_h: list[float], batches: list[int], bounded: bool) -> None:
     """Batch after batch, each behind the last row of the one before, as the rows lie; a short batch is the last one."""
     log = Log(ages_h)
-    stretches, until_us, found = Stretches(log.ask, 0), NOW_US, []
+    stretches, until_us, found = Stretches(log.ask, 0, log.bounds if bounded else None), NOW_US, []
     for most in batches:
         rows = stretches.rows(until_us, most)
         found += rows
@@ -46,6 +55,28 @@ def test_every_row_comes_once_newest_first(ages_h: list[float], batches: list[in
             break
         until_us = rows[-1]["attempted_at_us"] - 1
     assert found == log.rows
+    assert len(log.bounded) <= bounded
+
+
+def test_where_nothing_fits_the_rest_is_counted_and_not_read() -> None:
+    """The first hour has none, and neither has the month."""
+    log = Log([])
+    assert Stretches(log.ask, 0, log.bounds).rows(NOW_US, 50) == []
+    assert (log.asked, log.bounded) == ([1.0], [MONTH_H - 1])
+
+
+def test_a_few_rows_of_long_ago_are_found_at_once() -> None:
+    """Nothing is read but the hours between the oldest and the newest of them."""
+    log = Log([400.0, 401.5, 402.0])
+    assert Stretches(log.ask, 0, log.bounds).rows(NOW_US, 50) == log.rows
+    assert log.asked == [1.0, 2.0]
+
+
+def test_a_page_with_rows_is_not_counted() -> None:
+    """Counting is for where the newest hour has nothing."""
+    log = Log([number / 100 for number in range(10_000)])
+    Stretches(log.ask, 0, log.bounds).rows(NOW_US, 50)
+    assert log.bounded == []
 
 
 def test_a_busy_log_is_asked_for_an_hour() -> None:

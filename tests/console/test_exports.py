@@ -130,11 +130,14 @@ class Table:
         self.limits: list[int] = []
 
     def run(self, name: str, parameters: Parameters) -> Rows:
-        """Answer a page."""
+        """Answer a page, or where there are rows."""
+        since, until = parameters["since_us"], parameters["until_us"]
+        if name == "deliveries_bounds":
+            times = [r["attempted_at_us"] for r in self.rows if since <= r["attempted_at_us"] <= until]
+            return [{"rows": len(times), "oldest_us": min(times, default=0), "newest_us": max(times, default=0)}]
         assert name == "deliveries"
         self.limits.append(int(parameters["limit"]))
         before = (parameters["before_us"], parameters["before_id"])
-        since, until = parameters["since_us"], parameters["until_us"]
         fit = [r for r in self.rows if (r["attempted_at_us"], r["attempt_id"]) < before and since <= r["attempted_at_us"] <= until]
         return fit[: int(parameters["limit"])]
 
