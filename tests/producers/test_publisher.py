@@ -286,3 +286,4 @@ def test_bulk_settings_only_wait_longer() -> None:
     assert bulk(SETTINGS).linger_ms == 5
     assert bulk(replace(SETTINGS, linger_ms=20)).linger_ms == 20
     assert replace(bulk(SETTINGS), linger_ms=0) == SETTINGS
+    assert (SETTINGS.settings()["compression_type"], bulk(SETTINGS).settings()["compression_type"]) == ("lz4", "zstd")
