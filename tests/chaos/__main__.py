@@ -1,6 +1,6 @@
 """`make chaos`: every fault against real processes. `FAULT=NAME[,NAME]` plays some, `SEED=N` repeats a run, `ROUNDS=N` repeats faults.
 
-`HOOKLINE_TRANSPORT=native` runs it with the other transport. The report is written to `REPORT` (`.chaos` by default).
+`HOOKLINE_TRANSPORT=aiohttp` runs it with the other transport. The report is written to `REPORT` (`.chaos` by default).
 """
 
 from __future__ import annotations

@@ -101,6 +101,7 @@ IN_PASSING: Final[dict[str, Elsewhere]] = {
     "kubectl describe pod": HELM,
     "pip install 'hookline[embedded]'": RELEASE,
     "pip install 'hookline[embedded,otel]'": RELEASE,
+    "pip install 'confluent-kafka[avro,schemaregistry]'": Elsewhere("installs, for readers", "tests/schemas/test_wire.py"),
     "pip install standardwebhooks": Elsewhere("installs; the library is used", "tests/webhooks/test_docs.py"),
     "hookline config --reference > docs/configuration.md": Elsewhere(
         "writes into the checkout", "tests/cli/test_config.py::test_the_page_is_what_the_code_says"
