@@ -49,10 +49,10 @@ class RetentionConfig:
 class SinkConfig:
     """How the sink batches."""
 
-    batch_rows: int = setting("HOOKLINE_SINK_BATCH_ROWS", "10000", "rows that make a partition's batch full", integer(1, 500_000))
+    batch_rows: int = setting("HOOKLINE_SINK_BATCH_ROWS", "50000", "rows that make a partition's batch full", integer(1, 500_000))
     batch_bytes: int = setting(
         "HOOKLINE_SINK_BATCH_BYTES",
-        "33554432",
+        "50331648",
         "bytes held that make all batches full; a quarter of them fills one",
         integer(65_536, 1 << 30),
     )

@@ -18,7 +18,7 @@ from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.errors import BrokerError, HooklineError, SchemaError, WarehouseError
 from hookline.kernel.kafka import KafkaConfig
-from hookline.kernel.lifecycle import Stop
+from hookline.kernel.lifecycle import Stop, spare_collections
 from hookline.kernel.log import logger
 from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
 from hookline.schemas.erasures import Erasures
@@ -93,6 +93,8 @@ class SinkProcess:
         self._health.alive("sink", sink.stalled)
         self._health.ready("sink", lambda: sink.trouble)
         _log.info("sink.started")
+        if self._metrics is not None:
+            spare_collections()  # the records held are many, and leave no cycles; in another process that is not ours to say
         try:
             sink.run(stop)
         finally:

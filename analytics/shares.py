@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
@@ -43,7 +44,8 @@ class Share:
 
     def add(self, messages: list[Message], now: float) -> None:
         """Hold records that came in order; ones that were held before, or lie before those, are ignored."""
-        messages = [message for message in messages if _offset(message) > self.newest]
+        if messages and _offset(messages[0]) <= self.newest:
+            messages = [message for message in messages if _offset(message) > self.newest]
         if not messages:
             return
         if not self.messages:
@@ -61,7 +63,7 @@ class Share:
             return []
         if self.replay_to is None:
             sizes = accumulate(map(len, self.messages[:most]))
-            return self.messages[: 1 + sum(1 for size in sizes if size < most_bytes)][:most]
+            return self.messages[: 1 + bisect_left(list(sizes), most_bytes)][:most]
         if _offset(self.messages[-1]) < self.replay_to:
             return []
         return [message for message in self.messages if _offset(message) <= self.replay_to]
