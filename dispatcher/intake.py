@@ -59,6 +59,7 @@ class Intake:
         self._draining = threading.Event()
         self._stop = Stop()
         self._thread: threading.Thread | None = None
+        self._next_commit = 0.0
         self._full_since: float | None = None
         self._paused_full = False
         self._told_at = -_TELL_S
@@ -130,7 +131,6 @@ class Intake:
             _log.exception("intake.failed", source=self.source.name)
 
     def _loop(self, consumer: Consumer) -> None:
-        next_commit = 0.0
         while not self._stop.is_set():
             self._settle_done()
             messages = self._fetch(consumer)
@@ -140,10 +140,10 @@ class Intake:
                 self._give_back(consumer, messages)
             now = time.monotonic()
             self._resume_due(consumer, now)
-            if now >= next_commit:
+            if now >= self._next_commit:
                 self._commit_async(consumer)
                 metrics.PENDING.labels(self.source.name).set(self.shares.records)
-                next_commit = now + self._limits.commit_s
+                self._next_commit = now + self._limits.commit_s
         self._close(consumer)
 
     def _fetch(self, consumer: Consumer) -> list[Message]:
@@ -152,7 +152,9 @@ class Intake:
         if room > 0 and self.shares.bytes < self._limits.pending_bytes and not self._draining.is_set():
             self._unpause(consumer)
             busy = self.shares.records or any(share.resume_at for share in self.shares)
-            return kafka.fetch(consumer, min(room, _BATCH), _POLL_S if busy else _IDLE_POLL_S)
+            # What was settled since the last commit must not wait for a poll that finds nothing: a crash would repeat it.
+            idle_s = min(_IDLE_POLL_S, max(_POLL_S, self._next_commit - time.monotonic()))
+            return kafka.fetch(consumer, min(room, _BATCH), _POLL_S if busy else idle_s)
         now = time.monotonic()
         self._full_since = self._full_since or now
         if now - self._full_since < _FULL_PAUSE_S and not self._draining.is_set():
