@@ -18,6 +18,7 @@ _FILLED: Final = 0.78
 _LABEL_WIDTH: Final = 96
 _STEPS: Final = (1, 2, 2.5, 5, 10)
 _LINES: Final = 4
+_COUNTS: Final = (4, 5, 2, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def bars(labels: Sequence[str], series: Sequence[Series], width: int = WIDTH) ->
             title = f"{label}: {one.values[at]:,.0f} {one.name.lower()}"
             x = _LEFT + step * (at + (1 - _FILLED) / 2)
             rects.append(Rect(round(x, 1), round(top, 1), round(step * _FILLED, 1), round(height, 1), one.tone, title))
-    return Bars(rects, _across(labels, step, max(1, width // _LABEL_WIDTH)), _up(most, room), labels, series, width)
+    whole = all(float(value).is_integer() for one in series for value in one.values)
+    return Bars(rects, _across(labels, step, max(1, width // _LABEL_WIDTH)), _up(most, room, whole=whole), labels, series, width)
 
 
 def ceiling(most: float) -> float:
@@ -105,6 +107,7 @@ def _across(labels: Sequence[str], step: float, most: int) -> list[Tick]:
     return [Tick(round(_LEFT + step * (at + 0.5), 1), label) for at, label in enumerate(labels) if at % every == 0]
 
 
-def _up(most: float, room: int) -> list[Tick]:
-    lines = _LINES if most >= _LINES else 1
+def _up(most: float, room: int, *, whole: bool) -> list[Tick]:
+    """Return the lines of the axis: four, or as many as stand at whole numbers where there are no others."""
+    lines = next(count for count in _COUNTS if most % count == 0 or count == 1) if whole else _LINES if most >= _LINES else 1
     return [Tick(round(HEIGHT - _BOTTOM - room * line / lines, 1), short(round(most * line / lines, 3))) for line in range(lines + 1)]

@@ -14,14 +14,14 @@ from hookline.console.panel.page import Access
 from hookline.console.panel.visit import Visit
 from hookline.kernel.errors import NotFound, WarehouseError
 
-_BEGINNING: Final = frozenset({"keys", "users"})
-"""Sections where a store may begin."""
+_OF_ANY: Final = frozenset({"keys", "users", "audit"})
+"""Sections of any store: where one begins, and the trail of one that has ended."""
 
 
 async def missing(visit: Visit) -> bool:
-    """Tell whether an operator is at a page of a store that has nothing; pages where one may begin are of any store."""
+    """Tell whether an operator is at a page of a store that has nothing; some pages are of any store."""
     at_home = visit.page.access is not Access.STORE or visit.presence is None or bool(visit.presence.user.store_id)
-    if at_home or visit.page.first or visit.page.section in _BEGINNING or _here(visit):
+    if at_home or visit.page.first or visit.page.section in _OF_ANY or _here(visit):
         return False
     return not await visit.services.parts.pools[Work.QUERIES].run(lambda: _in_log(visit))
 

@@ -56,16 +56,16 @@ def test_a_key_is_revoked_on_a_phone(phone: Any, shop: Any) -> None:
     assert box["x"] + box["width"] <= PHONE["width"]
 
 
-def test_the_tab_one_is_on_is_in_sight(phone: Any, browser: Any, store: str) -> None:
+def test_the_tab_one_is_on_is_in_sight(phone: Any, browser: Any, shop: Any) -> None:
     """A script scrolls the menu of a phone there; without one all tabs are in sight."""
     for section in ("", "/log", "/audit"):
-        phone.open(f"/s/{store}{section}")
+        phone.open(f"/s/{shop.store}{section}")
         box = phone.page.locator("nav a[aria-current]").bounding_box()
         assert box["x"] >= 0, section
         assert box["x"] + box["width"] <= PHONE["width"], section
     context = browser.new_context(java_script_enabled=False, viewport=PHONE, storage_state=phone.page.context.storage_state())
     page = context.new_page()
-    page.goto(f"{phone.base}/s/{store}/audit")
+    page.goto(f"{phone.base}/s/{shop.store}/audit")
     boxes = [tab.bounding_box() for tab in page.locator("nav[aria-label=Pages] a").all()]
     context.close()
     assert len(boxes) == 9
@@ -141,11 +141,11 @@ def test_a_test_call_is_one_line_of_the_log(panel: Any, shop: Any) -> None:
     assert panel.page.locator("#log-rows th").evaluate("cell => cell.scrollWidth <= cell.clientWidth")
 
 
-def test_the_button_offers_the_other_colours(panel: Any, store: str) -> None:
+def test_the_button_offers_the_other_colours(panel: Any, shop: Any) -> None:
     """It says Dark in the light and Light in the dark, whoever chose: the browser, or the person."""
 
     def offered() -> str:
-        panel.open(f"/s/{store}")
+        panel.open(f"/s/{shop.store}")
         text: str = panel.page.locator(".person button[name=theme]:visible").inner_text()
         return text
 

@@ -13,9 +13,9 @@ def tile(panel: Any, label: str) -> str:
     return str(panel.page.locator(".tile", has_text=label).inner_text())
 
 
-def test_an_empty_store_teaches(panel: Any, store: str) -> None:
+def test_an_empty_store_teaches(panel: Any, shop: Any) -> None:
     """No webhooks: what they are, and the way to the first one; every number is a dash or zero."""
-    panel.open(f"/s/{store}")
+    panel.open(f"/s/{shop.store}")
     assert "No webhooks yet" in panel.page.locator(".empty").inner_text()
     assert "none waits" in tile(panel, "Waiting for retry")
     assert "none to decide on" in tile(panel, "Dead letters")
@@ -23,7 +23,7 @@ def test_an_empty_store_teaches(panel: Any, store: str) -> None:
     panel.accessible()
     panel.shoot("overview-empty")
     panel.page.click("text=Make the first one")
-    panel.page.wait_for_url(f"**/s/{store}/webhooks/new")
+    panel.page.wait_for_url(f"**/s/{shop.store}/webhooks/new")
 
 
 def test_what_happened_is_summed_up(panel: Any, shop: Any, until: Callable[..., None]) -> None:
