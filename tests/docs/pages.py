@@ -50,6 +50,11 @@ class Command:
         """Return the names of the members that the page shows in a JSON answer."""
         return set(re.findall(r'"(\w+)":', self.answer))
 
+    @property
+    def words(self) -> set[tuple[str, str]]:
+        """Return (member, value) of the members there whose value is a word of the API's, such as a state or a verdict."""
+        return set(re.findall(r'"(\w+)": ?"([a-z_]+)"', self.answer))
+
 
 def text_of(page: str) -> str:
     """Return a page as it is."""

@@ -31,8 +31,8 @@ ADDRESSES: Final = (
 """Whatever address a page gives its webhook is the receiver's here."""
 IN_PLACE_OF: Final = {
     "--store my-shop": "--store demo",
-    "--duration 30": "--duration 3",
-    "--day-in 60": "--day-in 3",
+    "--duration 30": "--duration 2",
+    "--day-in 60": "--day-in 2",
     "day_in_s=60": "day_in_s=2",
     "--events 500": "--events 50",
     "from=2026-11-23T14:00:00Z": "from=" + time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3_600)),
@@ -43,6 +43,8 @@ ENDLESS: Final = re.compile(r"hookline demo-store(?!.*--(?:duration|day-in|event
 """A shop runs until Ctrl-C, which comes after a few seconds here."""
 OUTCOMES: Final = {"delivered", "retrying"}
 """Members that an answer has when there are some."""
+PASSING: Final = {("state", "running")}
+"""What may be over before it is asked for."""
 IN_THE_CHECKOUT: Final = ("make ", "python ")
 
 
@@ -121,6 +123,8 @@ class Reader:
         elif "curl " in line:
             assert re.search(rf"^HTTP {command.status or '2..'}$", done.stdout, re.MULTILINE), f"{line}\n{done.stdout}"
         assert [one for one in sorted(command.members - OUTCOMES) if f'"{one}":' not in done.stdout] == [], f"{line}\n{done.stdout}"
+        for member, word in command.words - PASSING:
+            assert re.search(rf'"{member}": ?"{word}"', done.stdout), f"{line}\n{done.stdout}"
         self._remember(done.stdout)
         return done.stdout
 

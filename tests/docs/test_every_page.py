@@ -82,9 +82,10 @@ def test_options_of_benchmarks_are_options() -> None:
 
 def test_commands_of_a_block_are_found() -> None:
     """Over several lines, by an open quotation or a backslash, with the answers below them."""
-    text = '# remark\ncurl x \\\n  -d \'one\n  two\'\n→ 202 {"id": 1,\n   "more": 2}\nhookline log   # it\'s all\n'
+    text = '# remark\ncurl x \\\n  -d \'one\n  two\'\n→ 202 {"id": 1,\n   "state": "done"}\nhookline log   # it\'s all\n'
     first, second = commands(text)
-    assert (first.line, first.status, first.members) == ("curl x   -d 'one\n  two'", "202", {"id", "more"})
+    assert (first.line, first.status, first.members) == ("curl x   -d 'one\n  two'", "202", {"id", "state"})
+    assert first.words == {("state", "done")}
     assert (line_of(second), second.status) == ("hookline log", "")
 
 
