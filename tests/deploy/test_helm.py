@@ -29,6 +29,8 @@ KUBERNETES: Final = ("1.29", "1.34", "1.37")
 """The oldest that the chart names, and newer ones."""
 FOREIGN: Final = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor"}
 """Kinds whose schemas are not Kubernetes' own."""
+PAGE: Final = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text("utf-8")
+INSTALL: Final = re.findall(r"^helm install (.*)$", PAGE, re.MULTILINE)[0].split()
 SETTINGS: Final = {spec.env: spec for _, component in components() for _, spec in settings_of(component)}
 PROCESSES: Final = {"ingest", "dispatcher", "sink", "console"}
 
@@ -80,6 +82,35 @@ def test_values_fit_their_schema(path: Path) -> None:
     assert not schema.is_valid({**whole, "dispatchers": {}})
     assert not schema.is_valid({**whole, "settings": {"IN_FLIGHT": "1"}})
     assert not schema.is_valid(defaults)
+
+
+def test_values_that_the_page_names_are_values() -> None:
+    """Each `name=value` has its place among the chart's values, and fits it; those of the first command are all that is needed."""
+    schema = jsonschema_rs.validator_for(json.loads((CHART / "values.schema.json").read_text("utf-8")))
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    install = [text.split("=", 1) for text in INSTALL if "=" in text]
+    more = re.findall(r"`([a-z]\w*(?:\.\w+)+)=([^`]+)`", PAGE)
+    assert (len(install), len(more)) >= (3, 4)
+    for pairs in (install, more):
+        for name, text in pairs:
+            *way, last = name.split(".")
+            place = values
+            for each in way:
+                place = place[each]
+            assert last in place, name
+            place[last] = yaml.safe_load(text)
+        schema.validate(values)
+
+
+@needs_helm
+def test_helm_takes_the_command_of_the_page() -> None:
+    """What it would install is every process, from the image that is named there."""
+    words = [str(CHART) if text == "deploy/helm/hookline" else text for text in INSTALL]
+    done = helm("template", *words, "--kube-version", f"{KUBERNETES[1]}.0")
+    assert done.returncode == 0, done.stderr
+    objects = [found for found in yaml.safe_load_all(done.stdout) if found]
+    assert set(pods(objects)) >= PROCESSES
+    assert "registry.example.com/hookline:" in done.stdout
 
 
 @needs_helm

@@ -45,7 +45,9 @@ BLOCKS: Final[dict[tuple[str, str], Elsewhere]] = {
     ("docs/demo.md", "make demo"): DEMO,
     ("docs/deploy.md", "docker build"): COMPOSE,
     ("docs/deploy.md", "cp deploy/compose/env.example"): COMPOSE,
-    ("docs/deploy.md", "kubectl create namespace"): HELM,
+    ("docs/deploy.md", "kubectl create namespace"): Elsewhere(
+        "needs a cluster; rendered with the same words", "tests/deploy/test_helm.py::test_helm_takes_the_command_of_the_page"
+    ),
     ("docs/dispatcher.md", "Kafka poll ─▶"): DRAWING,
     ("docs/examples/README.md", "make example"): EXAMPLE,
     ("docs/examples/low-stock.md", "data.available"): Elsewhere("the filter of the example", "tests/examples/test_shows.py"),
