@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from deploy.grafana.series import COMPONENTS, metrics_of, name_of
+from hookline import __version__
 from hookline.cli.config import OTHERS, components
 from hookline.kernel.config import settings_of
 from tests.chaos.faults.catalogue import BY_NAME
@@ -67,6 +68,21 @@ def tails() -> frozenset[str]:
     found = [path for folder in folders for path in folder.rglob("*") if "__pycache__" not in path.parts]
     parts = [path.relative_to(ROOT).parts for path in (*found, *ROOT.glob("*.*"))]
     return frozenset("/".join(each[at:]) for each in parts for at in range(len(each)))
+
+
+def test_the_version_is_this_one() -> None:
+    """Images are tagged with it on the pages."""
+    said = [found for page in PAGES for found in re.findall(r"\bhookline:(\d+\.\d+\.\d+)", text_of(page))]
+    assert said
+    assert set(said) == {__version__}
+
+
+def test_options_of_examples_are_options() -> None:
+    """Those that pages give to `make example`."""
+    program = text_of("examples/__main__.py")
+    said = [words for page in PAGES for words in re.findall(r"make example [^\n`]*?ARGS=(\"[^\"]+\"|\S+)", text_of(page))]
+    assert len(said) >= 3
+    assert [option for words in said for option in re.findall(r"--\w+", words) if f'add_argument("{option}"' not in program] == []
 
 
 def test_faults_are_faults() -> None:
