@@ -47,6 +47,20 @@ def test_a_phone_shows_every_list_whole(phone: Any, shop: Any, until: Callable[.
         phone.accessible()
 
 
+def test_the_attempts_of_a_row_are_whole_on_a_phone(phone: Any, shop: Any) -> None:
+    """Opened within the log, where there is no room for their seven columns beside each other."""
+    shop.webhook("folded", status=500)
+    shop.publish()
+    shop.logged(1, "outcome=dead")
+    phone.open(f"/s/{shop.store}/log")
+    phone.page.locator("#log-rows [data-unfold]").first.click()
+    phone.page.wait_for_selector("tr.unfolded table")
+    assert phone.page.locator("tr.unfolded tbody tr").count() == 3
+    assert phone.page.locator("tr.unfolded > td").evaluate("cell => cell.scrollWidth <= cell.clientWidth")
+    phone.accessible()
+    phone.page.screenshot(path=phone.screens / "log-folded-phone.png")
+
+
 def test_a_key_is_revoked_on_a_phone(phone: Any, shop: Any) -> None:
     """The button is on the screen, without scrolling sideways."""
     phone.open(f"/s/{shop.store}/keys")
