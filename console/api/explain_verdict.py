@@ -76,8 +76,12 @@ def judge(facts: Facts) -> Judgement:
 
 
 def _by_log(facts: Facts) -> Judgement | None:
-    last = facts.rows[-1]
-    match Outcome(last["outcome"]):
+    last, letter = facts.rows[-1], facts.letter
+    outcome = Outcome(last["outcome"])
+    ended = outcome is Outcome.DELIVERED or outcome is Outcome.DEAD
+    if letter is not None and not ended and letter.at_us > last["attempted_at_us"]:  # the log is about a second behind the dead letters
+        return _given_up(facts, letter)
+    match outcome:
         case Outcome.DELIVERED:
             return _said(Verdict.DELIVERED, f"Delivered with attempt {last['attempt']}: HTTP {last['http_status']}", last)
         case Outcome.RETRYING:
@@ -107,8 +111,7 @@ def _retrying(facts: Facts, last: Mapping[str, Any]) -> Judgement:
 def _dead(facts: Facts, last: Mapping[str, Any]) -> Judgement:
     replayed = facts.replayed
     if replayed is not None and replayed.at_us > last["attempted_at_us"]:
-        text = f"It was given up and then replayed at {_time(replayed.at_us)}; that attempt is still to be made"
-        return Judgement(verdict=Verdict.WAITING, text=text, at_us=replayed.at_us)
+        return _made_again(replayed)
     reason = f"{facts.letter.reason}: " if facts.letter is not None else ""
     return _said(Verdict.DEAD, f"Given up, {reason}{_failure(last)}; {_what_helps(facts.webhook)}", last)
 
@@ -135,10 +138,20 @@ def _skipped(facts: Facts, last: Mapping[str, Any]) -> Judgement:
 
 def _by_dead_letter(facts: Facts) -> Judgement | None:
     letter = facts.letter
-    if letter is None or facts.rows:
-        return None
+    return _given_up(facts, letter) if letter is not None and not facts.rows else None
+
+
+def _given_up(facts: Facts, letter: Letter) -> Judgement:
+    """Return what a dead letter tells of which the log knows nothing yet, or nothing any more."""
+    if facts.replayed is not None and facts.replayed.at_us > letter.at_us:
+        return _made_again(facts.replayed)
     text = f"Given up, {letter.reason}: {letter.error}; {_what_helps(facts.webhook)}"
     return Judgement(verdict=Verdict.DEAD, text=text, at_us=letter.at_us)
+
+
+def _made_again(replayed: Replayed) -> Judgement:
+    text = f"It was given up and then replayed at {_time(replayed.at_us)}; that attempt is still to be made"
+    return Judgement(verdict=Verdict.WAITING, text=text, at_us=replayed.at_us)
 
 
 def _what_helps(webhook: Webhook | None) -> str:

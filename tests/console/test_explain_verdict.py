@@ -77,6 +77,18 @@ CASES: dict[str, tuple[Facts, Verdict, int]] = {
         400,
     ),
     "dead, the log behind": (facts(letter=LETTER), Verdict.DEAD, 200),
+    "dead, the last attempt not in the log yet": (facts(rows=[row("retrying")], letter=LETTER), Verdict.DEAD, 200),
+    "replayed, that attempt not in the log yet": (
+        facts(rows=[row("retrying")], letter=LETTER, replayed=Replayed(300, "job")),
+        Verdict.WAITING,
+        300,
+    ),
+    "retry to come after a replay": (
+        facts(rows=[row("retrying", attempted_at_us=350)], letter=LETTER, replayed=Replayed(300, "job")),
+        Verdict.WAITING_FOR_RETRY,
+        350,
+    ),
+    "held too long, the log behind": (facts(rows=[skip("paused")], webhook=PAUSED, letter=LETTER), Verdict.DEAD, 200),
     "held": (facts(rows=[skip("paused")], webhook=PAUSED), Verdict.PAUSED, 120),
     "held, resumed": (facts(rows=[skip("paused")]), Verdict.WAITING, 150),
     "held, deleted": (facts(rows=[skip("paused")], webhook=None), Verdict.CANCELLED, 150),
