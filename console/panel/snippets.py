@@ -19,11 +19,15 @@ class Snippet:
 
 _PYTHON: Final = """\
 import os
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-webhook = Webhook(os.environ["WEBHOOK_SECRET"])
+secret = os.environ.get("WEBHOOK_SECRET", "").removeprefix("whsec_")
+if not secret:  # anybody can sign with an empty key
+    sys.exit("WEBHOOK_SECRET is empty: set it to the webhook's secret.")
+webhook = Webhook(secret)
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -36,7 +40,8 @@ class Receiver(BaseHTTPRequestHandler):
             self.answer(401)
             return
         # A call may come twice: remember headers["webhook-id"] for 4 days and skip what you have seen.
-        print(event["type"], event["id"], flush=True)
+        fields = event if isinstance(event, dict) else {}
+        print(fields.get("type"), fields.get("id"), flush=True)
         self.answer(204)
 
     def answer(self, status):
@@ -51,7 +56,11 @@ _NODE: Final = """\
 const { createHmac, timingSafeEqual } = require("node:crypto");
 const { createServer } = require("node:http");
 
-const key = Buffer.from(process.env.WEBHOOK_SECRET.replace(/^whsec_/, ""), "base64");
+const key = Buffer.from((process.env.WEBHOOK_SECRET ?? "").replace(/^whsec_/, ""), "base64");
+if (key.length === 0) { // anybody can sign with an empty key
+  console.error("WEBHOOK_SECRET is empty: set it to the webhook's secret.");
+  process.exit(1);
+}
 
 function verified(headers, body) {
   const id = headers["webhook-id"] ?? "", at = headers["webhook-timestamp"] ?? "";
@@ -64,7 +73,7 @@ function verified(headers, body) {
   });
 }
 
-createServer(async (request, response) => {
+async function receive(request, response) {
   const parts = [];
   for await (const part of request) parts.push(part);
   const body = Buffer.concat(parts); // the raw bytes are what is signed
@@ -73,6 +82,13 @@ createServer(async (request, response) => {
   // A call may come twice: remember request.headers["webhook-id"] for 4 days and skip what you have seen.
   console.log(event.type, event.id);
   response.writeHead(204).end();
+}
+
+createServer((request, response) => {
+  receive(request, response).catch((error) => { // a caller that hangs up must not end the process
+    console.error(error.message);
+    if (!response.destroyed && !response.headersSent) response.writeHead(500).end();
+  });
 }).listen(Number(process.env.PORT ?? 8000));
 """
 
@@ -81,7 +97,12 @@ _PHP: Final = """\
 $body = file_get_contents('php://input'); // the raw bytes are what is signed
 $id = $_SERVER['HTTP_WEBHOOK_ID'] ?? '';
 $at = $_SERVER['HTTP_WEBHOOK_TIMESTAMP'] ?? '';
-$key = base64_decode(preg_replace('/^whsec_/', '', getenv('WEBHOOK_SECRET')));
+$key = base64_decode(preg_replace('/^whsec_/', '', getenv('WEBHOOK_SECRET') ?: ''));
+if (!$key) { // anybody can sign with an empty key
+    error_log("WEBHOOK_SECRET is empty: set it to the webhook's secret.");
+    http_response_code(500);
+    exit;
+}
 $expected = 'v1,' . base64_encode(hash_hmac('sha256', "$id.$at.$body", $key, true));
 
 $verified = false;
@@ -95,7 +116,7 @@ if (!$verified || !ctype_digit($at) || abs(time() - (int) $at) > 300) {
 
 $event = json_decode($body, true);
 // A call may come twice: remember $id for 4 days and skip what you have seen.
-error_log($event['type'] . ' ' . $event['id']);
+error_log(json_encode([$event['type'] ?? null, $event['id'] ?? null]));
 http_response_code(204);
 """
 
@@ -109,6 +130,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"os"
 	"strconv"
@@ -116,7 +138,7 @@ import (
 	"time"
 )
 
-var key, _ = base64.StdEncoding.DecodeString(strings.TrimPrefix(os.Getenv("WEBHOOK_SECRET"), "whsec_"))
+var key, unreadable = base64.StdEncoding.DecodeString(strings.TrimPrefix(os.Getenv("WEBHOOK_SECRET"), "whsec_"))
 
 func verified(headers http.Header, body []byte) bool {
 	id, at := headers.Get("webhook-id"), headers.Get("webhook-timestamp")
@@ -136,28 +158,36 @@ func verified(headers http.Header, body []byte) bool {
 }
 
 func receive(answer http.ResponseWriter, request *http.Request) {
-	body, err := io.ReadAll(request.Body) // the raw bytes are what is signed
-	if err != nil || !verified(request.Header, body) {
+	body, err := io.ReadAll(http.MaxBytesReader(answer, request.Body, 4<<20)) // the raw bytes are what is signed
+	if err != nil {
+		answer.WriteHeader(http.StatusBadRequest) // longer than 4 MiB, or cut off
+		return
+	}
+	if !verified(request.Header, body) {
 		answer.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	var event struct{ ID, Type string }
+	var event any
 	if json.Unmarshal(body, &event) != nil {
 		answer.WriteHeader(http.StatusBadRequest)
 		return
 	}
 	// A call may come twice: remember the webhook-id for 4 days and skip what you have seen.
-	fmt.Println(event.Type, event.ID)
+	fields, _ := event.(map[string]any)
+	fmt.Println(fields["type"], fields["id"])
 	answer.WriteHeader(http.StatusNoContent)
 }
 
 func main() {
+	if unreadable != nil || len(key) == 0 { // anybody can sign with an empty key
+		log.Fatal("WEBHOOK_SECRET is empty or no base64: set it to the webhook's secret.")
+	}
 	port := os.Getenv("PORT")
 	if port == "" {
 		port = "8000"
 	}
 	http.HandleFunc("/", receive)
-	fmt.Println(http.ListenAndServe(":"+port, nil))
+	log.Fatal(http.ListenAndServe(":"+port, nil))
 }
 """
 

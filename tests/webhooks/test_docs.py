@@ -111,6 +111,14 @@ def test_a_tampered_call_is_refused(verify: Callable[..., Any], name: str) -> No
         verify(headers, body, SECRET, AT)
 
 
+@pytest.mark.parametrize("secret", ["", "whsec_"])
+def test_without_a_secret_no_call_is_good(verify: Callable[..., Any], secret: str) -> None:
+    """Anybody can sign with the empty key."""
+    headers = signed("msg_1", int(AT), BODY, secret)
+    with pytest.raises(ValueError, match="there is no secret"):
+        verify(headers, BODY, secret, AT)
+
+
 @pytest.mark.parametrize(("away", "passes"), [(0, True), (299, True), (-299, True), (301, False), (-301, False)])
 def test_a_call_is_good_for_five_minutes(verify: Callable[..., Any], away: int, passes: bool) -> None:
     """Older and newer calls are refused."""
