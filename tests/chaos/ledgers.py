@@ -56,6 +56,7 @@ class TopicsReader:
         self._codec = codec
         self._history = history
         self._consumer: Consumer | None = None
+        self._asker: Consumer | None = None
         self._events = set(self._topics.all_events())
         self._letters = set(self._topics.all_dead_letters())
         self._tiers = {self._topics.retry(tier) for tier in settings.retry_tiers}
@@ -63,17 +64,19 @@ class TopicsReader:
 
     def start(self) -> None:
         """Begin at the beginning of every topic; raise `BrokerError`."""
-        # A broker answers a connection in turn: what asks for an end waits behind a fetch that finds nothing.
-        consumer = self._consumer = kafka.plain_consumer(self._config, fetch_wait_max_ms=20)
+        consumer = self._consumer = kafka.plain_consumer(self._config)
+        # A broker answers a connection in turn: asked by the reader, an end would come after a fetch that finds nothing.
+        self._asker = kafka.plain_consumer(self._config)
         names = [*self._events, *self._letters, *self._tiers, self._topics.attempts, self._topics.attempts_rejected]
         self._partitions = [TopicPartition(name, n, 0) for name in names for n in range(kafka.partitions_of(consumer, name))]
         consumer.assign(self._partitions)
 
     def stop(self) -> None:
         """Close the consumer."""
-        if self._consumer is not None:
-            self._consumer.close()
-            self._consumer = None
+        for client in (self._consumer, self._asker):
+            if client is not None:
+                client.close()
+        self._consumer = self._asker = None
 
     def poll(self) -> None:
         """Take what is there now, for half a second at most."""
@@ -99,13 +102,18 @@ class TopicsReader:
                 raise TimeoutError(f"the topics could not be read to their ends in {timeout_s:g} s")
 
     def _ends(self, at: TopicPartition, deadline: float) -> tuple[int, int]:
-        """Return a partition's watermarks; a broker that has just come back may need a moment for its leaders."""
-        while self._consumer is not None:
+        """Return a partition's watermarks; a broker that has just come back may need a moment for its leaders.
+
+        A client that was told of none keeps to it, so another one asks then.
+        """
+        while self._asker is not None:
             try:
-                return kafka.watermarks(self._consumer, at.topic, at.partition)
+                return kafka.watermarks(self._asker, at.topic, at.partition, _ASK_S)
             except BrokerError:
                 if time.monotonic() > deadline:
                     raise
+                self._asker.close()
+                self._asker = kafka.plain_consumer(self._config)
         return 0, 0
 
     def committed(self, timeout_s: float = _ASK_S) -> dict[tuple[str, int], int]:
