@@ -168,20 +168,28 @@ def compile_template(text: str) -> Template:
 
 
 def check_template(text: str, event_types: Iterable[str]) -> None:
-    """Refuse a template that fails on every event of some type, because the type has no such field; raise `TemplateError`.
+    """Refuse a template that fails on every event of some type for want of a field, or on every type; raise `TemplateError`.
 
-    Tried are the catalogue's examples. One that fails otherwise may still fit real events.
+    Tried are the catalogue's examples. One that fails otherwise, on some types, may still fit their real events.
     """
-    template = compile_template(text)
-    for name in event_types:
+    template, names = compile_template(text), tuple(event_types)
+    failed = []
+    for name in names:
         try:
             template.fill(example(name), 0)
         except MissingValue as error:
-            said = f"{error.message} (tried on the example of {name})"
             remedy = "Ask has(…) ? … : … for what may be absent, or give types that differ webhooks of their own."
-            raise MissingValue(said, field=error.field, remedy=error.remedy or remedy) from error
-        except TemplateError:
-            continue
+            raise _tried(MissingValue, error, f"the example of {name}", remedy) from error
+        except TemplateError as error:
+            failed.append((name, error))
+    if failed and len(failed) == len(names):
+        name, first = failed[0]
+        every = f", and fails on those of all {len(names)} types" if len(names) > 1 else ""
+        raise _tried(TemplateError, first, f"the example of {name}{every}", "Mend the placeholder that is named.") from first
+
+
+def _tried(kind: type[TemplateError], error: TemplateError, on: str, remedy: str) -> TemplateError:
+    return kind(f"{error.message} (tried on {on})", field=error.field or "template", remedy=error.remedy or remedy)
 
 
 def example(name: str, store_id: str = "example") -> dict[str, Any]:

@@ -64,7 +64,9 @@ class TemplateTried(Model):
     """What came of it."""
 
     template: str = Field(description="as it would be stored")
-    problem: str = Field(description="why it would not be saved for these types; empty: it would be")
+    problem: str = Field(
+        description="why it would not be saved for these types, or that it fails on all events that were tried; else empty"
+    )
     unread: str = Field(description="why real events could not be read; empty: they were")
     cut: bool = Field(description="the time was up before all events were tried")
     types: list[TriedType]
@@ -87,7 +89,7 @@ def try_template(call: Call) -> Answer:
     template = compile_template(text)
     own = {names[0]: _own(call, names[0], asked.data)} if asked.data is not None else {}
     types = [_tried(call, template, name, samples, own.get(name), until) for name in names]
-    value = TemplateTried(template=text, problem=_problem(text, names), unread=unread, cut=time.monotonic() > until, types=types)
+    value = TemplateTried(template=text, problem=_problem(text, types), unread=unread, cut=time.monotonic() > until, types=types)
     return Answer(value=value, change=UNCHANGED)
 
 
@@ -119,11 +121,13 @@ def _own(call: Call, name: str, data: dict[str, Any] | None) -> _Subject:
     return _Subject(validate(event), 0)
 
 
-def _problem(text: str, names: Sequence[str]) -> str:
+def _problem(text: str, types: Sequence[TriedType]) -> str:
     try:
-        check_template(text, names)
+        check_template(text, [one.event_type for one in types])
     except InputError as error:
         return str(error)
+    if all(one.failed == one.events for one in types):
+        return f"It fails on every event that was tried: {types[0].shown[0].error}"
     return ""
 
 

@@ -94,6 +94,18 @@ def test_what_would_fail_is_shown_with_its_reason(shop: Shop) -> None:
     assert customers["shown"][0]["error"] == "template.text, ${data.order.number}: the event has no data.order.number"
 
 
+def test_what_fails_on_all_that_was_tried_is_a_problem(shop: Shop) -> None:
+    """Of the examples it would not be saved; of real events alone it would, and every delivery would fail all the same."""
+    asked = {"template": {"text": "${data.order.number | money}"}, "event_types": ["order.created"]}
+    assert "money needs an amount" in shop.admin.post(TRY, asked).json["problem"]
+    data = shop.admin.get("/event-types/order.created").json["example"]
+    data["order"]["number"] = "7"
+    real = {"template": {"text": "${1 / (data.order.number == '7' ? 0 : 1)}"}, "event_types": ["order.created"], "data": data}
+    problem = shop.admin.post(TRY, real).json["problem"]
+    assert problem.startswith("It fails on every event that was tried: template.text")
+    assert "divides by zero" in problem
+
+
 def test_a_template_is_tried_on_data_of_ones_own(shop: Shop) -> None:
     """Checked against the type's schema, in place of real events."""
     data = shop.admin.get("/event-types/order.created").json["example"]

@@ -338,6 +338,25 @@ def test_what_no_event_of_a_type_has_is_refused_for_that_type() -> None:
     check_template(template_text({"v": "${has(data.order) ? data.order.number : ''}"}), ["order.created", "customer.created"])
 
 
+@pytest.mark.parametrize(
+    ("text", "said"), [("${data.order.number | money}", "money needs an amount"), ("${1/0}", "divides by zero"), ("${b'x'}", "no JSON")]
+)
+def test_what_fails_on_the_examples_of_all_types_is_refused(text: str, said: str) -> None:
+    """Every delivery would fail. The error says on which example, and how."""
+    for names in (["order.created"], ["order.created", "order.approved"]):
+        with pytest.raises(TemplateError, match=rf"{said}.*\(tried on the example of order\.created") as refused:
+            check_template(template_text({"v": text}), names)
+        assert refused.value.field == "template.v"
+
+
+def test_what_fails_on_some_examples_only_is_kept() -> None:
+    """Another event may fit, and one type does."""
+    text = template_text({"v": "${1 / (type == 'order.created' ? 0 : 1)}"})
+    check_template(text, ["order.created", "order.approved"])
+    with pytest.raises(TemplateError, match="divides by zero"):
+        check_template(text, ["order.created"])
+
+
 def test_a_change_of_the_event_is_no_change_of_the_template() -> None:
     """Filling in leaves the event as it was: the next webhook gets it whole."""
     one = event()
