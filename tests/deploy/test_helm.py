@@ -197,6 +197,26 @@ def test_dispatchers_scale_on_the_lag_of_their_group() -> None:
 
 
 @needs_helm
+@pytest.mark.parametrize(
+    ("protocol", "tls", "secrets"),
+    [
+        ("PLAINTEXT", "disable", set()),
+        ("SSL", "enable", {"ca"}),
+        ("SASL_PLAINTEXT", "disable", {"username", "password", "ca"}),
+        ("SASL_SSL", "enable", {"username", "password", "ca"}),
+    ],
+)
+def test_keda_speaks_with_brokers_as_dispatchers_do(protocol: str, tls: str, secrets: set[str]) -> None:
+    """The protocol alone says whether its trigger uses TLS and SASL, and what it must know for them."""
+    objects = rendered(CHART / "ci" / "all.yaml", "--set", f"kafka.securityProtocol={protocol}")
+    [scaled] = [found for found in objects if found["kind"] == "ScaledObject"]
+    [trigger] = scaled["spec"]["triggers"]
+    given = [one["parameter"] for found in objects if found["kind"] == "TriggerAuthentication" for one in found["spec"]["secretTargetRef"]]
+    assert (trigger["metadata"]["tls"], set(given), "authenticationRef" in trigger) == (tls, secrets, bool(secrets))
+    assert ("sasl" in trigger["metadata"]) == protocol.startswith("SASL")
+
+
+@needs_helm
 def test_only_dispatchers_may_go_out() -> None:
     """Ingest, sink and console reach Kafka and ClickHouse; the internet is the dispatchers', without private networks."""
     policies = {
