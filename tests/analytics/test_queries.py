@@ -56,6 +56,8 @@ def test_no_query_sees_another_stores_rows(name: str, fill: Fill, rig: Rig, log:
     failed = {"http_status": 500, "outcome": Outcome.DEAD, "error_kind": ErrorKind.HTTP_STATUS, "error_detail": "answered 500"}
     if name == "waiting":
         failed["outcome"] = Outcome.RETRYING
+    if name == "made_again":
+        failed["trigger"] = Trigger.REPLAY
     mine = [rig.attempt(**failed) for _ in range(5)]
     fill(mine)
     parameters = _parameters(name, mine[2])
@@ -76,7 +78,7 @@ def _parameters(name: str, one: Attempt) -> dict[str, str | int]:
         "until_us": one.attempted_at_us + 2 * HOUR_US, "before_us": one.attempted_at_us + HOUR_US, "before_id": "", "limit": 100,
         "job_id": "", "keys": f"{one.webhook_id}/{one.delivery_id}", "most": 100, "now_us": one.attempted_at_us + HOUR_US, "step_s": 3_600,
         "events": one.event_id, "event_types": one.event_type, "mark": "",
-        "recent_us": one.attempted_at_us - HOUR_US,
+        "recent_us": one.attempted_at_us - HOUR_US, "since_h": one.attempted_at_us // HOUR_US - 2,
     }  # fmt: skip
     known |= {
         "delivery": {"delivery_id": one.delivery_id},

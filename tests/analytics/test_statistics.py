@@ -179,6 +179,35 @@ def test_a_replay_neither_mends_nor_spoils_the_rates(fill: Fill, rig: Rig, log: 
     assert found.attempts == 5
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_ended_more_than_once_is_what_python_counts(fill: Fill, rig: Rig, log: ClickHouseQueries, seed: int) -> None:
+    """Of deliveries that were made again, every ending but the last, of the store and of one webhook, over 30 days and 2."""
+    rng, now_us = random.Random(seed), time.time_ns() // 1_000
+    attempts = _history(rig, rng, 400, now_us)
+    crowded = {a.delivery_id for a in attempts if a.attempted_at_us >= now_us - 10}  # which of these was last is not told by their times
+    attempts = [a for a in attempts if a.delivery_id not in crowded]
+    rng.shuffle(attempts)
+    fill(attempts)
+    for days in (30, 2):
+        since_h = (now_us - days * DAY_US) // HOUR_US
+        inside = [a for a in attempts if a.attempted_at_us >= since_h * HOUR_US and a.trigger is not Trigger.TEST]
+        expected = {name: more for name in ("wh_1", "wh_2") if (more := _more([a for a in inside if a.webhook_id == name]))}
+        assert expected
+        for webhook in ("", "wh_1"):
+            rows = log.run("made_again", {"store_id": "shop", "webhook_id": webhook, "since_h": since_h})
+            found = {row["webhook_id"]: (row["more_delivered"], row["more_dead"]) for row in rows}
+            assert found == {name: more for name, more in expected.items() if webhook in {"", name}}
+
+
+def _more(attempts: Sequence[Attempt]) -> tuple[int, int] | None:
+    """Return how many endings, delivered and dead, are not the last of a delivery that was made again; None when each has one."""
+    again = {a.delivery_id for a in attempts if a.trigger is not Trigger.EVENT}
+    ended = [a for a in attempts if a.delivery_id in again and a.outcome in {Outcome.DELIVERED, Outcome.DEAD}]
+    last = {a.delivery_id: a.attempt_id for a in sorted(ended, key=lambda a: (a.attempted_at_us, a.attempt))}
+    more = Counter(a.outcome for a in ended if a.attempt_id != last[a.delivery_id])
+    return (more[Outcome.DELIVERED], more[Outcome.DEAD]) if more else None
+
+
 def test_skips_and_waits_are_no_deliveries(fill: Fill, rig: Rig, log: ClickHouseQueries) -> None:
     """Records that explain why no call was made change no rate, no attempt, no percentile."""
     skips = [ErrorKind.PAUSED, ErrorKind.PAUSED, ErrorKind.DISABLED, ErrorKind.FILTER, ErrorKind.CANCELLED]

@@ -14,7 +14,7 @@ from hookline.console.http.pools import Work
 from hookline.console.panel import log_filters, wording
 from hookline.console.panel.charts import HALF, Bars, Series, bars
 from hookline.console.panel.faults import fault_of
-from hookline.console.panel.health import Ended, Health, Waiting, all_waiting, health_of
+from hookline.console.panel.health import Ended, Health, Waiting, all_waiting, ended_of, health_of
 from hookline.console.panel.page import Page
 from hookline.console.panel.rendering import address
 from hookline.console.panel.visit import Visit
@@ -27,8 +27,9 @@ _MOST: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """Webhooks that somebody should look at, and those whose answers take longest."""
+    """How the store's deliveries ended, the webhooks that somebody should look at, and those whose answers take longest."""
 
+    ended: Ended
     troubled: list[Health]
     slowest: list[Health]
     waiting: Waiting
@@ -40,7 +41,7 @@ async def overview(visit: Visit) -> web.Response:
     letters = await visit.ask(DeadLetterCount, "dead-letters.count", query={"replayed": "false"})
     try:
         found = await visit.ask(StatisticsAnswer, "statistics.get", query={"days": str(DAYS)})
-        lists = await visit.services.parts.pools[Work.QUERIES].run(lambda: _lists(visit))
+        lists = await visit.services.parts.pools[Work.QUERIES].run(lambda: _lists(visit, found))
     except WarehouseError as error:
         return visit.show("overview.html", webhooks=webhooks, letters=letters, found=None, problem=fault_of(error))
     return visit.show(
@@ -48,7 +49,7 @@ async def overview(visit: Visit) -> web.Response:
         webhooks=webhooks,
         letters=letters,
         found=found,
-        ended=Ended.of(found.total.model_dump()),
+        ended=lists.ended,
         lists=lists,
         names=log_filters.webhook_names(visit),
         attempts=attempts_chart(found),
@@ -100,12 +101,13 @@ def error_shares(visit: Visit, total: Sums, webhook_id: str = "") -> list[tuple[
     return sorted((row for row in found if row[1]), key=lambda row: -row[1])[:_MOST]
 
 
-def _lists(visit: Visit) -> Lists:
+def _lists(visit: Visit, statistics: StatisticsAnswer) -> Lists:
+    ended = ended_of(visit.services.parts, statistics)
     found = health_of(visit.services.parts, visit.store, visit.now_us, days=1)
     troubled = sorted((one for one in found if one.word in _TROUBLED), key=lambda one: _TROUBLED.index(one.word))
     slowest = sorted((one for one in found if one.p95_ms is not None), key=lambda one: -(one.p95_ms or 0.0))
     waiting = all_waiting({one.webhook.id: one.waiting for one in found})
-    return Lists(troubled[:_MOST], slowest[:_MOST], waiting)
+    return Lists(ended, troubled[:_MOST], slowest[:_MOST], waiting)
 
 
 PAGES: Final = (Page(name="overview", path="/s/{store}", section="overview", show=overview),)

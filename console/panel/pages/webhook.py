@@ -21,7 +21,7 @@ from hookline.console.panel.checkup import evidence_of
 from hookline.console.panel.doctor import diagnose
 from hookline.console.panel.doctor_evidence import Diagnosis, Evidence
 from hookline.console.panel.faults import fault_of
-from hookline.console.panel.health import Ended
+from hookline.console.panel.health import ended_of
 from hookline.console.panel.page import Page
 from hookline.console.panel.pages.overview import attempts_chart, error_shares, times_chart
 from hookline.console.panel.pages.webhook_template import KINDS
@@ -90,11 +90,13 @@ async def _recorded(visit: Visit, view: WebhookView, span: Span) -> Mapping[str,
         visit.ask(Listed[DeliveryLine], "deliveries.list", query={"webhook": view.id, "limit": str(_LAST)}),
         _evidence(visit, view.id),
     )
+    parts = visit.services.parts
+    ended = await parts.pools[Work.QUERIES].run(lambda: ended_of(parts, found))
     times = found.total.response_time_ms
     evidence = replace(evidence, usual_p95_s=times.p95 / 1_000 if times is not None else None)
     return {
         "record": Record(found=found, last=last.data, evidence=evidence, diagnoses=diagnose(evidence)),
-        "ended": Ended.of(found.total.model_dump()),
+        "ended": ended,
         "attempts": attempts_chart(found),
         "times": times_chart(found),
         "errors": error_shares(visit, found.total, view.id),

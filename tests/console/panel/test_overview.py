@@ -76,6 +76,45 @@ def test_the_rate_is_the_same_everywhere(panel: Any, shop: Any, until: Callable[
     assert last.locator("td").all_inner_texts() == ["1", "0", "1"]
 
 
+def test_what_was_delivered_already_mends_no_rate(panel: Any, shop: Any, until: Callable[..., None]) -> None:
+    """Sent again, it counts once, by how that ended: it makes up for none that was given up, fails, and is mended in its turn."""
+
+    def all_three(rate: str, given_up: str) -> None:
+        until(lambda: rates(panel, shop, webhook) == (rate,) * 3, what=f"{rate} on all three pages")
+        assert tile(panel, "Success rate").split("\n")[2] == given_up
+
+    webhook = shop.webhook("again")
+    shop.publish()
+    [good] = shop.logged(1, "outcome=delivered")
+    shop.stack.receiver.answers["/again"] = (500, b"down")
+    shop.publish()
+    [bad] = shop.logged(1, "outcome=dead")
+    all_three("50\u202f%", "1 given up")
+
+    def resend(delivery: str, status: int, resends: int) -> None:
+        shop.stack.receiver.answers["/again"] = (status, b"said")
+        assert shop.admin.post(f"/deliveries/{delivery}/resend").status == 202
+        ended = "dead" if status == 500 else "delivered"
+        until(lambda: len(endings(delivery, "resend", ended)) == resends, what=f"{resends} resends {ended}")
+
+    def endings(delivery: str, trigger: str, outcome: str) -> list[Any]:
+        attempts = shop.admin.get(f"/deliveries/{delivery}").json["attempts"]
+        return [one for one in attempts if (one["trigger"], one["outcome"]) == (trigger, outcome)]
+
+    resend(good["id"], 200, 1)
+    all_three("50\u202f%", "1 given up")
+    assert shop.admin.get("/statistics").json["total"]["success_rate"] == 0.5
+    assert shop.admin.post("/replays", {"source": "log", "filter": {"outcome": "delivered"}}).status == 201
+    until(lambda: endings(good["id"], "replay", "delivered"), what="a replay of what was delivered")
+    all_three("50\u202f%", "1 given up")
+    resend(bad["id"], 200, 1)
+    all_three("100\u202f%", "none given up")
+    resend(good["id"], 500, 1)
+    all_three("50\u202f%", "1 given up")
+    resend(good["id"], 200, 2)
+    all_three("100\u202f%", "none given up")
+
+
 def rates(panel: Any, shop: Any, webhook: str) -> tuple[str, str, str]:
     """Return the success rate of the store on the overview, of a webhook in the list, and on its own page."""
     counted = "One that was sent again counts by how that ended."
