@@ -173,7 +173,7 @@ class Reader:
         for text in ADDRESSES:
             line = line.replace(text, f"{self.receiver.url}/{page}")
         line = line.replace("http://127.0.0.1:8420", self.shared["HOOKLINE_INGEST_URL"])
-        line = line.replace("http://127.0.0.1:8090", self.shared["HOOKLINE_CONSOLE_URL"])
+        line = line.replace("http://127.0.0.1:8422", self.shared["HOOKLINE_CONSOLE_URL"])
         for text, other in IN_PLACE_OF.items():
             line = line.replace(text, other)
         if re.search(r"dead-letters|/replays\"", line):
