@@ -53,6 +53,8 @@ _LEADER_MOVES: Final = frozenset(
     }
 )
 _LEADER_WAIT_S: Final = 0.05
+_METADATA_MS: Final = 30_000
+"""How often a group's consumer asks for its topics' partitions: events wait on an added one until then. librdkafka's own is 5 minutes."""
 _CALLBACKS: Final = frozenset({"error_cb", "on_commit", "on_delivery", "stats_cb"})
 
 
@@ -141,7 +143,14 @@ def group_consumer(config: KafkaConfig, group: str, **extra: object) -> Consumer
             "heartbeat.interval.ms": max(100, config.session_timeout_ms // 10),
         }
     return Consumer(
-        {**_reading(config), **protocol, "group.id": f"{config.topic_prefix}.{group}", "max.poll.interval.ms": 300_000, **_dotted(extra)},
+        {
+            **_reading(config),
+            **protocol,
+            "group.id": f"{config.topic_prefix}.{group}",
+            "max.poll.interval.ms": 300_000,
+            "topic.metadata.refresh.interval.ms": _METADATA_MS,
+            **_dotted(extra),
+        },
         logger=_LIBRARY_LOG,
     )
 
