@@ -47,7 +47,7 @@ class Board:
             self._note_order(data["order"], event["timestamp"])
         elif event["type"] == "order.paid":
             self._paid.add(data["order_id"])
-        else:
+        elif event["type"] in STEPS:
             cart_id = data["cart"]["id"] if "cart" in data else data["session"]["cart_id"]
             self._carts[STEPS[event["type"]]].add(cart_id)
         async with self.changed:

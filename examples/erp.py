@@ -7,14 +7,13 @@ Events come in any order: a payment may be booked before its order.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from examples.receiving import serve
+from examples.receiving import given, serve
 
 EVENT_TYPES: Final = ("customer.created", "order.created", "order.paid", "order.status_changed")
 BANK, RECEIVABLES, VAT, SALES = "1200 bank", "1400 receivables", "3806 value added tax", "4400 sales"
@@ -73,7 +72,7 @@ class Books:
     @classmethod
     def configured(cls) -> Self:
         """Open the accounts at $DATABASE."""
-        return cls(Path(os.environ["DATABASE"]))
+        return cls(Path(given("DATABASE")))
 
     async def book(self, webhook_id: str, event: dict[str, Any]) -> None:
         """Book an event unless its `webhook-id` was booked before; it is on the disk when this returns."""

@@ -8,12 +8,11 @@ mail that was sent twice after all is one mail in the purchaser's inbox.
 from __future__ import annotations
 
 import asyncio
-import os
 import smtplib
 from email.message import EmailMessage
 from typing import Any, Final
 
-from examples.receiving import NotNowError, serve
+from examples.receiving import NotNowError, given, serve
 
 EVENT_TYPES: Final = ("product.inventory_changed",)
 FILTER: Final = "data.available < 5 && data.previous_available >= 5"
@@ -36,7 +35,7 @@ def mail(webhook_id: str, data: dict[str, Any]) -> EmailMessage:
 
 def send(message: EmailMessage) -> None:
     """Hand a mail to the server at 127.0.0.1:$SMTP_PORT; raise `OSError` (`SMTPException` is one) when it does not take it."""
-    with smtplib.SMTP("127.0.0.1", int(os.environ["SMTP_PORT"]), timeout=_TIMEOUT_S) as server:
+    with smtplib.SMTP("127.0.0.1", int(given("SMTP_PORT")), timeout=_TIMEOUT_S) as server:
         server.send_message(message)
 
 

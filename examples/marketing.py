@@ -6,13 +6,12 @@ late, changes nothing. An order may come before the last event of its cart.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from examples.receiving import serve
+from examples.receiving import given, serve
 
 EVENT_TYPES: Final = ("newsletter.signed_up", "cart.item_added", "cart.updated", "checkout.shipping_viewed", "order.created")
 _SCHEMA: Final = """
@@ -78,4 +77,4 @@ class Segments:
 
 
 if __name__ == "__main__":
-    serve(Segments(Path(os.environ["DATABASE"]), float(os.environ["ABANDONED_AFTER_S"])).note)
+    serve(Segments(Path(given("DATABASE")), float(given("ABANDONED_AFTER_S"))).note)

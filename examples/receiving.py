@@ -14,6 +14,14 @@ Handle: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[None]]
 _MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 
 
+def given(name: str) -> str:
+    """Return a variable of the environment; end the program where it is not set."""
+    text = os.environ.get(name, "")
+    if not text:
+        raise SystemExit(f"{name} is not set. `make example` starts this program with all that it needs.")
+    return text
+
+
 class NotNowError(Exception):
     """The work cannot be done now; Hookline tries again, not before `retry_after_s`."""
 
@@ -44,5 +52,5 @@ def receiver(secret: str, handle: Handle) -> Callable[[web.Request], Awaitable[w
 def serve(handle: Handle, routes: Iterable[web.AbstractRouteDef] = ()) -> None:
     """Answer calls at /hook, and `routes`, on 127.0.0.1:$PORT until SIGTERM; the webhook's secret is in $WEBHOOK_SECRET."""
     app = web.Application(client_max_size=_MAX_BODY_BYTES)
-    app.add_routes([web.post("/hook", receiver(os.environ["WEBHOOK_SECRET"], handle)), *routes])
-    web.run_app(app, host="127.0.0.1", port=int(os.environ["PORT"]), print=None, access_log=None, shutdown_timeout=1.0)
+    app.add_routes([web.post("/hook", receiver(given("WEBHOOK_SECRET"), handle)), *routes])
+    web.run_app(app, host="127.0.0.1", port=int(given("PORT")), print=None, access_log=None, shutdown_timeout=1.0)

@@ -9,12 +9,13 @@ waits as long as Slack's Retry-After says. Slack has no key against duplicates: 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
+
+from examples.receiving import given
 
 EVENT_TYPES: Final = ("order.created",)
 _TITLE: Final = "Order ${data.order.number | cut(50) | slack}: ${data.order.totals.grand_total | money}"
@@ -54,8 +55,8 @@ def webhook(url: str) -> dict[str, object]:
 
 def asked(method: str, path: str, body: dict[str, object]) -> Any:  # noqa: ANN401  # JSON
     """Make a request to the console that the environment names."""
-    headers = {"Authorization": f"Bearer {os.environ['HOOKLINE_API_KEY']}", "Content-Type": "application/json"}
-    url = f"{os.environ['HOOKLINE_CONSOLE_URL']}/api/v1{path}"
+    headers = {"Authorization": f"Bearer {given('HOOKLINE_API_KEY')}", "Content-Type": "application/json"}
+    url = f"{given('HOOKLINE_CONSOLE_URL')}/api/v1{path}"
     request = urllib.request.Request(url, json.dumps(body).encode(), headers, method=method)  # noqa: S310  # the operator's own address
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
         return json.load(answer)
@@ -65,7 +66,7 @@ def main() -> None:
     """Try the template, then make the webhook; tell what the console refuses."""
     try:
         print(*tried(asked), sep="\n")
-        made = asked("POST", "/webhooks", webhook(os.environ["SLACK_WEBHOOK_URL"]))
+        made = asked("POST", "/webhooks", webhook(given("SLACK_WEBHOOK_URL")))
     except urllib.error.HTTPError as error:
         sys.exit(f"The console refused it: {error.read().decode('utf-8', 'replace')[:500]}")
     print(f"{made['id']} posts each order to Slack")
