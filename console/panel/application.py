@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
@@ -28,6 +29,8 @@ _POLICY: Final = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _YEAR: Final = "public, max-age=31536000, immutable"
+# A path of ours with a slash too many; nothing that a browser could take for another host.
+_SLASH: Final = re.compile(r"(/[A-Za-z0-9_-]+)+/")
 _LOST: Final = Page(name="lost", path="/{tail:.*}", access=Access.PUBLIC)
 SIGN_IN: Final = "/sign-in"
 CONFIRM: Final = "/confirm"
@@ -113,6 +116,8 @@ class Panel:
         page, request = visit.page, visit.request
         acting = request.method == hdrs.METH_POST
         if page is _LOST:
+            if _SLASH.fullmatch(request.path):
+                return visit.to(request.path.removesuffix("/") + (f"?{request.query_string}" if request.query_string else ""))
             raise NotFound("There is nothing at this address", remedy="Use the menu, or go back.")
         if page.access is not Access.PUBLIC and visit.presence is None:
             return visit.to(SIGN_IN if acting else rendering.address("sign-in", next=visit.path))

@@ -194,3 +194,23 @@ def methods(page: Page) -> list[str]:
 def compared(status: int, wanted: int, method: str) -> list[str]:
     """Return what is wrong about a status."""
     return [] if status == wanted else [f"{method} {status}, not {wanted}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/s/demo/webhooks/?state=paused", "/s/demo/webhooks?state=paused"),
+        ("/s/demo/", "/s/demo"),
+        ("//evil.example.com/", None),
+        ("/%5Cevil.example.com/", None),
+        ("/s//evil/", None),
+        ("/nothing", None),
+    ],
+)
+def test_a_slash_too_many_leads_to_the_page(stack: Any, path: str, place: str | None) -> None:
+    """And never to another host; what is not there is not there."""
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    connection.request("GET", path, headers={"Accept": "text/html"})
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers.get("Location")) == ((404, None) if place is None else (303, place))
+    connection.close()
