@@ -24,6 +24,8 @@ KEPT: Final = 250_000
 """So many of the newest are known, 400 bytes each; all of them stay on their topics until retention takes them."""
 LETTER: Final = "hookline-dead-letter"
 JOB: Final = "hookline-job-id"
+WEBHOOK: Final = "hookline-webhook-id"
+EVENT: Final = "hookline-event-id"
 _BATCH: Final = 1_000
 _POLL_S: Final = 0.1
 _AGAIN_S: Final = 1.0
@@ -144,14 +146,21 @@ class Letters:
 
     def _take(self, message: Message) -> None:
         if message.topic() == self._topics.replays:
-            headers = kafka.headers_of(message)
-            place = place_in(headers.get(LETTER, b"").decode("utf-8", "replace"))
-            if place is not None:
-                self._shelf.mark(place, Replayed(message.timestamp()[1] * 1_000, headers.get(JOB, b"").decode("utf-8", "replace")))
+            self._mark(message)
         else:
             letter = letter_of(message)
             if letter is not None:
                 self._shelf.add(letter)
+
+    def _mark(self, message: Message) -> None:
+        """Note what a record of the replays topic makes again: a letter that it names, or a delivery."""
+        headers = {name: value.decode("utf-8", "replace") for name, value in kafka.headers_of(message).items()}
+        replayed = Replayed(message.timestamp()[1] * 1_000, headers.get(JOB, ""))
+        place = place_in(headers.get(LETTER, ""))
+        if place is not None:
+            self._shelf.mark(place, replayed)
+        elif WEBHOOK in headers and EVENT in headers:
+            self._shelf.mark_delivery(headers[WEBHOOK], headers[EVENT], replayed)
 
     def _names(self) -> list[str]:
         return [*self._topics.all_dead_letters(), self._topics.replays]

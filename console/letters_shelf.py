@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from hookline.console.places import Coordinates
 from hookline.dispatcher.letters import Reason
@@ -15,6 +15,7 @@ from hookline.schemas.records import delivery_id
 
 Position: TypeAlias = tuple[int, str, int, int]
 """A letter's place in time: when it was given up, then where it lies, which makes the order total."""
+Key = TypeVar("Key")
 _ALL: Final = ""
 _SLACK: Final = 1_000
 
@@ -53,7 +54,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """When a letter was last replayed, and by which job."""
+    """When a letter was last replayed, or its delivery made again without it, and by which job; no job is a resend."""
 
     at_us: int
     job_id: str
@@ -106,6 +107,7 @@ class Shelf:
         self._orders: dict[str, _Order] = {_ALL: _Order()}
         self._in_partition: dict[tuple[str, int], deque[Coordinates]] = {}
         self._marks: dict[Coordinates, Replayed] = {}
+        self._resent: dict[tuple[str, str], Replayed] = {}
         self._dropped_us = 0
         self._lock = threading.Lock()
 
@@ -130,10 +132,11 @@ class Shelf:
 
     def mark(self, place: Coordinates, replayed: Replayed) -> None:
         """Note that a letter was replayed; the letter itself may come later."""
-        self._marks.pop(place, None)
-        self._marks[place] = replayed
-        if len(self._marks) > 2 * self.kept:
-            del self._marks[next(iter(self._marks))]
+        _put(self._marks, place, replayed, 2 * self.kept)
+
+    def mark_delivery(self, webhook_id: str, event_id: str, replayed: Replayed) -> None:
+        """Note that a delivery was made again by who named no letter: those of its letters that lay there by then count as replayed."""
+        _put(self._resent, (webhook_id, event_id), replayed, 2 * self.kept)
 
     def forget(self, topic: str, partition: int, before: int) -> None:
         """Drop the letters of a partition that retention has taken: those below an offset."""
@@ -143,12 +146,21 @@ class Shelf:
 
     def replayed(self, place: Coordinates) -> Replayed | None:
         """Return when the letter at a place was last replayed, None when it never was."""
-        return self._marks.get(place)
+        mark, letter = self._marks.get(place), self._by_place.get(place)
+        resent = self._resent_since(letter) if letter is not None else None
+        return max((one for one in (mark, resent) if one is not None), key=lambda one: one.at_us, default=None)
 
     def count_replayed(self, letters: list[Letter]) -> int:
         """Return how many of some letters were replayed."""
-        marks = self._marks
-        return sum(letter.place in marks for letter in letters) if marks else 0
+        return sum(map(self._is_replayed, letters)) if self._marks or self._resent else 0
+
+    def _is_replayed(self, letter: Letter) -> bool:
+        return letter.place in self._marks or (bool(self._resent) and self._resent_since(letter) is not None)
+
+    def _resent_since(self, letter: Letter) -> Replayed | None:
+        """Return when a letter's delivery was last made again after it was given up: one that was resent before that still waits."""
+        found = self._resent.get((letter.webhook_id, letter.event_id))
+        return found if found is not None and found.at_us >= letter.at_us else None
 
     def find(self, wanted: LetterQuery, before: Position | None = None) -> Iterator[Letter]:
         """Yield the letters that fit, the newest first; with `before` only those that stand before a position."""
@@ -156,14 +168,14 @@ class Shelf:
         first, last = bisect_left(letters, (wanted.since_us, "", 0, 0), key=_position), len(letters)
         if before is not None:
             last = bisect_left(letters, before, key=_position)
-        named, known, marks = [pair for pair in wanted.named() if pair[0] != "store_id"], self._by_place, self._marks
+        named, known = [pair for pair in wanted.named() if pair[0] != "store_id"], self._by_place
         for at in range(last - 1, first - 1, -1):
             letter = letters[at]
             if (
                 letter.at_us <= wanted.until_us
                 and letter.place in known
                 and (not named or all(getattr(letter, name) == value for name, value in named))
-                and (wanted.replayed is None or wanted.replayed == (letter.place in marks))
+                and (wanted.replayed is None or wanted.replayed == self._is_replayed(letter))
             ):
                 yield letter
 
@@ -189,6 +201,14 @@ class Shelf:
                     self._orders[name] = _Order([one for one in order.letters if one.place in self._by_place], order.sorted)
                     if name != _ALL and not self._orders[name].letters:
                         del self._orders[name]
+
+
+def _put(marks: dict[Key, Replayed], key: Key, replayed: Replayed, most: int) -> None:
+    """Set a mark as the newest; beyond `most` the oldest goes."""
+    marks.pop(key, None)
+    marks[key] = replayed
+    if len(marks) > most:
+        del marks[next(iter(marks))]
 
 
 def _position(letter: Letter) -> Position:

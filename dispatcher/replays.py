@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,7 @@ from hookline.schemas.wire import Codec
 from hookline.webhooks.model import Webhook
 
 _LETTER: Final = "hookline-dead-letter"
+_DELIVERY: Final = "hookline-delivery-id"
 _FROM_LIST: Final = "Take it from `hookline dead-letters list`."
 _SHOWN: Final = 200
 _DIGITS: Final = (9, 18)  # of a partition, and of an offset: what Kafka's integers hold
@@ -44,6 +45,19 @@ class FoundLetter:
     def webhook_id(self) -> str:
         """The webhook it is for; empty for poison."""
         return self.letter.waiting.webhook_id if self.letter.waiting is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What was replayed: the places of letters, and when deliveries were last made again by who named no letter, in microseconds."""
+
+    places: frozenset[str]
+    deliveries: Mapping[str, int]
+
+    def has(self, place: str, letter: DeadLetter) -> bool:
+        """Tell whether a letter was replayed, or its delivery made again since it was given up."""
+        delivery = letter.waiting.delivery_id if letter.waiting is not None else ""
+        return place in self.places or self.deliveries.get(delivery, 0) >= letter.at_us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +117,16 @@ class DeadLetters:
     def _partitions(self, topic: str) -> int:
         return kafka.partitions_of(kafka.admin(self._config), topic)
 
-    def _replayed(self) -> frozenset[str]:
-        """Return the places of the letters that were replayed: the replays topic remembers as long as the letters last."""
-        messages = kafka.scan(self._config, [self._topics.replays])
-        places = (kafka.headers_of(m).get(_LETTER, b"").decode("ascii", "replace") for m in messages)
-        return frozenset(place for place in places if place)
+    def _replayed(self) -> Replayed:
+        """Return what was replayed: the replays topic remembers as long as the letters last."""
+        places, deliveries = set(), {}
+        for message in kafka.scan(self._config, [self._topics.replays]):
+            headers = {name: value.decode("utf-8", "replace") for name, value in kafka.headers_of(message).items()}
+            if place := headers.get(_LETTER):
+                places.add(place)
+            else:
+                deliveries[headers.get(_DELIVERY, "")] = message.timestamp()[1] * 1_000
+        return Replayed(frozenset(places), deliveries)
 
 
 class Replays:
@@ -221,11 +240,11 @@ def _is_number(text: str, digits: int) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= digits
 
 
-def _letter(message: Message, replayed: frozenset[str]) -> FoundLetter | None:
+def _letter(message: Message, replayed: Replayed) -> FoundLetter | None:
     try:
         letter = DeadLetter.from_headers(kafka.headers_of(message))
     except WireError:
         return None
     place = f"{message.topic()}:{message.partition()}:{message.offset()}"
     value = message.value()
-    return FoundLetter(place=place, letter=letter, value=value if isinstance(value, bytes) else b"", replayed=place in replayed)
+    return FoundLetter(place=place, letter=letter, value=value if isinstance(value, bytes) else b"", replayed=replayed.has(place, letter))

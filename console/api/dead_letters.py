@@ -63,7 +63,7 @@ class DeadLetterView(Model):
     attempts: int
     last_status: int | None = Field(description="the last HTTP status; null when no answer came")
     original: str = Field(description="where the event lies on Kafka: topic:partition:offset")
-    replayed_at: Time | None = Field(description="when it was last replayed; null: never")
+    replayed_at: Time | None = Field(description="when it was last replayed, or its delivery sent again; null: never")
     replay_id: str | None = Field(description="the job that replayed it last")
 
 

@@ -6,6 +6,7 @@ import base64
 import itertools
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from hookline.console.letters import letter_of, place_in
 from hookline.console.letters_shelf import Letter, LetterQuery, Replayed, Shelf
 from hookline.console.places import Coordinates
 from hookline.dispatcher.letters import DeadLetter, Reason
+from hookline.dispatcher.replays import DeadLetters, LetterFilter
 from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
@@ -167,6 +169,37 @@ def test_a_wrong_filter_names_itself(shop: Shop, query: str, field: str) -> None
         assert (reply.status, reply.code, reply.json["field"]) == (422, "invalid", field)
 
 
+def test_a_resend_is_a_replay_of_its_letter(given_up: Any, until: Until) -> None:
+    """A delivery that was sent again waits for no decision: neither in the count, nor for the next replay, nor on the command line."""
+    shop, bad, _, _ = given_up
+    one, other, _ = letters(shop, f"webhook={bad}")
+    shop.stack.receiver.answers[urlsplit(shop.admin.get(f"/webhooks/{bad}").json["url"]).path] = (200, b"mended")
+    assert shop.admin.post(f"/deliveries/{one['delivery_id']}/resend").status == 202
+    until(lambda: letters(shop, f"webhook={bad}&replayed=true"), what="a letter that was replayed")
+    [found] = letters(shop, "replayed=true")
+    assert (found["id"], found["replay_id"], found["replayed_at"] > found["at"]) == (one["id"], None, True)
+    count = shop.admin.get(f"/dead-letters/count?webhook={bad}").json
+    assert (count["total"], count["waiting"]) == (3, 2)
+    wanted = {"source": "dead_letters", "filter": {"webhook": bad}}
+    assert shop.admin.post("/replays", {**wanted, "dry_run": True}).json["matching"] == 2
+    job = shop.admin.post("/replays", {"source": "log", "filter": {"event": other["event_id"], "webhook": bad}}).json["id"]
+    until(lambda: len(letters(shop, "replayed=true")) == 2, what="a second letter, by a job over the log")
+    assert {found["replay_id"] for found in letters(shop, "replayed=true")} == {None, job}
+    config = load(KafkaConfig, shop.stack.environ)
+    waiting = DeadLetters(config, Topics(config.topic_prefix)).find(LetterFilter(webhook_id=bad, replayed=False))
+    assert [found.place for found in waiting] == [letters(shop, f"webhook={bad}&replayed=false")[0]["id"]]
+
+
+def test_a_resend_that_is_given_up_waits_anew(given_up: Any, until: Until) -> None:
+    """The old letter is done with, the new one is there to decide on."""
+    shop, bad, _, _ = given_up
+    one = letters(shop, f"webhook={bad}")[0]
+    assert shop.admin.post(f"/deliveries/{one['delivery_id']}/resend").status == 202
+    until(lambda: len(letters(shop, f"webhook={bad}")) == 4, what="a letter of the resend")
+    mine = [found for found in letters(shop, f"webhook={bad}") if found["delivery_id"] == one["delivery_id"]]
+    assert [found["replayed_at"] is not None for found in mine] == [False, True]
+
+
 # ---- the shelf ----
 
 
@@ -232,6 +265,32 @@ def test_a_mark_may_come_before_its_letter() -> None:
     shelf.add(letter(2))
     assert [one.at_us for one in shelf.find(LetterQuery(replayed=True))] == [1]
     assert [one.at_us for one in shelf.find(LetterQuery(replayed=False))] == [2]
+
+
+@pytest.mark.unit
+def test_a_delivery_that_was_made_again_has_no_letter_that_waits() -> None:
+    """Of that delivery and from before alone: what was given up after it waits. The later of two marks is told."""
+    shelf = Shelf(10)
+    shelf.mark_delivery("wh", "e", Replayed(5, ""))
+    of = [letter(4, event_id="e"), letter(5, event_id="e"), letter(6, event_id="e"), letter(3, event_id="other")]
+    for one in of:
+        shelf.add(one)
+    assert [one.at_us for one in shelf.find(LetterQuery(replayed=True))] == [5, 4]
+    assert [one.at_us for one in shelf.find(LetterQuery(replayed=False))] == [6, 3]
+    assert shelf.count_replayed(of) == 2
+    shelf.mark(of[0].place, Replayed(9, "job"))
+    shelf.mark(of[1].place, Replayed(2, "job"))
+    assert [shelf.replayed(one.place) for one in of] == [Replayed(9, "job"), Replayed(5, ""), None, None]
+
+
+@pytest.mark.unit
+def test_marks_of_deliveries_are_bounded() -> None:
+    """The oldest goes when there are twice as many as letters may be."""
+    shelf = Shelf(1)
+    shelf.add(letter(1, event_id="0"))
+    for number in range(3):
+        shelf.mark_delivery("wh", str(number), Replayed(9, ""))
+    assert shelf.replayed(letter(1).place) is None
 
 
 @pytest.mark.unit

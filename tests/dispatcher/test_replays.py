@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from hookline.dispatcher.letters import DeadLetter, Reason
-from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter, Pace, Replays, replay_all
+from hookline.dispatcher.replays import DeadLetters, FoundLetter, LetterFilter, Pace, Replayed, Replays, replay_all
 from hookline.kernel.config import load
 from hookline.kernel.errors import NotFound, WireError
 from hookline.kernel.kafka import KafkaConfig
@@ -52,6 +52,17 @@ def test_poison_has_no_store() -> None:
     """A letter that never was a delivery is found without a store, and by no store's filter."""
     assert LetterFilter(reason="poison").takes(letter(reason=Reason.POISON))
     assert not LetterFilter(store_id="shop").takes(letter(reason=Reason.POISON))
+
+
+def test_a_letter_is_replayed_by_its_place_or_by_a_later_resend() -> None:
+    """A resend before the delivery was given up replays nothing; poison is no delivery, whatever was sent again."""
+    found, poison = letter(), letter(reason=Reason.POISON)
+    assert found.letter.waiting is not None
+    id_, at_us = found.letter.waiting.delivery_id, found.letter.at_us
+    assert Replayed(frozenset({found.place}), {}).has(found.place, found.letter)
+    assert Replayed(frozenset(), {id_: at_us}).has(found.place, found.letter)
+    assert not Replayed(frozenset({"elsewhere"}), {id_: at_us - 1, "msg_2": at_us}).has(found.place, found.letter)
+    assert not Replayed(frozenset(), {id_: at_us}).has(poison.place, poison.letter)
 
 
 class Written:
