@@ -14,6 +14,7 @@ from hookline.analytics.gateway import open_queries
 from hookline.analytics.queries import LogFilter, Queries, log_page, statuses
 from hookline.cli.log import instant_us
 from hookline.cli.output import AsJson, say, show_json
+from hookline.cli.webhook_filters import check_webhook
 from hookline.console.api.deliveries_filter import LogQuery
 from hookline.console.api.deliveries_log import Place, Reading
 from hookline.console.api.exports_formats import FORMATS, Writer
@@ -51,7 +52,8 @@ def command(  # one parameter per option of the command line
     )  # fmt: skip
     queries = open_queries(environment())
     try:
-        log_page(queries, wanted)  # it says what is wrong with the filters
+        if not log_page(queries, wanted).rows:  # it also says what is wrong with the filters
+            check_webhook(environment(), queries, store, webhook)
         rows = _written(file, writer, queries, _query(wanted))
     finally:
         queries.close()

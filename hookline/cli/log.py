@@ -16,6 +16,7 @@ from hookline.analytics.queries import Audit, LogFilter, Queries, audit, deliver
 from hookline.cli.broker import reached
 from hookline.cli.output import AsJson, console, show_fields, show_json, show_table
 from hookline.cli.stats import milliseconds
+from hookline.cli.webhook_filters import check_webhook
 from hookline.kernel.clock import from_us, rfc3339, to_us
 from hookline.kernel.config import environment
 from hookline.kernel.errors import HooklineError, InputError
@@ -65,6 +66,8 @@ def page(  # one parameter per option of the command line
     queries = open_queries(environment())
     try:
         found = log_page(queries, wanted)
+        if not found.rows:
+            check_webhook(environment(), queries, store, webhook)
     finally:
         queries.close()
     if as_json:

@@ -80,3 +80,18 @@ def test_what_happened_is_told_and_made_again(pipeline: Pipeline, hookline: Call
     assert (found["deliveries"], found["delivered"], found["made_again"], found["again_delivered"]) == (1, 1, 1, 1)
     assert (found["success_rate"], found["first_try_rate"], found["by_status"]) == (1.0, 0.0, {"200": 2, "503": 2})
     assert hookline("log", "audit")["adds_up"] is True
+
+
+def test_a_webhook_that_there_is_not_is_no_quiet_webhook(pipeline: Pipeline, hookline: Callable[..., Any], until: Until) -> None:
+    """An id that the store never had is refused, and no file made; one without a call so far has an empty log. Without Kafka none is."""
+    quiet = pipeline.create("quiet").id
+    file = pipeline.folder / "log.csv"
+    until(lambda: hookline("log", "--webhook", quiet) == {"data": [], "next_cursor": ""}, 60, what="an empty log")
+    assert hookline("export", str(file), "--webhook", quiet)["rows"] == 0
+    file.unlink()
+    for words in (("log",), ("export", str(file))):
+        assert "There is no such webhook in this store" in hookline(*words, "--webhook", "wh_nope")
+        assert "There is no such webhook in this store" in hookline(*words, "--webhook", quiet, "--store", "other")
+    assert not file.exists()
+    pipeline.environ["KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{free_port()}"
+    assert hookline("log", "--webhook", "wh_nope") == {"data": [], "next_cursor": ""}
