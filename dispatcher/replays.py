@@ -124,8 +124,8 @@ class DeadLetters:
             headers = {name: value.decode("utf-8", "replace") for name, value in kafka.headers_of(message).items()}
             if place := headers.get(_LETTER):
                 places.add(place)
-            else:
-                deliveries[headers.get(_DELIVERY, "")] = message.timestamp()[1] * 1_000
+            elif delivery := headers.get(_DELIVERY):
+                deliveries[delivery] = message.timestamp()[1] * 1_000
         return Replayed(frozenset(places), deliveries)
 
 
