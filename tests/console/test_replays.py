@@ -214,8 +214,8 @@ def test_a_request_that_is_sent_again_makes_one_job(broken: Any, until: Until) -
     assert made(admin, {**LETTERS, "rate": 5}, **key)["id"] == first["id"]
     other = admin.post("/replays", {**LETTERS, "rate": 6}, **key)
     assert (other.status, other.code) == (409, "idempotency_mismatch")
-    assert made(admin, LETTERS, **{"Idempotency-Key": "another"})["id"] != first["id"]
     assert finished(admin, until, first["id"])["done"] == 1
+    assert made(admin, LETTERS, **{"Idempotency-Key": "another"})["id"] != first["id"]
     assert len(admin.get("/replays").json["data"]) == 2
 
 
