@@ -246,14 +246,14 @@ class _Source:
         self._pair(b"", name)
 
     def _timestamp(self, _schema: object) -> None:
-        name = self._name()
-        self._put(f"n, p = long(d, p); {name} = moment(n)")
-        self._pair(b'"', name)
-        self._tail = b'"'
+        self._time("moment")
 
     def _date(self, _schema: object) -> None:
+        self._time("day")
+
+    def _time(self, function: str) -> None:
         name = self._name()
-        self._put(f"n, p = long(d, p); {name} = day(n)")
+        self._put(f"n, p = long(d, p); {name} = {function}(n)")
         self._pair(b'"', name)
         self._tail = b'"'
 

@@ -1,5 +1,5 @@
--- How many rows of the log fit, and between which times they lie; the filters are those of `deliveries`. Asked where the newest hour has none:
--- counting reads two columns, and sorting for a page that nothing fits reads far more.
+-- How many rows of the log fit, and between which times they lie; the filters are those of `deliveries`. For exports, and asked by the log where
+-- the newest hour has none: counting reads two columns, and sorting for a page that nothing fits reads far more.
 SELECT
     count() AS rows,
     toUnixTimestamp64Micro(min(attempts.attempted_at)) AS oldest_us,

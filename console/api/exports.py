@@ -47,7 +47,7 @@ async def export(call: Call) -> Answer:
     query = log_query(call.store_id, asked, span_of(asked.since, asked.until, to_us(now)))
     call.parts.exports.check()
     pool, queries = call.parts.pools[Work.QUERIES], call.parts.queries
-    count = (await pool.run(lambda: queries.run("deliveries_rows", query.parameters())))[0]["rows"]
+    count = (await pool.run(lambda: queries.run("deliveries_bounds", query.parameters())))[0]["rows"]
     if not count:
         await pool.run(lambda: check_filter(call, asked.webhook))
     if count > MOST_ROWS:

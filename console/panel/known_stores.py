@@ -7,12 +7,12 @@ from typing import Final
 
 from aiohttp import web
 
-from hookline.console.api.deliveries_filter import LogQuery
+from hookline.console.api.webhook_filters import in_log
 from hookline.console.http.pools import Work
 from hookline.console.letters_shelf import LetterQuery
 from hookline.console.panel.page import Access
 from hookline.console.panel.visit import Visit
-from hookline.kernel.errors import NotFound, WarehouseError
+from hookline.kernel.errors import NotFound
 
 _OF_ANY: Final = frozenset({"keys", "users", "audit"})
 """Sections of any store: where one begins, and the trail of one that has ended."""
@@ -23,7 +23,8 @@ async def missing(visit: Visit) -> bool:
     at_home = visit.page.access is not Access.STORE or visit.presence is None or bool(visit.presence.user.store_id)
     if at_home or visit.page.first or visit.page.section in _OF_ANY or _here(visit):
         return False
-    return not await visit.services.parts.pools[Work.QUERIES].run(lambda: _in_log(visit))
+    parts = visit.services.parts
+    return not await parts.pools[Work.QUERIES].run(lambda: in_log(parts, visit.store))
 
 
 def _here(visit: Visit) -> bool:
@@ -34,15 +35,6 @@ def _here(visit: Visit) -> bool:
         or any(user.store_id == store for user in visit.services.users.users())
         or next(iter(parts.letters.shelf.find(LetterQuery(store_id=store))), None)
     )
-
-
-def _in_log(visit: Visit) -> bool:
-    """Tell whether anything of the store is in the log; while that does not answer every store is taken for one."""
-    query = LogQuery(store_id=visit.store, since_us=0, until_us=visit.now_us)
-    try:
-        return bool(visit.services.parts.queries.run("deliveries_rows", query.parameters())[0]["rows"])
-    except WarehouseError:
-        return True
 
 
 def page_of(visit: Visit) -> web.Response:

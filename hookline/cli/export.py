@@ -103,7 +103,7 @@ def _written(file: Path, writer: Writer, queries: Queries, query: LogQuery) -> i
 
 def _copied(out: BinaryIO, writer: Writer, queries: Queries, query: LogQuery) -> int:
     reading = Reading(queries, query, Place(query.until_us + 1))
-    total = queries.run("deliveries_rows", query.parameters())[0]["rows"]
+    total = queries.run("deliveries_bounds", query.parameters())[0]["rows"]
     rows = 0
     out.write(writer.begin())
     with Progress(*_SHOWN, console=Console(stderr=True, highlight=False)) as progress:

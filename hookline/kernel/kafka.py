@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
@@ -252,8 +252,7 @@ def end_offset(consumer: Consumer, topic: str, partition: int = 0, timeout_s: fl
 def watermarks(consumer: Consumer, topic: str, partition: int, timeout_s: float = 10.0) -> tuple[int, int]:
     """Return (first offset, offset after the last record) now; raise `BrokerUnavailable` when nobody answers.
 
-    A partition that has just been made or whose leader moves is asked again within `timeout_s`, after its metadata: a client that
-    once heard of no leader may believe it for minutes.
+    A partition that has just been made or whose leader moves is asked again within `timeout_s`.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -263,8 +262,6 @@ def watermarks(consumer: Consumer, topic: str, partition: int, timeout_s: float 
             if error.args[0].code() not in _LEADER_MOVES or time.monotonic() > deadline:
                 raise translate(error.args[0]) from error
             time.sleep(_LEADER_WAIT_S)
-            with suppress(KafkaException):
-                consumer.list_topics(topic, timeout_s)
         else:
             return int(low), int(high)
 
