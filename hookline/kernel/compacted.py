@@ -14,7 +14,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from hookline.kernel import kafka
+from hookline.kernel import kafka, lost
 from hookline.kernel.errors import BrokerError, BrokerUnavailable, RegistryUnavailable
 from hookline.kernel.log import logger
 
@@ -72,7 +72,8 @@ class CompactedTopic:
         Raises `BrokerError` when the topic does not exist, or has lost records since `memory` was written.
         """
         # The end of the partition is asked for, so that what no consumer is shown at the end (markers of transactions) is passed.
-        self._consumer = kafka.plain_consumer(self._config, fetch_wait_max_ms=500, enable_partition_eof=True)
+        settings = {"fetch_wait_max_ms": 500, "enable_partition_eof": True, **lost.watched()}
+        self._consumer = kafka.plain_consumer(self._config, **settings)
         self._watermarks = kafka.plain_consumer(self._config)
         assert_topic(self._watermarks, self._topic)
         self._target = kafka.end_offset(self._watermarks, self._topic)
@@ -115,6 +116,7 @@ class CompactedTopic:
             try:
                 end = kafka.end_offset(self._watermarks, self._topic, timeout_s=timeout_s)
             except BrokerError:
+                self._watermarks = kafka.instead_of(self._watermarks, self._config)
                 return False
         if end < known:
             _log.error("compacted.lost_records", topic=self._topic, end=end, applied=known)

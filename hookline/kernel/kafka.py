@@ -10,13 +10,14 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from hookline.kernel import lost
 from hookline.kernel.config import integer, one_of, setting
 from hookline.kernel.errors import BrokerError, BrokerUnavailable, QueueFull, Undelivered
 from hookline.kernel.log import logger
@@ -134,7 +135,7 @@ def producer(config: KafkaConfig, **extra: object) -> Producer:
 
 
 def group_consumer(config: KafkaConfig, group: str, **extra: object) -> Consumer:
-    """Return a consumer of group `<prefix>.<group>` whose offsets move only when it commits them itself."""
+    """Return a consumer of group `<prefix>.<group>` whose offsets move only when it commits them itself; it must be polled."""
     protocol: Settings = {"group.protocol": config.group_protocol}
     if config.group_protocol == "classic":
         protocol |= {
@@ -149,7 +150,8 @@ def group_consumer(config: KafkaConfig, group: str, **extra: object) -> Consumer
             "group.id": f"{config.topic_prefix}.{group}",
             "max.poll.interval.ms": 300_000,
             "topic.metadata.refresh.interval.ms": _METADATA_MS,
-            **_dotted(extra),
+            "enable.sparse.connections": False,  # else it may leave the brokers alone for good while it looks for its coordinator (`lost`)
+            **_dotted({**lost.watched(), **extra}),
         },
         logger=_LIBRARY_LOG,
     )
@@ -158,6 +160,13 @@ def group_consumer(config: KafkaConfig, group: str, **extra: object) -> Consumer
 def plain_consumer(config: KafkaConfig, **extra: object) -> Consumer:
     """Return a consumer for `assign`: it belongs to no group and never commits."""
     return Consumer({**_reading(config), "group.id": f"{config.topic_prefix}.unused", **_dotted(extra)}, logger=_LIBRARY_LOG)
+
+
+def instead_of(failed: Consumer, config: KafkaConfig) -> Consumer:
+    """Return a new plain consumer for one whose question failed: it may be one that can never work again (`lost`)."""
+    with suppress(KafkaException, RuntimeError):
+        failed.close()
+    return plain_consumer(config)
 
 
 def admin(config: KafkaConfig) -> AdminClient:
@@ -271,6 +280,15 @@ def partitions_of(client: AdminClient | Consumer | Producer, topic: str, timeout
     with translated():
         found = client.list_topics(topic, timeout_s).topics.get(topic)
     return len(found.partitions) if found is not None and found.error is None else 0
+
+
+def members_of(config: KafkaConfig, group: str, timeout_s: float = 3.0) -> frozenset[str]:
+    """Return the ids of a group's members, those among them that have died and are not forgotten yet; raise `BrokerError`."""
+    name = f"{config.topic_prefix}.{group}"
+    client = admin(config)  # held: a client that is let go of answers nothing
+    with translated():
+        found = client.describe_consumer_groups([name], request_timeout=timeout_s)[name].result().members
+    return frozenset(str(member.member_id) for member in found)
 
 
 def produce_sync(

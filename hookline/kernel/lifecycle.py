@@ -8,15 +8,22 @@ import os
 import resource
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
 from hookline.kernel.log import logger
+from hookline.kernel.lost import on_loss
 
 _log = logger("lifecycle")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 EXIT_FORCED: Final = 130
+EXIT_LOST: Final = 75
+"""Of a process that lost a Kafka client for good: whoever looks after it starts it again."""
+_DRAIN_S: Final = 60.0
+_ECHO_S: Final = 0.5
+"""`timeout`, a terminal and wrappers of commands signal a process and its group: one wish that comes twice."""
 _MOST_FILES: Final = 1_048_576
 # What is under way is live: at 10,000 a collection came every few batches, and looked at all of them, for a fifth of ingest's time.
 _YOUNG: Final = 100_000
@@ -68,23 +75,25 @@ class Stop:
 
 
 def on_signals(stop: Stop) -> None:
-    """Make SIGTERM and SIGINT set `stop`; a second one exits the process at once with status 130.
+    """Make SIGTERM and SIGINT set `stop`; a second one, half a second later or more, exits the process at once with status 130.
 
     A signal's handler runs between any two steps of the main thread, which may hold the log's lock or the stop's: it
     only writes a byte, and a thread of its own does the rest.
     """
     reading, writing = os.pipe()
-    received: list[int] = []
+    received: list[tuple[int, float]] = []
 
     def handle(number: int, _frame: object) -> None:
+        if received and time.monotonic() - received[0][1] < _ECHO_S:
+            return
         if received or stop.is_set():
             os._exit(EXIT_FORCED)
-        received.append(number)
+        received.append((number, time.monotonic()))
         os.write(writing, b"!")
 
     def listen() -> None:
         os.read(reading, 1)
-        _log.info("process.stopping", signal=signal.Signals(received[0]).name)
+        _log.info("process.stopping", signal=signal.Signals(received[0][0]).name)
         stop.set()
 
     threading.Thread(target=listen, name="signals", daemon=True).start()
@@ -95,6 +104,7 @@ def on_signals(stop: Stop) -> None:
 def run_async(main: Callable[[Stop], Awaitable[None]]) -> None:
     """Run `main(stop)` on a uvloop event loop where uvloop is installed, with the signals wired to `stop`."""
     stop = Stop()
+    leave = _on_loss(stop)
 
     async def wired() -> None:
         on_signals(stop)
@@ -106,13 +116,37 @@ def run_async(main: Callable[[Stop], Awaitable[None]]) -> None:
         asyncio.run(wired())
     else:
         uvloop.run(wired())
+    leave()
 
 
 def run_sync(main: Callable[[Stop], None]) -> None:
     """Run `main(stop)` in this thread with the signals wired to `stop`."""
     stop = Stop()
+    leave = _on_loss(stop)
     on_signals(stop)
     main(stop)
+    leave()
+
+
+def _on_loss(stop: Stop) -> Callable[[], None]:
+    """Have the process stop, cleanly as far as it can, when a Kafka client is lost; what is returned then exits with `EXIT_LOST`."""
+    lost = threading.Event()
+
+    def lose() -> None:
+        if not lost.is_set():
+            lost.set()
+            _log.error("process.ends", error="a Kafka client is lost; start the process again", status=EXIT_LOST)
+            timer = threading.Timer(_DRAIN_S, os._exit, (EXIT_LOST,))
+            timer.daemon = True
+            timer.start()
+            stop.set()
+
+    def leave() -> None:
+        if lost.is_set():
+            raise SystemExit(EXIT_LOST)
+
+    on_loss(lose)
+    return leave
 
 
 def raise_file_limit() -> int:

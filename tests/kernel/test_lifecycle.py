@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 
 import pytest
 
-from hookline.kernel.lifecycle import EXIT_FORCED, Stop
+from hookline.kernel.lifecycle import EXIT_FORCED, EXIT_LOST, Stop
 
 pytestmark = pytest.mark.unit
 
@@ -49,15 +50,71 @@ def test_one_signal_drains(number: signal.Signals) -> None:
     assert (out, process.returncode) == ("draining\nclean\n", 0)
 
 
+LOSES = """
+import asyncio
+from hookline.kernel import lost
+from hookline.kernel.lifecycle import run_async, run_sync
+def lose():
+    hear = lost.watched()["stats_cb"]
+    for _ in range(2):
+        hear('{"brokers":{}}')
+def main(stop):
+    lose()
+    stop.wait()
+    print("clean", flush=True)
+async def coroutine(stop):
+    lose()
+    await stop.waited()
+    print("clean", flush=True)
+"""
+
+
+@pytest.mark.parametrize("run", ["run_sync(main)", "run_async(coroutine)"])
+def test_a_lost_client_ends_the_process(run: str) -> None:
+    """It stops as if it had been told to, and says by its status that it wants to be started again."""
+    process = subprocess.run([sys.executable, "-c", LOSES + run], capture_output=True, text=True, timeout=60, check=False)
+    assert (process.stdout.splitlines()[-1], process.returncode) == ("clean", EXIT_LOST), process.stderr
+
+
+HANGS = """
+import time
+from hookline.kernel import lifecycle
+lifecycle._DRAIN_S = 0.5
+def main(stop):
+    lose()
+    stop.wait()
+    time.sleep(50)
+"""
+
+
+def test_a_lost_client_whose_process_cannot_end_is_ended() -> None:
+    """A drain that waits for what never comes is cut short, with the status that asks for a new start."""
+    program = LOSES.partition("def main")[0] + HANGS + "run_sync(main)"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=40, check=False)
+    assert process.returncode == EXIT_LOST, process.stderr
+
+
 def test_the_second_signal_ends_it() -> None:
     """A drain that hangs is cut short by a second signal."""
     process = started(60)
     process.send_signal(signal.SIGTERM)
     assert process.stdout is not None
     assert process.stdout.readline() == "draining\n"
+    time.sleep(0.6)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
     assert process.returncode == EXIT_FORCED
+
+
+def test_an_echo_of_the_signal_is_no_second_one() -> None:
+    """`timeout` signals its child, then its child's group: the drain still comes to its end."""
+    process = started(1.0)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "draining\n"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert (out, process.returncode) == ("clean\n", 0)
 
 
 async def test_a_coroutine_is_woken_by_a_stop_from_a_thread() -> None:
