@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from confluent_kafka import Producer
-
 from hookline.kernel import kafka
+from hookline.kernel.writer import Writer
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 
@@ -35,18 +34,15 @@ class AuditWriter:
     """Writes entries; thread-safe. Connects when it is first needed, or told to."""
 
     def __init__(self, config: kafka.KafkaConfig, topics: Topics, codec: Codec) -> None:
-        self._config = config
         self._name = topics.audit
         self._codec = codec
-        self._producer: Producer | None = None
+        self._writer = Writer(config, topic_metadata_propagation_max_ms=_MISSING_TOPIC_MS)
 
-    def start(self) -> Producer:
-        """Return the producer, made now if need be, so that the first entry does not wait for it."""
-        if self._producer is None:
-            self._producer = kafka.producer(self._config, linger_ms=0, topic_metadata_propagation_max_ms=_MISSING_TOPIC_MS)
-        return self._producer
+    def start(self) -> None:
+        """Connect now, so that the first entry does not wait for it."""
+        self._writer.open()
 
     def write(self, entry: Entry) -> None:
         """Return once every in-sync replica has the entry; raise `BrokerError`."""
         value = self._codec.encode_record(SUBJECT, asdict(entry))
-        kafka.produce_sync(self.start(), self._name, key=(entry.store_id or entry.id).encode(), value=value)
+        self._writer.write(self._name, key=(entry.store_id or entry.id).encode(), value=value)

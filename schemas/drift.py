@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public by i
 )
 
 from hookline.kernel.kafka import KafkaConfig, admin, translated
-from hookline.schemas.topics import TopicSpec, create
+from hookline.schemas.topics import MIN_INSYNC, TopicSpec, create
 
 _WAIT_S: Final = 30.0
+_VISIBLE_S: Final = 15.0
 
 
 class Action(StrEnum):
@@ -68,13 +70,34 @@ def _of(spec: TopicSpec, found: Found | None, copies: int) -> Iterable[Differenc
         yield _difference(action, spec, PARTITIONS, found.partitions, spec.partitions)
     if found.copies != copies:
         yield _difference(Action.BY_HAND, spec, COPIES, found.copies, copies)
-    for name, value in spec.config.items():
+    for name, value in spec.config_with(copies).items():
         if found.config.get(name) != value:
-            yield _difference(Action.CHANGE, spec, name, found.config.get(name, ""), value)
+            # Two acknowledgements asked of a topic that has one copy would refuse every write: first the copies, then this.
+            by_hand = name == MIN_INSYNC and found.copies != copies
+            yield _difference(Action.BY_HAND if by_hand else Action.CHANGE, spec, name, found.config.get(name, ""), value)
 
 
 def _difference(action: Action, spec: TopicSpec, what: str, now: object, wanted: object) -> Difference:
     return Difference(action=action, topic=spec.name, what=what, now=str(now), wanted=str(wanted))
+
+
+def remedies(these: Iterable[Difference], wanted: Iterable[TopicSpec]) -> list[str]:
+    """Return what a person can do about the differences that are to be mended by hand, a sentence or two each. Pure."""
+    by_hand = [difference for difference in these if difference.action is Action.BY_HAND]
+    setting_of = {spec.name: spec.partitions_from for spec in wanted}
+    most: dict[str, int] = {}
+    said: list[str] = []
+    for one in by_hand:
+        if one.what == PARTITIONS and (setting := setting_of[one.topic]):
+            most[setting] = max(most.get(setting, 0), int(one.now))
+        elif one.what == PARTITIONS:
+            said.append(f"{one.topic} needs {one.wanted} partition, and no setting changes that: make it anew, as docs/backup.md tells.")
+    said += [f"Kafka takes no partitions away: set {setting}={count}, the number there is." for setting, count in most.items()]
+    if any(one.what == COPIES for one in by_hand):
+        said.append("Copies move data: use Kafka's kafka-reassign-partitions.sh, or set HOOKLINE_REPLICATION_FACTOR to what there is.")
+    if any(one.what == MIN_INSYNC for one in by_hand):
+        said.append(f"Once the copies are there, `hookline topics apply` sets {MIN_INSYNC}.")
+    return said
 
 
 def look(kafka: KafkaConfig, wanted: Iterable[TopicSpec]) -> dict[str, Found]:
@@ -97,7 +120,11 @@ def look(kafka: KafkaConfig, wanted: Iterable[TopicSpec]) -> dict[str, Found]:
 
 
 def mend(kafka: KafkaConfig, these: Iterable[Difference], wanted: Iterable[TopicSpec], copies: int) -> None:
-    """Create, widen and set what can be; leave what is to be done by hand; raise `BrokerError` at the first refusal."""
+    """Create, widen and set what can be, and wait up to 15 s until the brokers show it; leave what is to be done by hand.
+
+    Raises `BrokerError` at the first refusal.
+    """
+    wanted = list(wanted)
     left = [difference for difference in these if difference.action is not Action.BY_HAND]
     missing = {difference.topic for difference in left if difference.action is Action.CREATE}
     if missing:
@@ -106,6 +133,16 @@ def mend(kafka: KafkaConfig, these: Iterable[Difference], wanted: Iterable[Topic
     changes = [difference for difference in left if difference.action is Action.CHANGE]
     _widen(client, [change for change in changes if change.what == PARTITIONS])
     _set(client, [change for change in changes if change.what != PARTITIONS])
+    _wait_until_visible(kafka, set(changes), wanted, copies)
+
+
+def _wait_until_visible(kafka: KafkaConfig, changes: set[Difference], wanted: list[TopicSpec], copies: int) -> None:
+    """Wait until brokers tell of what the controller has taken: a plan right after would otherwise show it once more."""
+    touched = {change.topic for change in changes}
+    mended = [spec for spec in wanted if spec.name in touched]
+    deadline = time.monotonic() + _VISIBLE_S
+    while changes & set(differences(look(kafka, mended), mended, copies)) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _widen(client: AdminClient, changes: list[Difference]) -> None:

@@ -1,4 +1,4 @@
-"""Events that were erased on the word of the person they are about, on a compacted topic that every process follows that shows payloads.
+"""Events erased on the word of the person they are about, on a compacted topic that every process follows that shows or sends them.
 
 Kafka cannot take single records out of a topic: until retention does, what was erased is there and must be known as such.
 """
@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Final, Protocol
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, Message
 
 from hookline.kernel import kafka
 from hookline.kernel.compacted import CompactedTopic
 from hookline.kernel.errors import BrokerError, BrokerUnavailable, NotFound, WireError
+from hookline.kernel.writer import Writer
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 
@@ -50,12 +51,11 @@ class Erasures:
     """Follows the erasures; thread-safe between `start` and `stop`."""
 
     def __init__(self, config: kafka.KafkaConfig, topics: Topics, codec: Codec) -> None:
-        self._config = config
         self._name = topics.erasures
         self._codec = codec
         self._known: dict[tuple[str, str], Erasure] = {}
         self._topic = CompactedTopic(config, self._name, self._apply)
-        self._producer: Producer | None = None
+        self._writer = Writer(config, linger_ms=5)
 
     def start(self) -> None:
         """Read all of them, then follow; raise `BrokerError`."""
@@ -86,7 +86,7 @@ class Erasures:
 
     def write(self, erasures: Iterable[Erasure]) -> int:
         """Put erasures on the topic; return how many once all are acknowledged and read back. Raises `BrokerError`."""
-        producer = self._producer = self._producer or kafka.producer(self._config)
+        producer = self._writer.open()
         failed: list[BrokerError] = []
         offsets = [-1]
 
@@ -99,6 +99,7 @@ class Erasures:
                 producer.produce(self._name, key=key, value=self._codec.encode_record(SUBJECT, asdict(erasure)), on_delivery=done)
             producer.poll(0)
         if producer.flush(_WAIT_S) or failed or not self._topic.wait_for(max(offsets) + 1, _WAIT_S):
+            self._writer.drop(producer)
             raise failed[0] if failed else BrokerUnavailable("Not all erasures could be written and read back", remedy="Run it again.")
         return len(offsets) - 1
 

@@ -11,12 +11,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from confluent_kafka import Message, Producer
+from confluent_kafka import Message
 
 from hookline.kernel import kafka
 from hookline.kernel.compacted import CompactedTopic
 from hookline.kernel.config import load
 from hookline.kernel.errors import RegistryUnavailable, SchemaError, UnknownSchema
+from hookline.kernel.writer import Writer
 from hookline.schemas.catalogue import SCHEMAS, canonical
 from hookline.schemas.names import full_name
 from hookline.schemas.registered import Registered, RegistryConfig, not_registered
@@ -68,7 +69,7 @@ class EmbeddedRegistry:
         self._by_id: dict[int, Registered] = {}
         self._by_subject: dict[str, dict[int, Registered]] = {}
         self._newest: dict[str, int] = {}
-        self._client: Producer | None = None
+        self._writer = Writer(config)
 
     def start(self) -> None:
         """Read `_schemas` to its end and follow it."""
@@ -132,9 +133,7 @@ class EmbeddedRegistry:
             "schema": canonical(entry.schema),
             "deleted": False,
         }
-        # One producer for all: each new one waits for its id, half a second on a fresh broker.
-        self._client = self._client or kafka.producer(self._config, linger_ms=0)
-        offset = kafka.produce_sync(self._client, TOPIC, key=_json(key), value=_json(value))
+        offset = self._writer.write(TOPIC, key=_json(key), value=_json(value))
         if not self._topic.wait_for(offset + 1, _TIMEOUT_S):
             raise RegistryUnavailable(f"{entry.subject} was written but could not be read back", remedy="Run the command again.")
 

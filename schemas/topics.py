@@ -23,6 +23,11 @@ from hookline.kernel.kafka import KafkaConfig, admin, translate, translated
 CATEGORIES: Final = ("orders", "products", "checkout", "customers")
 SCHEMAS: Final = "_schemas"
 DAY_MS: Final = 86_400_000
+MIN_INSYNC: Final = "min.insync.replicas"
+_COPIES_FOR_TWO: Final = 3
+EVENT_PARTITIONS: Final = "HOOKLINE_EVENT_PARTITIONS"
+RETRY_PARTITIONS: Final = "HOOKLINE_RETRY_PARTITIONS"
+ATTEMPT_PARTITIONS: Final = "HOOKLINE_ATTEMPT_PARTITIONS"
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
@@ -48,9 +53,9 @@ def tier_names(text: str) -> tuple[str, ...]:
 class TopicsConfig:
     """How many partitions, how long records stay, which retry tiers there are."""
 
-    event_partitions: int = setting("HOOKLINE_EVENT_PARTITIONS", "6", "partitions of each event topic", integer(1, 10_000))
-    retry_partitions: int = setting("HOOKLINE_RETRY_PARTITIONS", "3", "partitions of each retry topic and of replays", integer(1, 10_000))
-    attempt_partitions: int = setting("HOOKLINE_ATTEMPT_PARTITIONS", "3", "partitions of the attempts topic", integer(1, 10_000))
+    event_partitions: int = setting(EVENT_PARTITIONS, "6", "partitions of each event topic", integer(1, 10_000))
+    retry_partitions: int = setting(RETRY_PARTITIONS, "3", "partitions of each retry topic and of replays", integer(1, 10_000))
+    attempt_partitions: int = setting(ATTEMPT_PARTITIONS, "3", "partitions of the attempts topic", integer(1, 10_000))
     replication_factor: int = setting(
         "HOOKLINE_REPLICATION_FACTOR", "3", "copies of each partition; 1 with a single broker", integer(1, 10)
     )
@@ -62,11 +67,24 @@ class TopicsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSpec:
-    """One topic as it should be."""
+    """One topic as it should be; `config` is what does not hang on the number of copies.
+
+    `partitions_from`: the variable that sets the partitions, empty where nothing does.
+    """
 
     name: str
     partitions: int
     config: dict[str, str]
+    partitions_from: str = ""
+
+    def config_with(self, copies: int) -> dict[str, str]:
+        """Return the whole configuration of the topic with so many copies of each partition."""
+        return {**self.config, MIN_INSYNC: str(min_insync(copies))}
+
+
+def min_insync(copies: int) -> int:
+    """Return how many copies must have a record before it is acknowledged: 2 of 3 or more, so that no lost disk takes it away, else 1."""
+    return 2 if copies >= _COPIES_FOR_TWO else 1  # 2 of 2 would refuse all writes while one broker restarts
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +175,15 @@ def specs(topics: Topics, config: TopicsConfig) -> list[TopicSpec]:
     compacted = {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000", "delete.retention.ms": str(7 * DAY_MS)}
     large = {"max.message.bytes": str(2 * 1024 * 1024)}
     states = (topics.webhooks, topics.api_keys, topics.jobs, topics.users, topics.erasures, SCHEMAS)
+    carried = {**stamped, **large}
+    again = [*(topics.retry(tier) for tier in config.retry_tiers), topics.replays, *topics.all_dead_letters()]
     return [
-        *(TopicSpec(name=n, partitions=config.event_partitions, config={**stamped, **large}) for n in topics.all_events()),
-        *(TopicSpec(name=topics.retry(t), partitions=config.retry_partitions, config={**stamped, **large}) for t in config.retry_tiers),
-        TopicSpec(name=topics.replays, partitions=config.retry_partitions, config={**stamped, **large}),
-        *(TopicSpec(name=n, partitions=config.retry_partitions, config={**stamped, **large}) for n in topics.all_dead_letters()),
-        TopicSpec(name=topics.attempts, partitions=config.attempt_partitions, config=logged),
+        *(
+            TopicSpec(name=n, partitions=config.event_partitions, config=carried, partitions_from=EVENT_PARTITIONS)
+            for n in topics.all_events()
+        ),
+        *(TopicSpec(name=n, partitions=config.retry_partitions, config=carried, partitions_from=RETRY_PARTITIONS) for n in again),
+        TopicSpec(name=topics.attempts, partitions=config.attempt_partitions, config=logged, partitions_from=ATTEMPT_PARTITIONS),
         TopicSpec(name=topics.attempts_rejected, partitions=1, config=logged),
         *(TopicSpec(name=n, partitions=1, config=compacted) for n in states),
         TopicSpec(name=topics.audit, partitions=1, config={"cleanup.policy": "delete", "retention.ms": "-1"}),
@@ -172,7 +193,10 @@ def specs(topics: Topics, config: TopicsConfig) -> list[TopicSpec]:
 def create(kafka: KafkaConfig, wanted: list[TopicSpec], replication_factor: int) -> list[str]:
     """Create the topics that are missing, leave the others as they are, return the names created; raise `BrokerError`."""
     client = admin(kafka)
-    new = [NewTopic(s.name, num_partitions=s.partitions, replication_factor=replication_factor, config=s.config) for s in wanted]
+    new = [
+        NewTopic(s.name, num_partitions=s.partitions, replication_factor=replication_factor, config=s.config_with(replication_factor))
+        for s in wanted
+    ]
     futures: dict[str, Future[None]] = client.create_topics(new, operation_timeout=30)
     created = [name for name, future in futures.items() if _created(name, future)]
     _wait_until_visible(client_names=lambda: set(client.list_topics(timeout=10).topics), names=set(created))

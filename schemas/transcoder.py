@@ -21,7 +21,7 @@ import orjson
 
 from hookline.kernel.clock import rfc3339
 from hookline.schemas.catalogue import BY_SUBJECT, SCHEMAS
-from hookline.schemas.names import full_name
+from hookline.schemas.generated import Kinds, Lines
 
 Transcoder: TypeAlias = Callable[[bytes, int], tuple[str, str, bytes]]
 
@@ -48,8 +48,7 @@ def transcoder_of(subject: str) -> Transcoder | None:
     source.event(schema, kind.name)
     names = {"long": _long, "size": _size, "moment": _moment, "day": _day, "number": orjson.dumps, "joined": _joined, "digits": _DIGITS}
     names |= {"double": struct.Struct("<d").unpack_from, "float": struct.Struct("<f").unpack_from, "c": source.constants}
-    exec(compile("\n".join(source.lines), f"<{subject}>", "exec"), names)  # noqa: S102  # of our own schemas, and nothing else
-    return cast("Transcoder", names["transcode"])
+    return cast("Transcoder", source.made("transcode", names))
 
 
 # ---- what the generated functions call ----
@@ -109,7 +108,7 @@ def _day(days: int) -> bytes:
 _DIGITS: Final = tuple(b"%d" % number for number in range(64))
 
 
-class _Source:
+class _Source(Lines):
     """The lines of one function, and the constants that it names.
 
     `d` are the record's bytes and `p` the place in them. `tail` is JSON that belongs before what is written next; pairs are gathered, and
@@ -117,49 +116,39 @@ class _Source:
     """
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        super().__init__()
         self.constants: list[tuple[bytes, ...]] = []
-        self._depth = 0
-        self._names = 0
         self._pairs: list[str] = []
         self._tail = b""
-        self._named: dict[str, Any] = {}
+        self._kinds = Kinds()
         self._makers: dict[str, Callable[[Any], None]] = {
             "string": self._string, "int": self._whole, "long": self._whole, "boolean": self._boolean, "float": self._floating,
             "double": self._floating, "record": self._record, "enum": self._enum, "array": self._array, "map": self._map,
-            "timestamp-micros": self._timestamp, "date": self._date,
+            "union": self._union, "timestamp-micros": self._timestamp, "date": self._date,
         }  # fmt: skip
 
     def event(self, schema: Mapping[str, Any], name: str) -> None:
         """Write the whole function."""
         with self._block("def transcode(d, p):"):
             event_id, store_id = self._text(), self._text()
-            self._put("n, p = long(d, p)")
+            self.put("n, p = long(d, p)")
             start, about = b'{"id":"', f'","type":"{name}","timestamp":"'.encode()
-            self._put(f"out = [{start!r}, {event_id}, {about!r}, moment(n)]")
+            self.put(f"out = [{start!r}, {event_id}, {about!r}, moment(n)]")
             self._pair(b'","store_id":"', store_id)
             self._tail = b'","data":'
             self._value(schema["fields"][3]["type"])
             self._tail += b"}"
             self._flush()
-            self._put(f"return {event_id}.decode(), {store_id}.decode(), joined(out, p, len(d))")
+            self.put(f"return {event_id}.decode(), {store_id}.decode(), joined(out, p, len(d))")
 
     # ---- lines ----
 
-    def _put(self, line: str) -> None:
-        self.lines.append("    " * self._depth + line)
-
     @contextmanager
     def _block(self, head: str) -> Iterator[None]:
-        self._put(head)
-        self._depth += 1
-        yield
-        self._flush()
-        self._depth -= 1
-
-    def _name(self) -> str:
-        self._names += 1
-        return f"v{self._names}"
+        """Write pairs under a head, all of them within it."""
+        with self.indented(head):
+            yield
+            self._flush()
 
     def _pair(self, json: bytes, value: str) -> None:
         self._pairs.append(f"{self._tail + json!r}, {value}")
@@ -169,23 +158,14 @@ class _Source:
         if self._tail:
             self._pair(b"", "b''")
         if self._pairs:
-            self._put(f"out += ({', '.join(self._pairs)},)")
+            self.put(f"out += ({', '.join(self._pairs)},)")
             self._pairs = []
 
     # ---- values ----
 
     def _value(self, schema: Any) -> None:  # noqa: ANN401  # an Avro schema is JSON
-        if isinstance(schema, list):
-            self._union(schema)
-        elif isinstance(schema, str):
-            self._value(self._named[schema]) if schema in self._named else self._makers[schema](schema)
-        elif schema["type"] in {"record", "enum"}:
-            self._named[full_name(schema)] = schema
-            self._makers[schema["type"]](schema)
-        elif "logicalType" in schema:
-            self._makers[schema["logicalType"]](schema)
-        else:
-            self._value(schema["type"]) if schema["type"] not in {"array", "map"} else self._makers[schema["type"]](schema)
+        kind, part = self._kinds.of(schema)
+        self._makers[kind](part)
 
     def _record(self, schema: Mapping[str, Any]) -> None:
         before = b"{"
@@ -196,11 +176,11 @@ class _Source:
         self._tail += b"}" if schema["fields"] else b"{}"
 
     def _text(self) -> str:
-        name = self._name()
-        self._put("n = d[p]; p += 1")
-        self._put("if n & 129: n, p = size(d, p - 1)")
-        self._put("else: n >>= 1")
-        self._put(f"{name} = d[p:(p := p + n)]")
+        name = self.name()
+        self.put("n = d[p]; p += 1")
+        self.put("if n & 129: n, p = size(d, p - 1)")
+        self.put("else: n >>= 1")
+        self.put(f"{name} = d[p:(p := p + n)]")
         return name
 
     def _string(self, _schema: object) -> None:
@@ -208,20 +188,12 @@ class _Source:
         self._tail = b'"'
 
     def _whole(self, _schema: object) -> None:
-        name = self._name()
-        self._put("n = d[p]; p += 1")
-        self._put(f"if not n & 129: {name} = digits[n >> 1]")
-        with self._uncut("else:"):
-            self._put(f"n, p = long(d, p - 1); {name} = b'%d' % n")
+        name = self.name()
+        self.put("n = d[p]; p += 1")
+        self.put(f"if not n & 129: {name} = digits[n >> 1]")
+        with self.indented("else:"):
+            self.put(f"n, p = long(d, p - 1); {name} = b'%d' % n")
         self._pair(b"", name)
-
-    @contextmanager
-    def _uncut(self, head: str) -> Iterator[None]:
-        """Indent what writes no pair."""
-        self._put(head)
-        self._depth += 1
-        yield
-        self._depth -= 1
 
     def _one_of(self, written: list[bytes], index: str) -> None:
         """Write one of several fixed values."""
@@ -230,19 +202,19 @@ class _Source:
         self._pairs.append(f"{index}, b''")
 
     def _enum(self, schema: Mapping[str, Any]) -> None:
-        name = self._name()
-        self._put(f"{name} = d[p] >> 1; p += 1")
-        self._put("if d[p - 1] & 129: raise ValueError")
+        name = self.name()
+        self.put(f"{name} = d[p] >> 1; p += 1")
+        self.put("if d[p - 1] & 129: raise ValueError")
         self._one_of([orjson.dumps(symbol) for symbol in schema["symbols"]], f"c[{len(self.constants)}][{name}]")
 
     def _boolean(self, _schema: object) -> None:
-        name = self._name()
-        self._put(f"{name} = d[p]; p += 1")
+        name = self.name()
+        self.put(f"{name} = d[p]; p += 1")
         self._one_of([b"false", b"true"], f"c[{len(self.constants)}][{name}]")
 
     def _floating(self, kind: str) -> None:
-        name = self._name()
-        self._put(f"{name} = number({kind}(d, p)[0]); p += {8 if kind == 'double' else 4}")
+        name = self.name()
+        self.put(f"{name} = number({kind}(d, p)[0]); p += {8 if kind == 'double' else 4}")
         self._pair(b"", name)
 
     def _timestamp(self, _schema: object) -> None:
@@ -252,8 +224,8 @@ class _Source:
         self._time("day")
 
     def _time(self, function: str) -> None:
-        name = self._name()
-        self._put(f"n, p = long(d, p); {name} = {function}(n)")
+        name = self.name()
+        self.put(f"n, p = long(d, p); {name} = {function}(n)")
         self._pair(b'"', name)
         self._tail = b'"'
 
@@ -262,14 +234,14 @@ class _Source:
         [other] = [index for index, branch in enumerate(branches) if branch != "null"]
         before, self._tail = self._tail, b""
         self._flush()
-        self._put("n = d[p]; p += 1")
+        self.put("n = d[p]; p += 1")
         with self._block(f"if n == {branches.index('null') * 2}:"):
             self._tail = before + b"null"
         with self._block(f"elif n == {other * 2}:"):
             self._tail = before
             self._value(branches[other])
         with self._block("else:"):
-            self._put("raise ValueError")
+            self.put("raise ValueError")
 
     def _array(self, schema: Mapping[str, Any]) -> None:
         def item() -> None:
@@ -279,34 +251,34 @@ class _Source:
 
     def _map(self, schema: Mapping[str, Any]) -> None:
         """Write a map; one with a key twice is unusual."""
-        keys = self._name()
+        keys = self.name()
 
         def item() -> None:
             key = self._text()
-            self._put(f"if {key} in {keys}: raise ValueError")
-            self._put(f"{keys}.add({key})")
+            self.put(f"if {key} in {keys}: raise ValueError")
+            self.put(f"{keys}.add({key})")
             self._pair(b'"', key)
             self._tail = b'":'
             self._value(schema["values"])
 
-        self._put(f"{keys} = set()")
+        self.put(f"{keys} = set()")
         self._blocks(b"{", b"}", item)
 
     def _blocks(self, start: bytes, end: bytes, item: Callable[[], None]) -> None:
         """Write the blocks of an array or a map; each item takes a byte at least, so that no count reads beyond the record."""
         before, self._tail = self._tail + start, b""
         self._flush()
-        left, separator = self._name(), self._name()
-        self._put(f"{left} = d[p] >> 1; p += 1; {separator} = {before!r}")
-        self._put(f"if d[p - 1] & 129: {left}, p = long(d, p - 1)")
+        left, separator = self.name(), self.name()
+        self.put(f"{left} = d[p] >> 1; p += 1; {separator} = {before!r}")
+        self.put(f"if d[p - 1] & 129: {left}, p = long(d, p - 1)")
         with self._block(f"if not {left}:"):
             self._pair(before, "b''")
             self._tail = b""
         with self._block(f"while {left} > 0:"):
             with self._block(f"for _ in range({left}):"):
-                self._put(f"out += ({separator}, b''); {separator} = b','")
+                self.put(f"out += ({separator}, b''); {separator} = b','")
                 item()
-            self._put(f"{left} = d[p]; p += 1")
-            self._put(f"if {left}: {left}, p = long(d, p - 1)")
-        self._put(f"if {left}: raise ValueError")
+            self.put(f"{left} = d[p]; p += 1")
+            self.put(f"if {left}: {left}, p = long(d, p - 1)")
+        self.put(f"if {left}: raise ValueError")
         self._tail = end
