@@ -15,13 +15,14 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from confluent_kafka import Message, Producer
+from confluent_kafka import Message
 
 from hookline.kernel import kafka
 from hookline.kernel.clock import Clock, to_us
 from hookline.kernel.compacted import CompactedTopic
 from hookline.kernel.config import setting
 from hookline.kernel.errors import BrokerUnavailable, InputError, LimitExceeded, NotFound, Unauthorized, WireError
+from hookline.kernel.writer import Writer
 from hookline.schemas.events import check_id
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
@@ -182,7 +183,7 @@ class ApiKeyWriter:
         self._pepper = secret.pepper
         self._keys = keys
         self._clock = clock
-        self._client: Producer | None = None
+        self._writer = Writer(config)
 
     def create(self, store_id: str, scopes: tuple[str, ...], *, name: str = "", lives_s: float = 0) -> tuple[ApiKey, str]:
         """Return the new key and its text, which is not kept anywhere; `lives_s` 0 means for ever. Raises `InputError`, `BrokerError`.
@@ -234,8 +235,7 @@ class ApiKeyWriter:
         datum: dict[str, Any] = {name: getattr(key, name) for name in ApiKey.__slots__}
         value = self._codec.encode_record(SUBJECT, datum | {"scopes": list(key.scopes)})
         topic = Topics(self._config.topic_prefix).api_keys
-        self._client = self._client or kafka.producer(self._config, linger_ms=0)
-        offset = kafka.produce_sync(self._client, topic, key=key.id.encode(), value=value)
+        offset = self._writer.write(topic, key=key.id.encode(), value=value)
         if not self._keys.wait_for(offset + 1, _WAIT_S):
             raise BrokerUnavailable(f"API key {key.id} was written but could not be read back", remedy="Check the broker; list the keys.")
 

@@ -18,7 +18,7 @@ from typing import Final, Self, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from hookline.kernel import kafka
+from hookline.kernel import kafka, lost
 from hookline.kernel.config import environment, integer, load, number, setting
 from hookline.kernel.errors import BrokerError, Closed, HooklineError, InputError, QueueFull, Undelivered
 from hookline.kernel.log import logger
@@ -119,6 +119,7 @@ class Publisher:
         self._rebuilding = threading.Lock()
         self._rebuilt_at = -_REBUILD_APART_S
         self._fatal = ""
+        self._lost = False
         self._owned: SchemaRegistry | None = None
 
     @classmethod
@@ -155,13 +156,13 @@ class Publisher:
         if self._producer is not None and self._pid == os.getpid():
             return False
         self._pid = os.getpid()
-        self._producer = self._make(self._config, **self._settings.settings())
+        self._producer = self._made()
         return True
 
     def poll(self) -> None:
         """Call `done` of the outcomes that are there, without waiting; what `done` raises comes out here."""
         if self._producer is not None:
-            self._producer.poll(0)
+            self._poll(self._producer, 0)
 
     def close(self, timeout_s: float = 30.0) -> None:
         """Wait for what is in flight, then close; raise `Undelivered` for what was not confirmed in time. Closing twice is fine."""
@@ -169,7 +170,7 @@ class Publisher:
         if producer is None or self._pid != os.getpid():
             return
         self._producer = None
-        left = producer.flush(timeout_s)
+        left = _flushed(producer, timeout_s)
         producer.purge()
         producer.flush(1)
         self._stopping.set()
@@ -234,7 +235,7 @@ class Publisher:
     def flush(self, timeout_s: float = 30.0) -> None:
         """Wait until nothing is in flight; raise `Undelivered` with the number of events left after `timeout_s`."""
         self._refuse_callbacks()
-        left = self._open().flush(timeout_s)
+        left = _flushed(self._open(), timeout_s)
         if left:
             raise undelivered(left, timeout_s)
 
@@ -287,10 +288,22 @@ class Publisher:
                 return False
             _log.error("publisher.rebuilt", error=error.str())
             self._rebuilt_at = time.monotonic()
-            self._producer = self._make(self._config, **self._settings.settings())
+            self._producer = self._made()
             broken.purge()
             broken.flush(1)
             return True
+
+    def _made(self) -> Producer:
+        return self._make(self._config, **self._settings.settings(), **lost.watched(self._forsake))
+
+    def _forsake(self) -> None:
+        self._lost = True  # replaced after the poll that this is called from
+
+    def _poll(self, producer: Producer, wait_s: float) -> None:
+        producer.poll(wait_s)
+        if self._lost:
+            self._lost = False
+            self._rebuild(producer, KafkaError(KafkaError._ALL_BROKERS_DOWN))  # noqa: SLF001  # librdkafka's local codes begin with an underscore
 
     def _serve(self) -> None:
         """Serve delivery reports until closed; what a callback raises is logged, for it must not end this thread."""
@@ -300,7 +313,7 @@ class Publisher:
                 self._stopping.wait(_POLL_S)
                 continue
             try:
-                producer.poll(_POLL_S)
+                self._poll(producer, _POLL_S)
             except Exception as error:  # noqa: BLE001  # the process's delivery loop
                 _log.error("publisher.callback_failed", error=f"{type(error).__name__}: {error}")
 
@@ -308,6 +321,14 @@ class Publisher:
 def bulk(settings: PublisherConfig) -> PublisherConfig:
     """Return settings for many events at once: a little more latency, far fewer requests."""
     return replace(settings, linger_ms=max(settings.linger_ms, _BULK_MS))
+
+
+def _flushed(producer: Producer, timeout_s: float) -> int:
+    """Return how many events are left after a flush, without the client's own reports, which it counts too."""
+    if not producer.flush(timeout_s):
+        return 0
+    producer.poll(0)
+    return len(producer)
 
 
 def _hand_over(producer: Producer, record: EventRecord, done: Done) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Final, NoReturn, Protocol
@@ -23,7 +24,10 @@ _FIELDS: Final = 64
 _HEAD: Final = 65_536
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_S: Final = 1.0
+# A name or address, and a port. Two headers were joined by a comma, which no name of a host has.
+_A_HOST: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]*\Z")
 _MALFORMED: Final = refused("malformed_request", "The request is not well-formed HTTP/1.1").problem
+_HOST: Final = refused("malformed_request", "The request has no Host, two, or a broken one", remedy="Send one Host header.").problem
 _INCOMPLETE: Final = refused("malformed_request", "The body is incomplete or its chunks are broken").problem
 _UPGRADE: Final = refused("malformed_request", "The connection cannot be upgraded", remedy="Send no Upgrade header.").problem
 _URL: Final = refused("url_too_long", "The request line is too long", remedy="Send data in the body.").problem
@@ -202,6 +206,9 @@ class Connection(asyncio.Protocol):
             self._stop(_UPGRADE)
         if request.headers.get("transfer-encoding", "chunked").lower() != "chunked":
             self._stop(_MALFORMED)
+        host = request.headers.get("host")
+        if self._parser.get_http_version() != "1.0" if host is None else _A_HOST.match(host) is None:
+            self._stop(_HOST)
         self._host.admit(request)
 
     def on_body(self, data: bytes) -> None:

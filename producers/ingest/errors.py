@@ -32,7 +32,7 @@ class Code:
 
 CODES: Final[Mapping[str, Code]] = MappingProxyType(
     {
-        "malformed_request": Code(400, "the HTTP itself is broken: headers, chunks, two lengths"),
+        "malformed_request": Code(400, "the HTTP itself is broken: headers, chunks, two lengths, not one Host"),
         "empty_body": Code(400, "there is no body"),
         "malformed_json": Code(400, "not JSON: NaN, trailing data, a byte order mark, not UTF-8, half a surrogate pair"),
         "duplicate_key": Code(400, "a key stands twice in one object"),

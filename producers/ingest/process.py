@@ -180,9 +180,11 @@ class IngestProcess:
         admin = kafka.admin(self._settings.kafka)
 
         def broker() -> str:
+            nonlocal admin
             try:
                 admin.list_topics(timeout=_PROBE_S)
             except KafkaException:
+                admin = kafka.admin(self._settings.kafka)  # the old one may be one that can never work again (`hookline.kernel.lost`)
                 return "Kafka does not answer"
             return ""
 

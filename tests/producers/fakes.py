@@ -169,7 +169,7 @@ class FakeOutlet:
 
 def mock_producer(config: KafkaConfig, **extra: object) -> Producer:
     """Return a producer with librdkafka's mock broker inside; the configuration's servers are ignored."""
-    settings = {name.replace("_", "."): value for name, value in extra.items()}
+    settings = {name if name == "stats_cb" else name.replace("_", "."): value for name, value in extra.items()}
     found = {**config.common(), "test.mock.num.brokers": 1, "enable.idempotence": True, "acks": "all", "log_level": 0, **settings}
     return Producer(found)
 

@@ -112,6 +112,21 @@ def test_a_key_expires(open_desk: Callable[[], Desk]) -> None:
     assert desk.keys.verify(long)
 
 
+def test_a_key_that_a_connection_remembers_dies_with_its_revocation_and_its_end(open_desk: Callable[[], Desk]) -> None:
+    """What `verify` returned holds as long as the key lives, in a process that did not revoke it too, and not a moment longer."""
+    here, there = open_desk(), open_desk()
+    made, text = here.writer.create("shop", ("events:write",))
+    _, short = here.writer.create("shop", ("events:write",), lives_s=60)
+    _eventually(lambda: there.keys.verify(text) and there.keys.verify(short))
+    remembered, ending = there.keys.verify(text), there.keys.verify(short)
+    assert there.keys.holds(remembered)
+    assert there.keys.holds(ending)
+    here.writer.revoke(made.id)
+    _eventually(lambda: not there.keys.holds(remembered))
+    there.clock.ahead = timedelta(seconds=61)
+    assert not there.keys.holds(ending)
+
+
 def test_another_stores_key_cannot_be_revoked(open_desk: Callable[[], Desk]) -> None:
     """It is not found, as if it did not exist."""
     desk = open_desk()

@@ -149,6 +149,32 @@ async def test_what_two_readers_could_read_differently_is_refused(ingest: Servin
     assert [(answer.status, answer.json["code"]) for answer in answers] == [(400, "malformed_request")]
 
 
+@pytest.mark.parametrize(
+    ("hosts", "version", "status"),
+    [
+        ((), "1.1", 400),
+        (("ingest", "ingest"), "1.1", 400),
+        (("ingest", ""), "1.1", 400),
+        (("ingest", "ingest"), "1.0", 400),
+        (("in gest",), "1.1", 400),
+        (("ingest/api",), "1.1", 400),
+        (("me@ingest",), "1.1", 400),
+        (("",), "1.1", 202),
+        (("[2001:db8::1]:8080",), "1.1", 202),
+        (("ingest.example.com:8080",), "1.1", 202),
+        ((), "1.0", 202),
+    ],
+)
+async def test_a_request_has_one_host(ingest: Serving, hosts: tuple[str, ...], version: str, status: int) -> None:
+    """Without one, with two or with a broken one it is refused, as RFC 9112 asks; only HTTP/1.0 does without."""
+    lines = [f"POST {PATH} HTTP/{version}", *(f"Host: {host}" for host in hosts), "Authorization: Bearer good"]
+    body = event("a")
+    head = "\r\n".join([*lines, "Content-Type: application/json", f"Content-Length: {len(body)}", "", ""])
+    [answer] = await ingest.raw(head.encode() + body)
+    assert answer.status == status
+    assert status == 202 or "Send one Host header" in answer.body.decode()
+
+
 async def test_headers_that_stand_twice_are_joined(ingest: Serving) -> None:
     """So neither of two keys, two types or two encodings counts."""
     assert [answer.status for answer in await ingest.raw(whole("a", "Authorization: Bearer other"))] == [401]

@@ -23,6 +23,7 @@ from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import load
 from hookline.local.kafka_broker import EmbeddedBroker, free_port
 from hookline.producers.api_keys import ApiKeyConfig, ApiKeys, ApiKeyWriter
+from hookline.producers.ingest.app import PATH
 from hookline.schemas.events import Event
 from tests.producers.serving import request
 
@@ -175,6 +176,30 @@ def test_a_revoked_key_is_refused_within_seconds(ingests: Factory, writer: ApiKe
     until(lambda: ingest.post(request(), key=text)[0] == 401, 5, "the revoked key refused")
     _, reader = writer.create("shop", ("results:read",))
     assert ingest.post(request(), key=reader)[0] == 403
+
+
+def test_a_revoked_key_is_refused_on_a_connection_that_was_let_in_with_it(ingests: Factory, writer: ApiKeyWriter) -> None:
+    """A kept connection, on which a key is not verified anew with every request, is of no use to who lost the key."""
+    ingest = ingests.start()
+    made, text = writer.create("shop", ("events:write",))
+    connection = http.client.HTTPConnection("127.0.0.1", ingest.port, timeout=20)
+
+    def post() -> int:
+        connection.request("POST", PATH, json.dumps(request()), {"Authorization": f"Bearer {text}", "Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+    assert [post(), post()] == [202, 202]
+    kept = connection.sock
+    writer.revoke(made.id)
+    deadline = time.monotonic() + 5
+    while (status := post()) == 202 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    reached = connection.sock
+    connection.close()
+    assert status == 401
+    assert reached in {kept, None}
 
 
 def test_sigterm_answers_what_is_under_way_and_takes_nothing_new(cluster: Cluster, ingests: Factory) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -149,6 +150,30 @@ def test_flush_that_leaves_events_says_how_many(alone: Publisher) -> None:
         alone.flush(0.05)
 
 
+def test_a_report_of_the_client_is_no_event() -> None:
+    """Statistics that come while a flush ends are in the client's count; nobody is told of an event that there never was."""
+
+    class Reporting(Recorder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.reports = 1
+
+        def flush(self, _: float = 0) -> int:
+            return self.reports
+
+        def poll(self, _: float = 0) -> int:
+            self.reports = 0
+            return 1
+
+        def __len__(self) -> int:
+            return self.reports
+
+    found = publisher(lambda *_, **__: Reporting())  # type: ignore[arg-type]
+    found.open()
+    found.flush(0.01)
+    found.close(0.01)
+
+
 def test_close_that_leaves_events_tells_their_callbacks() -> None:
     """Each event that was given up is reported as undelivered, and close raises."""
     found = publisher(real_producer)
@@ -238,6 +263,31 @@ def test_a_producer_that_failed_for_good_is_replaced_once() -> None:
         assert found.publish(event()).topic == "hookline.events.products"
         assert len(made) == 2
         assert found.complaint() == ""
+
+
+def test_a_producer_that_is_lost_is_replaced() -> None:
+    """Nobody has to publish for that: its statistics tell it, in the thread that serves it."""
+    made: list[Any] = []
+
+    class Lost(Recorder):
+        def __init__(self, hear: Callable[[str], None]) -> None:
+            super().__init__()
+            self._hear = hear
+
+        def poll(self, _: float = 0) -> int:
+            self._hear('{"brokers":{":0/internal":{"source":"internal"}}}')
+            return 0
+
+    def make(config: KafkaConfig, **extra: Any) -> Any:
+        made.append(mock_producer(config, **extra) if made else Lost(extra["stats_cb"]))
+        return made[-1]
+
+    with publisher(make) as found:
+        deadline = time.monotonic() + 10
+        while len(made) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert found.publish(event()).topic == "hookline.events.products"
+        assert (len(made), found.complaint()) == (2, "")
 
 
 def test_a_producer_that_fails_again_at_once_is_a_complaint() -> None:
