@@ -6,7 +6,6 @@ process (not the machine: that is no crash of the decoder).
 
 from __future__ import annotations
 
-import fcntl
 import json
 import mmap
 import os
@@ -15,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from hookline.dispatcher.slot import Slot
+
 _SIZE: Final = 512
 CRASHES: Final = 3
 
@@ -22,21 +23,19 @@ CRASHES: Final = 3
 class CrashMarker:
     """Marks the record in hand; counts, across restarts, how often each was in hand when the process died.
 
-    `slot` tells the processes of one machine apart; the first free one is taken, so that a restarted dispatcher
-    finds the marker of the one that died. Used from the event loop's thread only.
+    `slot`, taken before `open`, tells the processes of one machine apart: a restarted dispatcher finds the marker of the
+    one that died in it. Used from the event loop's thread only.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, slot: Slot) -> None:
         self._folder = folder
+        self._slot = slot
         self._map: mmap.mmap | None = None
-        self._lock: int | None = None
         self._deaths: Counter[str] = Counter()
 
     def open(self) -> None:
-        """Take a slot, count what its last owner left, and start clean."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        slot = next(n for n in range(10_000) if self._take(n))
-        path = self._folder / f"decoding.{slot}"
+        """Count what the slot's last owner left, and start clean."""
+        path = self._folder / f"decoding.{self._slot.number}"
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         os.ftruncate(file, _SIZE)
         self._map = mmap.mmap(file, _SIZE)
@@ -49,14 +48,11 @@ class CrashMarker:
         self.clear()
 
     def close(self) -> None:
-        """Give the slot back."""
+        """Leave nothing in hand."""
         if self._map is not None:
             self.clear()
             self._map.close()
             self._map = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
     def mark(self, topic: str, partition: int, offset: int) -> bool:
         """Note the record in hand; return False when it has killed a process often enough and must not be decoded."""
@@ -71,16 +67,6 @@ class CrashMarker:
         """Nothing is in hand."""
         if self._map is not None:
             self._map[0:1] = b"\0"
-
-    def _take(self, slot: int) -> bool:
-        lock = os.open(self._folder / f"slot.{slot}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            return False
-        self._lock = lock
-        return True
 
     def _read_deaths(self) -> Counter[str]:
         with suppress(OSError, ValueError):

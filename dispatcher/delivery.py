@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,8 +70,8 @@ class Delivery:
         self.unit.settle_one()
 
 
-def first(unit: Unit, *, store_id: str, event_id: str, event_type: str, webhook_id: str, traceparent: str = "") -> Waiting:
-    """Return the state of a delivery that was never tried, from the event record it stems from."""
+def first(unit: Unit, *, store_id: str, event_id: str, event_type: str, webhook_id: str, now_us: int, traceparent: str = "") -> Waiting:
+    """Return the state of a delivery that was never tried, from the event record it stems from; `now_us` is by the brokers' clock."""
     return Waiting(
         delivery_id=delivery_id(store_id, event_id, webhook_id),
         webhook_id=webhook_id,
@@ -81,7 +80,7 @@ def first(unit: Unit, *, store_id: str, event_id: str, event_type: str, webhook_
         event_type=event_type,
         source=source_of(unit),
         trigger=Trigger.EVENT,
-        first_at_us=time.time_ns() // 1_000,
+        first_at_us=now_us,
         traceparent=traceparent,
     )
 

@@ -17,6 +17,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from hookline.dispatcher import metrics
+from hookline.dispatcher.joining import Joining
 from hookline.dispatcher.shares import Record, Share, Shares
 from hookline.dispatcher.source import IntakeLimits, Sink, Source
 from hookline.kernel import kafka
@@ -46,7 +47,10 @@ _NORMAL: Final = frozenset(  # in a rebalance
 
 
 class Intake:
-    """Reads one source in its own thread from `start` until `stop`; `complaint` tells whether that thread works."""
+    """Reads one source in its own thread from `start` until `stop`; `complaint` tells whether that thread works.
+
+    `member` is its id in its group, empty before the first assignment.
+    """
 
     def __init__(self, config: kafka.KafkaConfig, source: Source, limits: IntakeLimits, sink: Sink) -> None:
         self._config = config
@@ -56,6 +60,7 @@ class Intake:
         self.shares = Shares()
         self._done: deque[Record] = deque()
         self._let_go: deque[Record] = deque()
+        self._joining: Joining | None = None
         self._draining = threading.Event()
         self._stop = Stop()
         self._thread: threading.Thread | None = None
@@ -65,9 +70,11 @@ class Intake:
         self._told_at = -_TELL_S
         self.beat = time.monotonic()
         self.failure = ""
+        self.member = ""
 
-    def start(self) -> None:
-        """Subscribe and read."""
+    def start(self, joining: Joining | None = None) -> None:
+        """Subscribe and read, as soon as the groups may be joined; None: at once."""
+        self._joining = joining
         self._thread = threading.Thread(target=self._main, name=f"intake {self.source.name}", daemon=True)
         self._thread.start()
 
@@ -116,6 +123,10 @@ class Intake:
     # ---- the thread ----
 
     def _main(self) -> None:
+        while self._joining is not None and not self._joining.wait(_POLL_S):
+            self.beat = time.monotonic()
+            if self._stop.is_set():
+                return
         try:
             consumer = kafka.group_consumer(
                 self._config,
@@ -335,6 +346,7 @@ class Intake:
         consumer.resume(partitions)
         if self._paused_full:
             consumer.pause(partitions)
+        self.member = consumer.memberid() or ""
         self._rebalanced("given", partitions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

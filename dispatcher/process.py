@@ -20,20 +20,22 @@ from hookline.dispatcher.crash_marker import CrashMarker
 from hookline.dispatcher.disabling import Disabling
 from hookline.dispatcher.faults import Faults
 from hookline.dispatcher.intake import Intake
+from hookline.dispatcher.joining import Joining
 from hookline.dispatcher.lanes import LaneConfig, Lanes
 from hookline.dispatcher.ledger import Ledger
 from hookline.dispatcher.matching import Matcher
 from hookline.dispatcher.pulse import Pulse
 from hookline.dispatcher.reception import Reception, ReceptionParts
 from hookline.dispatcher.sending import Policies, Sending, SendingParts
-from hookline.dispatcher.settlement import Settlement
+from hookline.dispatcher.settlement import Settlement, SettlementParts
 from hookline.dispatcher.signatures import Signatures
+from hookline.dispatcher.slot import Slot
 from hookline.dispatcher.soundings import Soundings
 from hookline.dispatcher.source import IntakeLimits, again, fresh, tiers_to_read
 from hookline.dispatcher.transport.aiohttp_transport import AiohttpTransport
 from hookline.dispatcher.transport.contract import Transport
 from hookline.dispatcher.transport.native_transport import NativeTransport
-from hookline.kernel import kafka
+from hookline.kernel import kafka, lost
 from hookline.kernel.clock import SystemClock, to_us
 from hookline.kernel.config import load, state_dir
 from hookline.kernel.errors import ConfigError, HooklineError
@@ -42,6 +44,7 @@ from hookline.kernel.log import logger
 from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
 from hookline.kernel.tracing import TracingConfig, open_tracing
 from hookline.schemas.audit import AuditWriter, Entry
+from hookline.schemas.erasures import Erasures
 from hookline.schemas.events import new_id
 from hookline.schemas.registry import SchemaRegistry, open_registry
 from hookline.schemas.topics import Topics, TopicsConfig
@@ -111,13 +114,15 @@ class Dispatcher:
         self._vault = Vault.from_config(settings.secrets)
         memory = settings.state_dir / f"{self._topics.webhooks}.end.json"
         self._registry = WebhookRegistry(settings.kafka, self._topics, self._codec, memory)
+        self._erasures = Erasures(settings.kafka, self._topics, self._codec)
         self._transport = _transport(settings)
         self._tracing = open_tracing(settings.tracing, "dispatcher")
         self._lanes = Lanes(settings.lanes, self._clock)
         self._disabling = Disabling(self._registry, self._writer, self._note_disabling)
         self._audit = AuditWriter(settings.kafka, self._topics, self._codec)
         self._look_ups = ThreadPoolExecutor(1, thread_name_prefix="schemas")
-        self._marker = CrashMarker(settings.state_dir / "decoding")
+        self._slot = Slot(settings.state_dir / "decoding")
+        self._marker = CrashMarker(settings.state_dir / "decoding", self._slot)
         self._intakes: list[Intake] = []
         self._soundings = Soundings(settings.kafka, self._intakes, self._registry.catch_up)
 
@@ -128,9 +133,11 @@ class Dispatcher:
         if stop.is_set():
             return
         raise_file_limit()
+        self._slot.take()
         self._marker.open()
         await asyncio.to_thread(self._schemas.start)
         await asyncio.to_thread(self._registry.start)
+        await asyncio.to_thread(self._erasures.start)
         await self._transport.start()
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._faults.from_loop)
@@ -139,23 +146,28 @@ class Dispatcher:
             "message_max_bytes": 2 * 1024 * 1024,
             "topic_metadata_propagation_max_ms": _MISSING_TOPIC_MS,
             "linger_ms": _LINGER_MS,
+            **lost.watched(),
         }
         ledger = Ledger(kafka.producer(self._settings.kafka, **extra), loop, self._faults, self._broker_clock.heard)
         tiers = await asyncio.to_thread(tiers_to_read, self._settings.kafka, self._topics, self._settings.topics.retry_tiers)
         sending = self._wire(loop, ledger, tiers)
-        pulse = Pulse(self._faults, sending.tick, partial(self._measure, sending))
+        pulse = Pulse(self._faults, (sending.tick, self._note_member), partial(self._measure, sending))
         server = MetricsServer(self._settings.metrics, self._health)
+        joining = Joining(self._settings.kafka, self._intakes[0].source.group, self._slot.former)
         self._probe(ledger, pulse)
+        self._health.ready("joining", joining.complaint)
         server.start()
         ledger.start()
+        joining.start()
         for intake in self._intakes:
-            intake.start()
+            intake.start(joining)
         self._soundings.start()
         pulse.start()
         spare_collections()
         _log.info("dispatcher.started", metrics_port=server.port, webhooks=self._registry.size)
         await self._until_stop(stop, ledger)
         pulse.stop()
+        await asyncio.to_thread(joining.stop)
         await self._drain(sending, ledger)
         server.stop()
 
@@ -175,8 +187,17 @@ class Dispatcher:
 
     def _wire(self, loop: asyncio.AbstractEventLoop, ledger: Ledger, tiers: list[str]) -> Sending:
         settings = self._settings
-        name = f"{socket.gethostname()}:{os.getpid()}"
-        settlement = Settlement(ledger, self._codec, self._topics, settings.dispatch, settings.topics.retry_tiers, name)
+        settlement = Settlement(
+            SettlementParts(
+                ledger=ledger,
+                codec=self._codec,
+                topics=self._topics,
+                config=settings.dispatch,
+                tiers=settings.topics.retry_tiers,
+                name=f"{socket.gethostname()}:{os.getpid()}",
+                wall=self._broker_clock.now,
+            )
+        )
         signatures = Signatures(self._vault, self._clock)
         self._registry.on_change(signatures.forget)
         out = Sending(
@@ -187,9 +208,10 @@ class Dispatcher:
                 signatures=signatures,
                 settlement=settlement,
                 policies=Policies(default=settings.dispatch.policy(settings.topics), long=settings.dispatch.long_policy(settings.topics)),
-                clock=self._clock,
+                wall=self._broker_clock.now,
                 faults=self._faults,
                 disable=self._disabling.gone,
+                erased=self._erasures.has,
                 tracing=self._tracing,
             ),
             settings.dispatch,
@@ -203,6 +225,7 @@ class Dispatcher:
             marker=self._marker,
             faults=self._faults,
             executor=self._look_ups,
+            wall=self._broker_clock.now,
         )
         self._intakes.extend(self._make_intakes(Reception(parts, settings.dispatch.poison_limit), tiers))
         return out
@@ -238,6 +261,9 @@ class Dispatcher:
             id=new_id("aud"), at_us=at_us, store_id=webhook.store_id, actor=disabling.ACTOR, action=disabling.ACTION, target=webhook.id
         )
         self._audit.write(entry)
+
+    def _note_member(self) -> None:
+        self._slot.note(self._intakes[0].member)
 
     def _barrier(self) -> bool:
         """Make sure that every webhook acknowledged before these records were read is known; False: try again."""
@@ -293,9 +319,11 @@ class Dispatcher:
         await asyncio.to_thread(self._disabling.stop)
         self._look_ups.shutdown(wait=False, cancel_futures=True)
         await self._transport.stop()
+        await asyncio.to_thread(self._erasures.stop)
         await asyncio.to_thread(self._registry.stop)
         await asyncio.to_thread(self._schemas.stop)
         self._marker.close()
+        self._slot.release()
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
         _log.info("dispatcher.stopped")

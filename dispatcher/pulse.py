@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from hookline.dispatcher import metrics
@@ -18,14 +18,14 @@ _STILL_S: Final = 20.0
 
 
 class Pulse:
-    """Calls `tick` ten times and `measure` once a second, from `start` until `stop`.
+    """Calls the `ticks` ten times and `measure` once a second, from `start` until `stop`.
 
     When the loop stands still for 20 s the stacks of all threads go to standard error, and `/healthz` fails.
     """
 
-    def __init__(self, faults: Faults, tick: Callable[[], None], measure: Callable[[], None]) -> None:
+    def __init__(self, faults: Faults, ticks: Sequence[Callable[[], None]], measure: Callable[[], None]) -> None:
         self._faults = faults
-        self._tick = tick
+        self._ticks = ticks
         self._measure = measure
         self._task: asyncio.Task[None] | None = None
         self._at = time.monotonic()
@@ -53,7 +53,8 @@ class Pulse:
             await asyncio.sleep(_TICK_S)
             now = self._at = time.monotonic()
             metrics.LOOP_STALL_S.observe(max(0.0, now - before - _TICK_S))
-            self._guarded(self._tick)
+            for tick in self._ticks:
+                self._guarded(tick)
             if now - measured >= _MEASURE_S:
                 measured = now
                 self._guarded(self._measure)

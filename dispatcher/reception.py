@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ _FRAME: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceptionParts:
-    """What reception works with; `executor` is where it may wait for the schema registry."""
+    """What reception works with; `executor` is where it may wait for the schema registry; `wall` tells the brokers' time in seconds."""
 
     loop: asyncio.AbstractEventLoop
     codec: Codec
@@ -50,6 +49,7 @@ class ReceptionParts:
     marker: CrashMarker
     faults: Faults
     executor: Executor
+    wall: Callable[[], float]
 
 
 class Reception:
@@ -122,10 +122,17 @@ class Reception:
         settlement, value = self._parts.settlement, _value(unit)
         trace = traceparent(headers_of(unit.record.message).get("traceparent", b"").decode("ascii", "replace"))
         self._parts.marker.clear()  # what follows is not the record's own doing
+        now_us = int(self._parts.wall() * 1e6)
 
         def delivery(webhook_id: str) -> Delivery:
             waiting = first(
-                unit, store_id=event.store_id, event_id=event.id, event_type=event.type, webhook_id=webhook_id, traceparent=trace
+                unit,
+                store_id=event.store_id,
+                event_id=event.id,
+                event_type=event.type,
+                webhook_id=webhook_id,
+                now_us=now_us,
+                traceparent=trace,
             )
             return Delivery(waiting=waiting, unit=unit, value=value, body=event.body, ready_at=ready_at)
 
@@ -144,7 +151,7 @@ class Reception:
         except WireError as error:
             self._poison(unit, error)
             return
-        remaining_s = waiting.not_before_us / 1e6 - time.time()
+        remaining_s = waiting.not_before_us / 1e6 - self._parts.wall()
         unit.left = 1
         if remaining_s > 0:
             self._parts.settlement.wait_on(self._again(unit, waiting, b""), remaining_s)

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Message, Producer
+from confluent_kafka import Message
 
 from hookline.dispatcher.letters import DeadLetter, Reason
 from hookline.kernel import kafka
-from hookline.kernel.errors import NotFound, Undelivered, WireError
+from hookline.kernel.errors import NotFound, WireError
+from hookline.kernel.writer import Writer
 from hookline.schemas.erasures import Erased, Nothing
 from hookline.schemas.events import Event
 from hookline.schemas.records import Source, Trigger, Waiting, delivery_id
@@ -140,7 +141,7 @@ class Replays:
         self._config = config
         self._topics = topics
         self._codec = codec
-        self._client: Producer | None = None
+        self._writer = Writer(config, message_max_bytes=2 * 1024 * 1024)
 
     def test(self, webhook: Webhook, event: Event) -> str:
         """Have one signed call made to a webhook, whatever its state and event types; return the delivery id.
@@ -183,17 +184,10 @@ class Replays:
         """Have any delivery made again with its full retry schedule, as part of a job; `value` are the event's bytes."""
         self._produce(_afresh(waiting, Trigger.REPLAY, job_id), value)
 
-    def flush(self) -> None:
-        """Wait until Kafka has all; raise `Undelivered`."""
-        left = self._client.flush(30) if self._client is not None else 0
-        if left:
-            raise Undelivered(f"{left} replays were not confirmed by Kafka", remedy="Run the command again: what was replayed is left out.")
-
     def _produce(self, waiting: Waiting, value: bytes, letter: str = "") -> None:
         self._erased.refuse(waiting.store_id, waiting.event_id)
-        self._client = self._client or kafka.producer(self._config, linger_ms=0, message_max_bytes=2 * 1024 * 1024)
         headers = waiting.to_headers() | ({_LETTER: letter.encode()} if letter else {})
-        kafka.produce_sync(self._client, self._topics.replays, key=waiting.webhook_id.encode(), value=value, headers=headers)
+        self._writer.write(self._topics.replays, key=waiting.webhook_id.encode(), value=value, headers=headers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

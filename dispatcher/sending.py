@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from hookline.dispatcher import metrics, traces
@@ -22,7 +23,6 @@ from hookline.dispatcher.outcome import Dead, Delivered, Disable, Policy, Retry,
 from hookline.dispatcher.settlement import Sent, Settlement
 from hookline.dispatcher.signatures import Signatures, shown, without_echoes
 from hookline.dispatcher.transport.contract import Failure, Reply, Request, Result, Transport
-from hookline.kernel.clock import Clock
 from hookline.kernel.errors import HooklineError, TemplateError
 from hookline.kernel.tracing import Tracing
 from hookline.schemas.records import ErrorKind, Trigger
@@ -47,7 +47,10 @@ class Policies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendingParts:
-    """What sending works with; `disable(webhook, reason)` returns at once."""
+    """What sending works with; `disable(webhook, reason)` and `erased(store id, event id)` return at once.
+
+    `wall` tells the brokers' time in seconds since the epoch: a delivery's age is by that, whatever happens to our clock.
+    """
 
     directory: Directory
     transport: Transport
@@ -55,9 +58,10 @@ class SendingParts:
     signatures: Signatures
     settlement: Settlement
     policies: Policies
-    clock: Clock
+    wall: Callable[[], float]
     faults: Faults
     disable: Callable[[Webhook, str], None]
+    erased: Callable[[str, str], bool]
     tracing: Tracing | None = None
 
 
@@ -160,7 +164,10 @@ class Sending:
         settlement = self._parts.settlement
         webhook = self._parts.directory.get(delivery.waiting.webhook_id)
         if webhook is None or webhook.store_id != delivery.waiting.store_id:
-            settlement.cancelled(delivery)
+            settlement.cancelled(delivery, "the webhook was deleted")
+            return None
+        if self._parts.erased(delivery.waiting.store_id, delivery.waiting.event_id):
+            settlement.cancelled(delivery, "the event was erased")
             return None
         if delivery.waiting.trigger is Trigger.TEST:
             return webhook
@@ -204,7 +211,7 @@ class Sending:
         self._parts.settlement.dead_unsent(delivery, webhook, Reason.EXPIRED, ErrorKind.EXPIRED, why)
 
     def _age_s(self, delivery: Delivery) -> float:
-        return self._parts.clock.now().timestamp() - delivery.waiting.first_at_us / 1e6
+        return self._parts.wall() - delivery.waiting.first_at_us / 1e6
 
     # ---- places ----
 
@@ -318,7 +325,7 @@ class Sending:
         def done(result: Result) -> None:
             if span is not None:
                 traces.end(span, result)
-            told = without_echoes(result, headers, webhook) if webhook.headers else result
+            told = without_echoes(result, headers, webhook)
             sent = Sent(result=told, at_us=sent_at_us, url=webhook.url, request_headers=shown(headers, webhook))
             self._finished(call, webhook, sent)
 
@@ -345,7 +352,7 @@ class Sending:
     def _settle(self, call: _Call, webhook: Webhook, sent: Sent) -> None:
         delivery, settlement = call.delivery, self._parts.settlement
         testing = delivery.waiting.trigger is Trigger.TEST
-        now = self._parts.clock.now()
+        now = datetime.fromtimestamp(self._parts.wall(), UTC)
         match settle(sent.result, delivery.waiting.attempt + 1, self._parts.policies.of(webhook), now):
             case Delivered():
                 settlement.delivered(delivery, sent)

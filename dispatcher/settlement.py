@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import random
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from confluent_kafka import Message
@@ -46,6 +47,19 @@ class Sent:
     request_headers: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SettlementParts:
+    """What settlement works with; `name` is the dispatcher's, `wall` tells the brokers' time in seconds: due times are by that."""
+
+    ledger: Ledger
+    codec: Codec
+    topics: Topics
+    config: DispatchConfig
+    tiers: tuple[str, ...]
+    name: str
+    wall: Callable[[], float]
+
+
 class Settlement:
     """Turns what happened to a delivery into ledger entries; the delivery's record settles when they are durable.
 
@@ -53,13 +67,14 @@ class Settlement:
     to decide, who has the record too.
     """
 
-    def __init__(self, ledger: Ledger, codec: Codec, topics: Topics, config: DispatchConfig, tiers: tuple[str, ...], name: str) -> None:
-        self._ledger = ledger
-        self._codec = codec
-        self._topics = topics
-        self._config = config
-        self._tiers = tiers
-        self._name = name
+    def __init__(self, parts: SettlementParts) -> None:
+        self._wall = parts.wall
+        self._ledger = parts.ledger
+        self._codec = parts.codec
+        self._topics = parts.topics
+        self._config = parts.config
+        self._tiers = parts.tiers
+        self._name = parts.name
         self._told = _log.is_enabled_for(logging.DEBUG)
 
     def delivered(self, delivery: Delivery, sent: Sent) -> None:
@@ -68,7 +83,7 @@ class Settlement:
 
     def retry(self, delivery: Delivery, sent: Sent, delay_s: float) -> None:
         """Wait in the longest tier that is not longer than the delay, then (again if need be) until it is due."""
-        now_us = time.time_ns() // 1_000
+        now_us = int(self._wall() * 1e6)
         tier = tier_for(delay_s, self._tiers)
         not_before_us = now_us + int(delay_s * 1e6)
         kind, detail = _fault(sent.result)
@@ -103,9 +118,9 @@ class Settlement:
         record = self._note(delivery, webhook, Outcome.DEAD, kind, detail)
         self._write(delivery, [record, self._letter(delivery, reason, detail, delivery.waiting)])
 
-    def cancelled(self, delivery: Delivery) -> None:
-        """Record that the webhook was deleted: there is nobody to deliver to, now or later."""
-        self._write(delivery, [self._note(delivery, None, Outcome.SKIPPED, ErrorKind.CANCELLED, "the webhook was deleted")])
+    def cancelled(self, delivery: Delivery, why: str) -> None:
+        """Record that nothing is delivered, now or later: the webhook was deleted, or the event erased."""
+        self._write(delivery, [self._note(delivery, None, Outcome.SKIPPED, ErrorKind.CANCELLED, why)])
 
     def skipped(self, delivery: Delivery, webhook: Webhook, kind: ErrorKind, detail: str) -> None:
         """Leave a record that says why this webhook does not get this event."""
@@ -137,7 +152,7 @@ class Settlement:
         cut to that.
         """
         remaining_s = min(remaining_s, max(LONGEST_S, *self._config.schedule_s))
-        waiting = dataclasses.replace(delivery.waiting, not_before_us=time.time_ns() // 1_000 + int(remaining_s * 1e6))
+        waiting = dataclasses.replace(delivery.waiting, not_before_us=int((self._wall() + remaining_s) * 1e6))
         self._write(delivery, [self._waiting_entry(self._topics.retry(tier_for(remaining_s, self._tiers)), delivery, waiting)])
 
     def poison(self, unit: Unit, error: str) -> None:

@@ -20,6 +20,7 @@ USER_AGENT: Final = f"Hookline/{__version__}"
 _FIXED: Final = (("content-type", "application/json"), ("user-agent", USER_AGENT))
 _MASK: Final = "********"
 _LEAST_MASKED: Final = 6
+_VERSION: Final = len("v1,")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +98,62 @@ def shown(headers: tuple[tuple[str, str], ...], webhook: Webhook) -> str:
 
 
 def without_echoes(result: Result, headers: tuple[tuple[str, str], ...], webhook: Webhook) -> Result:
-    """Return what came of a call without the values of the store's own headers, which some receivers repeat in their answers.
+    """Return what came of a call without its signatures and the values of the store's own headers, which some receivers repeat in answers.
 
-    A value of several words (`Bearer abc`) is masked word by word too. Words of less than 6 characters are no passwords,
-    and a value that was changed on the way (encoded, cut) is not recognised.
+    A value of several words (`Bearer abc`) is masked word by word too, and as JSON writers put it that escape slashes. Words of less
+    than 6 characters are no passwords, and a value that was changed otherwise (encoded, cut) is not recognised.
     """
+    signed = _signed(headers)
+    if not webhook.headers and not _may_repeat(result, signed):
+        return result
+    hidden = [form for text in _unshown(headers, signed, webhook) for form in _forms(text)]
+    if not isinstance(result, Reply):
+        return replace(result, detail=_masked(result.detail, hidden)) if any(text in result.detail for text in hidden) else result
+    spelled = [code for text in hidden for code in _codes(text)]
+    head, body = result.headers, result.body
+    if not any(text in head for text in hidden) and not any(code in body for code in spelled):
+        return result
+    for code in spelled:
+        body = body.replace(code, _MASK.encode())
+    return replace(result, headers=_masked(head, hidden), body=body[:MAX_BODY])
+
+
+def _signed(headers: tuple[tuple[str, str], ...]) -> str:
+    for name, value in headers:
+        if name == "webhook-signature":
+            return value
+    return ""
+
+
+def _may_repeat(result: Result, signed: str) -> bool:
+    """Tell whether a closer look may find a signature: in the hot path, for answers that hardly ever have one."""
+    if not isinstance(result, Reply):
+        return True
+    head, body = result.headers, result.body
+    if "\\/" in head or b"\\/" in body:
+        return True
+    for piece in signed.split():
+        digest = piece[_VERSION:]
+        if digest in head or (len(body) >= len(digest) and digest.encode() in body):
+            return True
+    return False
+
+
+def _unshown(headers: tuple[tuple[str, str], ...], signed: str, webhook: Webhook) -> list[str]:
+    """Return the texts that no record may hold, the longest first: digests without their `v1,`, values, words of values."""
     own = {header.name for header in webhook.headers}
     values = {value for name, value in headers if name in own}
-    hidden = sorted({*values, *(word for value in values for word in value.split())}, key=len, reverse=True)
-    hidden = [text for text in hidden if len(text) >= _LEAST_MASKED]
-    if not hidden:
-        return result
-    if not isinstance(result, Reply):
-        return replace(result, detail=_masked(result.detail, hidden))
-    body = result.body
-    for text in hidden:
-        body = body.replace(text.encode("latin-1"), _MASK.encode())
-        body = body.replace(text.encode(), _MASK.encode())
-    return replace(result, headers=_masked(result.headers, hidden), body=body[:MAX_BODY])
+    words = {word for value in values for word in value.split()}
+    texts = {*(piece[_VERSION:] for piece in signed.split()), *values, *words}
+    return sorted((text for text in texts if len(text) >= _LEAST_MASKED), key=len, reverse=True)
+
+
+def _forms(text: str) -> tuple[str, ...]:
+    return (text, text.replace("/", "\\/")) if "/" in text else (text,)
+
+
+def _codes(text: str) -> tuple[bytes, ...]:
+    return (text.encode(),) if text.isascii() else (text.encode("latin-1"), text.encode())
 
 
 def _masked(shown_text: str, hidden: list[str]) -> str:

@@ -10,7 +10,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import aiohttp
@@ -19,6 +18,7 @@ from yarl import URL
 
 from hookline.dispatcher.transport.aiohttp_protocol import STEPS, Connector
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result
+from hookline.dispatcher.transport.look_ups import LookUps
 from hookline.dispatcher.transport.phases import CONNECT_S, Phase, Steps, malformed
 from hookline.dispatcher.transport.tls import Identities, tls_context
 from hookline.kernel.errors import CertificateError
@@ -26,7 +26,6 @@ from hookline.schemas.records import ErrorKind
 from hookline.webhooks.urls import UrlPolicy, refusal
 
 _DNS_TTL_S: Final = 10
-_DNS_THREADS: Final = 64
 _MOST_URLS: Final = 200_000
 _LARGE: Final = 1024 * 1024
 # Our own machine's limits: no fault of the receiver.
@@ -41,16 +40,15 @@ class _Blocked(OSError):
 
 
 class _Resolver(AbstractResolver):
-    """Looks names up in threads of its own, so that a dead name server delays nothing but look-ups."""
+    """Looks names up by `LookUps`; aiohttp keeps the answers."""
 
     def __init__(self, policy: UrlPolicy) -> None:
         self._policy = policy
-        self._pool = ThreadPoolExecutor(_DNS_THREADS, thread_name_prefix="dns")
+        self._look_ups = LookUps[list[ResolveResult]]()
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
         """Return the addresses of a name; raise `_Blocked` when any of them must not be called."""
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._pool, _look_up, host, port, family)
+        found = await self._look_ups.find((host, port, family), lambda: _look_up(host, port, family))
         for entry in found:
             why = refusal(entry["host"], self._policy)
             if why:
@@ -59,7 +57,7 @@ class _Resolver(AbstractResolver):
 
     async def close(self) -> None:
         """End the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._look_ups.close()
 
 
 def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:

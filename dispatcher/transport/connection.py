@@ -19,6 +19,8 @@ from hookline.dispatcher.transport.phases import HEAD_TOO_LONG, MOST_HEADERS, TO
 _BUFFER: Final = bytearray(64 * 1024)
 _VIEW: Final = memoryview(_BUFFER)
 _HEAD_LIMIT: Final = 64 * 1024
+_TAIL_LIMIT: Final = 256 * 1024
+"""Of all that follows a head: 16 KiB in chunks of one byte are 96, and extensions and trailers have no end of their own."""
 _INTERIM_LIMIT: Final = 16
 _START: Final = b"HTTP/1."
 
@@ -46,6 +48,7 @@ class Connection(asyncio.BufferedProtocol):
         "_listener",
         "_loss",
         "_parser",
+        "_tail_size",
         "_transport",
         "body",
         "closed",
@@ -77,6 +80,7 @@ class Connection(asyncio.BufferedProtocol):
         self.retry_after = ""
         self._body_size = 0
         self._head_size = 0
+        self._tail_size = 0
         self._interim = 0
         self._headers_done = False
         self._complete = False
@@ -121,6 +125,10 @@ class Connection(asyncio.BufferedProtocol):
     def idle(self) -> bool:
         """Whether nobody waits for an answer."""
         return self._listener is None
+
+    def serves(self, listener: Listener) -> bool:
+        """Whether this listener's request has been written, and has no answer yet: what the connection holds is of another before that."""
+        return self._listener is listener
 
     @property
     def answering(self) -> bool:
@@ -171,7 +179,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._listener is None:  # an answer that nobody asked for: whatever it is, this connection cannot be trusted
             self.close()
             return
-        if not self._headers_done:
+        if self._headers_done:
+            self._tail_size += len(data)
+        else:
             self._head_size += len(data)
             if self.status == 0 and len(data) >= len(_START) and self._head_size == len(data) and not data.startswith(_START):
                 self._break(ValueError(malformed("it does not begin with HTTP/1.")))
@@ -189,7 +199,7 @@ class Connection(asyncio.BufferedProtocol):
         """See after every piece whether the answer is whole, or more than we take."""
         if self._complete:
             self._answer(reusable=self._keep)
-        elif self._headers_done and self._body_size > MAX_BODY:
+        elif self._headers_done and (self._body_size > MAX_BODY or self._tail_size > _TAIL_LIMIT):
             self._answer(reusable=False)
         elif not self._headers_done and (self._head_size > _HEAD_LIMIT or self._interim > _INTERIM_LIMIT):
             self._break(ValueError(HEAD_TOO_LONG))
@@ -216,11 +226,16 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self, *, reusable: bool) -> None:
         listener, self._listener = self._listener, None
         self.used = True
-        if not reusable or self.closed:
+        if not reusable or self.closed or self._unsent:
             self.close()
         self.idle_since = time.monotonic()
         if listener is not None:
             listener.answered(self, reusable=not self.closed)
+
+    @property
+    def _unsent(self) -> bool:
+        """Whether the answer came before the request was out: the rest of it would stand before the next one."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
 
     def _break(self, error: Exception) -> None:
         listener, self._listener = self._listener, None
@@ -238,7 +253,9 @@ class Connection(asyncio.BufferedProtocol):
             raise ValueError("bytes follow the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header of the answer."""
+        """Keep a header of the answer; trailers are none."""
+        if self._headers_done:
+            return
         if len(self.headers) >= MOST_HEADERS:
             raise ValueError(TOO_MANY_HEADERS)
         self.headers.append((name, value))

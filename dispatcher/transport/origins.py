@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 from yarl import URL
 
+from hookline.dispatcher.transport.look_ups import LookUps
 from hookline.webhooks.urls import UrlPolicy, refusal
 
 _DNS_TTL_S: Final = 10.0
-_DNS_THREADS: Final = 16
 _MOST_NAMES: Final = 10_000
 
 
@@ -63,21 +61,21 @@ class Address:
 
 
 class Resolver:
-    """Looks names up in threads of its own, so that a dead name server delays nothing but look-ups; keeps answers 10 s.
+    """Looks names up by `LookUps`, and keeps answers 10 s.
 
     Every answer is checked: a name with one address that must not be called is not called at all.
     """
 
     def __init__(self, policy: UrlPolicy) -> None:
         self._policy = policy
-        self._pool = ThreadPoolExecutor(_DNS_THREADS, thread_name_prefix="dns")
+        self._look_ups = LookUps[list[Address]]()
         self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
 
     async def addresses(self, host: str, port: int) -> list[Address]:
         """Return the addresses of a host, families in turn; raise `Blocked` or `socket.gaierror`."""
         known = self._known.get((host, port))
         if known is None or known[0] < time.monotonic():
-            found = await asyncio.get_running_loop().run_in_executor(self._pool, look_up, host, port)
+            found = await self._look_ups.find((host, port), lambda: look_up(host, port))
             if len(self._known) >= _MOST_NAMES:
                 self._known.clear()
             known = self._known[host, port] = (time.monotonic() + _DNS_TTL_S, _in_turn(found))
@@ -93,7 +91,7 @@ class Resolver:
 
     def close(self) -> None:
         """End the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._look_ups.close()
 
 
 def look_up(host: str, port: int) -> list[Address]:

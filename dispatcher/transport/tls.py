@@ -12,6 +12,8 @@ from hookline.dispatcher.transport.connection import Connection
 from hookline.webhooks.certificates import Identity
 
 _READ: Final = 64 * 1024
+_LOOKS: Final = 4
+"""A server of TLS 1.3 sends its tickets when it likes, most with the handshake's end or the first answer; some send none."""
 MOST_IDENTITIES: Final = 64
 """A context has the authorities of the world in it: 0.8 MiB each, and some 30 ms to make."""
 
@@ -40,12 +42,14 @@ class TlsSessions:
         """Return the session to resume, None for a full handshake."""
         return self._sessions.get(origin)
 
-    def keep(self, origin: object, session: ssl.SSLSession | None) -> None:
-        """Remember a session."""
-        if session is not None and session.has_ticket:
-            if len(self._sessions) > 10_000:  # noqa: PLR2004  # origins of one dispatcher; a lost session costs a handshake
-                self._sessions.clear()
-            self._sessions[origin] = session
+    def keep(self, origin: object, session: ssl.SSLSession | None) -> bool:
+        """Remember a session that can be resumed; return whether this one can."""
+        if session is None or not session.has_ticket:
+            return False
+        if len(self._sessions) > 10_000:  # noqa: PLR2004  # origins of one dispatcher; a lost session costs a handshake
+            self._sessions.clear()
+        self._sessions[origin] = session
+        return True
 
     def forget(self, origin: object) -> None:
         """Drop a session, so that the next connect checks the certificate anew."""
@@ -81,21 +85,16 @@ class Identities:
 class TlsConnection(Connection):
     """A connection whose bytes pass through TLS; `ready(None)` or `ready(error)` ends the handshake."""
 
-    __slots__ = ("_handshaken", "_incoming", "_kept", "_outgoing", "_ready", "_sessions", "_tls")
+    __slots__ = ("_handshaken", "_incoming", "_looks", "_outgoing", "_ready", "_sessions", "_tls")
 
     def __init__(self, origin: object, host: str, sessions: TlsSessions, ready: Callable[[Exception | None], None]) -> None:
         super().__init__(origin)
         self._sessions = sessions
         self._ready = ready
         self._handshaken = False
-        self._kept = False
+        self._looks = _LOOKS
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = sessions.context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=sessions.of(origin))
-
-    @property
-    def resumed(self) -> bool:
-        """Whether the handshake resumed an earlier session."""
-        return bool(self._tls.session_reused)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
@@ -139,6 +138,7 @@ class TlsConnection(Connection):
     def _decrypt(self) -> None:
         try:
             while data := self._tls.read(_READ):
+                self._look()
                 super()._received(data)
                 if self.closed:
                     return
@@ -146,11 +146,15 @@ class TlsConnection(Connection):
             self.close()
         except ssl.SSLWantReadError:
             self._send()
-            if not self._kept and self.idle:  # the tickets of TLS 1.3 come with or before the first answer
-                self._kept = True
-                self._sessions.keep(self.origin, self._tls.session)
+            if self.idle:
+                self._look()
         except ssl.SSLError as error:
             self._break(error)
+
+    def _look(self) -> None:
+        """Keep the session once it can be resumed."""
+        if self._looks:
+            self._looks = 0 if self._sessions.keep(self.origin, self._tls.session) else self._looks - 1
 
     def _ended(self, error: Exception | None) -> None:
         if not self._handshaken:

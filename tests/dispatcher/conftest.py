@@ -8,11 +8,6 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
-pytest.register_assert_rewrite(
-    *(f"tests.dispatcher.{name}" for name in ("suite", "hostile", "transport_conformance", "connections_conformance")),
-    *(f"tests.dispatcher.{name}" for name in ("guard_conformance", "spellings_conformance")),
-)
-
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run the suites of transports on asyncio's own loop and on the one that processes run on, the rest on the former."""

@@ -93,6 +93,44 @@ class Connections(Suite):
             await caller.reply(server.url())
             assert (server.connections, len(server.seen)) == (2, 2)
 
+    @pytest.mark.parametrize("answers", [1, 10])
+    async def test_connections_that_are_closed_without_a_word(self, caller: Caller, answers: int) -> None:
+        """A server under load that closes with the last of so many answers costs no call, though the next request is there already."""
+
+        async def answer(peer: Peer) -> None:
+            for number in range(answers):
+                await peer.request()
+                if number < answers - 1:
+                    await peer.send(OK)
+            with socket.socket(fileno=os.dup(peer.writer.get_extra_info("socket").fileno())) as bare:
+                bare.send(OK)
+                bare.shutdown(socket.SHUT_WR)  # at once: nobody can have written in between
+
+        async def calls() -> None:
+            for _ in range(20):
+                await caller.reply(server.url())
+
+        async with Server(answer).running() as server:
+            await asyncio.gather(*[calls() for _ in range(8)])
+            assert len(server.seen) == 160
+
+    async def test_an_answer_before_the_request_is_out(self, caller: Caller) -> None:
+        """A server that answers by the head alone costs the connection: the rest of the body is not taken for the next request."""
+        firsts: list[bytes] = []
+
+        async def answer(peer: Peer) -> None:
+            head = await peer.reader.readuntil(b"\r\n\r\n")
+            firsts.append(head.partition(b" ")[0])
+            await peer.send(OK)
+            if len(firsts) == 1:
+                peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport can
+                await asyncio.sleep(0.5)
+
+        async with Server(answer).running() as server:
+            assert (await caller.call(server.url(), 5.0, os.urandom(20_000_000))).status == 200
+            await caller.reply(server.url())
+            assert firsts == [b"POST", b"POST"]
+
     async def test_request_that_may_have_been_read_is_not_sent_twice(self, caller: Caller) -> None:
         """When a kept connection breaks after the request was written, the attempt has failed; nobody repeats it in secret."""
 

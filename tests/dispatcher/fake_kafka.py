@@ -130,6 +130,10 @@ class FakeConsumer:
         rest, self._rest = self._rest, []
         return rest
 
+    def memberid(self) -> str:
+        """Return its id in the group."""
+        return "hookline-fake"
+
     def commit(self, *, offsets: Sequence[TopicPartition], asynchronous: bool) -> None:
         """Note a commit, or fail."""
         if self.commit_error is not None:

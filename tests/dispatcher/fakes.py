@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from hookline.dispatcher.config import DispatchConfig
 from hookline.dispatcher.delivery import Delivery, Unit
 from hookline.dispatcher.intake import Intake
 from hookline.dispatcher.ledger import Entry, Ledger
-from hookline.dispatcher.settlement import Settlement
+from hookline.dispatcher.settlement import Settlement, SettlementParts
 from hookline.dispatcher.shares import Record, Share
 from hookline.dispatcher.source import IntakeLimits, Source
 from hookline.dispatcher.transport.contract import Reply, Request, Result
@@ -137,7 +138,8 @@ def config(**more: Any) -> DispatchConfig:
 
 def settlement(ledger: Ledger, **more: Any) -> Settlement:
     """Return a settlement over the usual tiers."""
-    return Settlement(ledger, codec(), TOPICS, config(**more), TIERS, "host:1")
+    parts = SettlementParts(ledger=ledger, codec=codec(), topics=TOPICS, config=config(**more), tiers=TIERS, name="host:1", wall=time.time)
+    return Settlement(parts)
 
 
 class PaperIntake(Intake):

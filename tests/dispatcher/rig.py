@@ -54,6 +54,8 @@ class Rig:
         self.share = Share(topic=TOPICS.events("orders"), partition=0)
         self.lanes = Lanes(replace(load(LaneConfig, {}), **self.lane), self.clock)
         self.disabled: list[tuple[Webhook, str]] = []
+        self.erased: set[tuple[str, str]] = set()
+        self.fast_s = 0.0  # by which our clock is ahead of the brokers'
         self.faults = Faults()
         policies = Policies(
             default=Policy(schedule_s=SCHEDULES["default"], tiers=TIERS), long=Policy(schedule_s=SCHEDULES["long"], tiers=TIERS)
@@ -65,9 +67,10 @@ class Rig:
             signatures=Signatures(self.vault, self.clock),
             settlement=settlement(self.ledger),
             policies=policies,
-            clock=self.clock,
+            wall=lambda: self.clock.now().timestamp() - self.fast_s,
             faults=self.faults,
             disable=lambda one, reason: self.disabled.append((one, reason)),
+            erased=lambda store_id, event_id: (store_id, event_id) in self.erased,
             tracing=self.tracing,
         )
         self.sending = Sending(parts, config(in_flight=self.in_flight))

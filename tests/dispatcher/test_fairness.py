@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from hookline.webhooks.model import State
@@ -104,6 +106,18 @@ def test_deliveries_to_a_receiver_that_never_comes_back_end() -> None:
     rig.directory.add(webhook(1, schedule="long"))
     rig.submit(parked=50, first_at_us=old)
     assert len(rig.ledger.of("dead-letters")) == 1  # the long schedule lasts 75 h
+
+
+def test_a_clock_that_is_set_ages_nothing() -> None:
+    """A delivery's age is by the brokers' clock: a machine whose clock jumps three days ahead gives nothing up."""
+    rig = Rig()
+    rig.submit(count=5)
+    rig.transport.answer(reply(500), 5)
+    taken_up = int(rig.clock.at.timestamp() * 1e6)
+    rig.clock.at += timedelta(days=3)
+    rig.fast_s = 3 * 86_400.0
+    rig.submit(parked=50, first_at_us=taken_up)
+    assert rig.ledger.of("dead-letters") == []
 
 
 def test_retry_after_rests_the_lane() -> None:

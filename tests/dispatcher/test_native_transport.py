@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 
 import pytest
+import trustme
 
-from hookline.dispatcher.transport.contract import Reply, Result, Transport
+from hookline.dispatcher.transport.contract import Failure, Reply, Result, Transport
 from hookline.dispatcher.transport.native_transport import NativeTransport
 from hookline.dispatcher.transport.tls import tls_context
+from hookline.schemas.records import ErrorKind
 from hookline.webhooks.urls import UrlPolicy
-from tests.dispatcher.hostile import OK, Caller, Server, always
+from tests.dispatcher.guard_conformance import Names, trusting
+from tests.dispatcher.hostile import CHUNKED, OK, Caller, Peer, Server, always
 from tests.dispatcher.transport_conformance import Conformance
 
 pytestmark = pytest.mark.unit
@@ -37,3 +41,75 @@ class TestNativeTransport(Conformance):
             kept.close()
             assert isinstance(await asyncio.wait_for(answered, 10), Reply)
             assert (server.connections, len(server.seen)) == (2, 2)
+
+    async def test_a_call_that_was_never_written_has_no_answer(self, caller: Caller) -> None:
+        """A process that stands still between choosing a used connection and writing to it: the answer before is not this call's."""
+        async with Server(always(OK, close=False)).running() as server:
+            await asyncio.gather(*[caller.reply(server.url()) for _ in range(5)])
+            late = asyncio.gather(*[caller.call(server.url(), 0.3) for _ in range(5)])
+            await asyncio.sleep(0)  # they are sent in the next turn
+            time.sleep(0.5)  # noqa: ASYNC251  # the loop stands still
+            assert [(type(one), one.status) for one in await late] == [(Failure, 0)] * 5
+
+    async def test_endless_trailers_are_cut(self, caller: Caller) -> None:
+        """What follows the body counts too: the answer is taken, the connection closed, long before the timeout."""
+
+        async def answer(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(CHUNKED + b"2\r\nok\r\n0\r\nX-Trailer: ")
+            while not peer.writer.is_closing():
+                await peer.send(b"y" * 65_536)
+
+        async with Server(answer).running() as server:
+            reply = await caller.reply(server.url(), 20.0)
+            assert (reply.status, reply.body, reply.headers) == (200, b"ok", "Transfer-Encoding: chunked")
+            assert reply.elapsed_s < 10
+
+    async def test_trailers_are_no_headers(self, caller: Caller) -> None:
+        """A lawful trailer is read over; the connection is kept."""
+        async with Server(always(CHUNKED + b"2\r\nok\r\n0\r\nRetry-After: 9\r\n\r\n", close=False)).running() as server:
+            for _ in range(2):
+                reply = await caller.reply(server.url())
+                assert (reply.body, reply.headers) == (b"ok", "Transfer-Encoding: chunked")
+            assert server.connections == 1
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    @pytest.mark.parametrize("answers", [1, 3])
+    async def test_tls_sessions_are_resumed(self, names: Names, authority: trustme.CA, version: ssl.TLSVersion, answers: int) -> None:
+        """Each connection after the first saves the server's certificate, whenever its tickets come."""
+        names["hooks.test"] = lambda: ["127.0.0.1"]
+        resumed: list[bool] = []
+
+        async def answer(peer: Peer) -> None:
+            resumed.append(peer.writer.get_extra_info("ssl_object").session_reused)
+            for _ in range(answers):
+                await peer.request()
+                await peer.send(OK)
+
+        with self.certified(authority, "hooks.test") as context:
+            context.maximum_version = version
+            async with Server(answer).running(context) as server, self.calling(tls=lambda: trusting(authority)) as caller:
+                for number in range(3 * answers):
+                    await caller.reply(server.url(scheme="https", host="hooks.test"))
+                    await asyncio.sleep(0.05 if number % answers == answers - 1 else 0)
+        assert resumed == [False, True, True]
+
+    async def test_a_call_back_that_raises_ends_no_other_call(self, caller: Caller) -> None:
+        """Neither the deadlines that are still to come, nor what is to be written in the same turn."""
+        loop, told = asyncio.get_running_loop(), list[object]()
+        loop.set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+
+        def fail(_result: Result) -> None:
+            raise RuntimeError("a fault of ours")
+
+        async def silent(peer: Peer) -> None:
+            await peer.hang()
+
+        async with Server(silent).running() as server, Server(always(OK, close=False)).running() as good:
+            await asyncio.gather(*[caller.reply(good.url()) for _ in range(2)])
+            caller.transport.send(caller.request(server.url(), 0.2), fail)
+            assert (await caller.failure(server.url(), 0.5)).kind is ErrorKind.TIMEOUT
+            assert [type(error) for error in told] == [RuntimeError]
+            unsendable = caller.request(good.url(), 2.0, headers=(("x", "\u20ac"),))
+            broken, fine = await asyncio.gather(caller.send(unsendable), caller.call(good.url(), 2.0))
+            assert (type(broken), type(fine)) == (Failure, Reply)

@@ -180,6 +180,12 @@ def test_any_answer_has_one_outcome(status: int, attempt: int, retry: str, polic
         assert follows.delay_s == low or status in {429, 502, 503, 504}
 
 
+@pytest.mark.parametrize(("asked", "waits"), [("1", 300), ("300", 300), ("301", 301), ("9" * 9, LONGEST_S)])
+def test_a_receiver_may_ask_for_more_time_and_not_for_less(asked: str, waits: float) -> None:
+    """Retry-After lengthens the schedule's delay, here five minutes, to a day at most, and never shortens it."""
+    assert settle(answered(503, asked), 2, DEFAULT, NOW) == Retry(waits)
+
+
 def test_only_some_answers_may_ask_to_wait() -> None:
     """A Retry-After on another status, or with no answer at all, asks for nothing."""
     assert asked_to_wait(answered(429, "60"), NOW) == 60

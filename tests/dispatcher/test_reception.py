@@ -16,12 +16,14 @@ from hookline.dispatcher.faults import Faults
 from hookline.dispatcher.matching import Matcher
 from hookline.dispatcher.reception import Reception, ReceptionParts
 from hookline.dispatcher.shares import Record, Share
+from hookline.dispatcher.slot import Slot
 from hookline.kernel.errors import RegistryUnavailable, UnknownSchema
 from hookline.schemas.records import ErrorKind, Waiting
 from hookline.schemas.wire import Codec
 from hookline.webhooks.model import State
 from tests.dispatcher.fake_kafka import TOPICS, message
 from tests.dispatcher.fakes import PaperIntake, PaperLedger, Schemas, attempts, order_bytes, settlement, waiting, webhook
+from tests.dispatcher.mortal import die_with
 from tests.dispatcher.rig import Rig
 
 pytestmark = pytest.mark.unit
@@ -38,7 +40,9 @@ class Desk:
         self.codec = Codec(self.schemas)
         self.faults = Faults()
         self.executor = ThreadPoolExecutor(1)
-        self.marker = CrashMarker(folder)
+        self.slot = Slot(folder)
+        self.slot.take()
+        self.marker = CrashMarker(folder, self.slot)
         self.marker.open()
         self.intake = PaperIntake()
         self.share = Share(topic=ORDERS, partition=0)
@@ -52,6 +56,7 @@ class Desk:
             marker=self.marker,
             faults=self.faults,
             executor=self.executor,
+            wall=lambda: self.rig.clock.now().timestamp(),
         )
         self.reception = Reception(parts, poison_limit)
         self.rig.directory.by_id.clear()
@@ -87,6 +92,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     yield made
     made.executor.shutdown()
     made.marker.close()
+    made.slot.release()
 
 
 async def test_an_event_becomes_a_delivery_per_webhook(desk: Desk) -> None:
@@ -180,11 +186,7 @@ async def test_a_retry_without_its_headers_is_poison(desk: Desk) -> None:
 async def test_the_record_that_kills_is_refused(tmp_path: Path) -> None:
     """What was in hand at three deaths of the process is a letter without being looked at again; the next one is delivered."""
     for _ in range(CRASHES):
-        died = CrashMarker(tmp_path)
-        died.open()
-        died.mark(ORDERS, 0, 0)
-        died.clear = lambda: None  # type: ignore[method-assign]  # a dead process clears nothing
-        died.close()
+        die_with(tmp_path, ORDERS, 0)
     desk = Desk(tmp_path)
     desk.codec.prepare(order_bytes())
     await desk.events(order_bytes(), order_bytes())
@@ -192,6 +194,7 @@ async def test_the_record_that_kills_is_refused(tmp_path: Path) -> None:
     assert b"three times" in desk.ledger.of("dead-letters")[0].headers["dlq.error"]
     desk.executor.shutdown()
     desk.marker.close()
+    desk.slot.release()
 
 
 async def test_an_error_of_ours_strikes_one_record(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from hookline.webhooks.secrets import MasterKey, Vault, seal_headers
 from tests.dispatcher.fake_kafka import TOPICS
 from tests.dispatcher.fakes import (
     VAULT,
+    delivery,
     reply,
     webhook,
 )
@@ -57,6 +58,18 @@ def test_a_receiver_that_repeats_a_stores_header_does_not_bring_it_into_a_record
     [record] = rig.records()
     assert "********" in f"{record.error_detail} {record.response_headers}"
     assert b"topsecret" not in b"".join(entry.value + repr(entry.headers).encode() for entry in rig.ledger.entries)
+
+
+def test_a_receiver_that_repeats_the_signature_does_not_bring_it_into_a_record() -> None:
+    """The answer is recorded without the signature, for a webhook without headers of its own too."""
+    rig = Rig()
+    rig.submit()
+    signature = dict(rig.transport.sent[0].headers)["webhook-signature"]
+    rig.transport.answer(Reply(500, f"x-echo: {signature}", signature.encode(), 0.01))
+    [record] = rig.records()
+    assert record.response_headers == "x-echo: v1,********"
+    assert record.response_body == b"v1,********"
+    assert signature.removeprefix("v1,").encode() not in b"".join(entry.value for entry in rig.ledger.entries)
 
 
 def test_how_long_an_event_was_on_its_way_is_measured_once() -> None:
@@ -175,6 +188,36 @@ def test_a_deleted_webhook_is_not_called() -> None:
     rig.submit(99)
     assert [record.error_kind for record in rig.records()] == [ErrorKind.CANCELLED]
     assert rig.settled() == 1
+
+
+@pytest.mark.parametrize("when", ["fresh", "retry", "turned away", "while it waits", "while it is parked"])
+def test_an_erased_event_is_not_sent(when: str) -> None:
+    """Cancelled, with a record and without a letter, wherever it waits; another store's event of that id and other events are sent."""
+    rig = Rig(lane={"concurrency": 1})
+    event_id = delivery().waiting.event_id
+    rig.erased.add(("another", event_id))
+    if when == "while it waits":
+        rig.submit(count=2)
+    elif when == "while it is parked":
+        rig.directory.add(webhook(1, state=State.PAUSED))
+    rig.erased.add(("shop", event_id))
+    before = len(rig.sent)
+    if when == "turned away":
+        rig.offset += 1
+        assert rig.sending.turned_away(delivery(1, rig.unit(), attempt=1))
+    elif when == "while it waits":
+        rig.transport.answer(reply(200))
+    else:
+        rig.submit(attempt=1 if when == "retry" else 0)
+    assert len(rig.sent) == before
+    record = rig.records()[-1]
+    assert (record.outcome, record.error_kind, record.attempt) == (Outcome.SKIPPED, ErrorKind.CANCELLED, 0)
+    assert record.error_detail == "the event was erased"
+    assert rig.ledger.of("dead-letters") == rig.ledger.of("retry") == []
+    assert rig.settled() == before + 1
+    assert rig.at_rest()
+    rig.submit(2, event_id="evt_other")
+    assert rig.sent[before:] == ["wh_2"]
 
 
 def test_a_pause_does_not_hold_for_ever() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hookline.dispatcher.signatures import Signatures, shown, without_echoes
 from hookline.dispatcher.signing import Signer
-from hookline.dispatcher.transport.contract import MAX_BODY, Failure, Reply
+from hookline.dispatcher.transport.contract import MAX_BODY, Failure, Reply, Result
 from hookline.kernel.clock import SystemClock, to_us
 from hookline.kernel.errors import ConfigError
 from hookline.schemas.records import ErrorKind
@@ -172,6 +172,29 @@ def test_a_receiver_that_repeats_our_headers_does_not_bring_them_into_the_log() 
     assert failure == Failure(ErrorKind.PROTOCOL, "bad line: ********", 1.0)
     plain = webhook()
     assert without_echoes(reply, Signatures(VAULT, FakeClock()).headers(plain, delivery()), plain) is reply
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("escaped", [False, True])
+def test_a_receiver_that_repeats_the_signature_does_not_bring_it_into_the_log(own: bool, escaped: bool) -> None:
+    """Both signatures of a rotation are masked in head, body and failure, also without their version and as JSON with escaped slashes."""
+    now_us = to_us(FakeClock().at)
+    sealed = [SealedSecret(VAULT.seal(bytes([n] * 32), aad_of("shop", "wh_1", n)), n, now_us + 60_000_000) for n in (8, 9)]
+    one = webhook(secrets=tuple(sealed), headers=seal_headers([("x-n", "topsecret")], VAULT, "shop", "wh_1") if own else ())
+    headers = Signatures(VAULT, FakeClock()).headers(one, delivery())
+    signed = dict(headers)["webhook-signature"].replace("/", "\\/" if escaped else "/")
+    digests = [piece.removeprefix("v1,") for piece in signed.split()]
+    assert [("/" in digest, len(digest.replace("\\", ""))) for digest in digests] == [(True, 44)] * 2
+    for echo in (signed, *digests):
+        for reply in (Reply(400, f"x-echo: {echo}", b"", 1.0), Reply(400, "", f'{{"got":"{echo}"}}'.encode(), 1.0)):
+            assert_unsigned(without_echoes(reply, headers, one), digests)
+        assert_unsigned(without_echoes(Failure(ErrorKind.PROTOCOL, f"bad line: {echo}", 1.0), headers, one), digests)
+
+
+def assert_unsigned(result: Result, digests: list[str]) -> None:
+    """Hold a result to have masked what it repeated."""
+    assert not any(digest in repr(result).replace("\\\\", "\\") for digest in digests)
+    assert "********" in repr(result)
 
 
 def test_a_webhook_presents_its_own_certificate_and_no_other_any() -> None:

@@ -16,7 +16,6 @@ from prometheus_client import REGISTRY
 
 from hookline.dispatcher import pulse as pulse_module
 from hookline.dispatcher import soundings as soundings_module
-from hookline.dispatcher.broker_clock import BrokerClock
 from hookline.dispatcher.disabling import Disabling
 from hookline.dispatcher.faults import Faults
 from hookline.dispatcher.process import Settings
@@ -28,7 +27,7 @@ from hookline.kernel.errors import BrokerUnavailable, ConfigError, HooklineError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.webhooks.model import State, Webhook
 from tests.dispatcher.fake_kafka import TOPICS, message
-from tests.dispatcher.fakes import FakeClock, PaperIntake, Webhooks, webhook
+from tests.dispatcher.fakes import PaperIntake, Webhooks, webhook
 
 pytestmark = pytest.mark.unit
 
@@ -48,49 +47,6 @@ def sample(name: str, **labels: str) -> float:
     found = REGISTRY.get_sample_value(name, labels)
     assert found is not None
     return found
-
-
-# ---- the brokers' clock ----
-
-
-@pytest.mark.parametrize("ahead_s", [-3_600.0, 3_600.0, 3 * 86_400.0])
-def test_a_wrong_clock_is_corrected(ahead_s: float) -> None:
-    """The brokers' stamps tell by how much our clock is off; slow acknowledgements do not."""
-    clock = FakeClock()
-    brokers = BrokerClock(clock)
-    true = clock.at.timestamp()
-    clock.move(0)
-    clock.at = clock.at.fromtimestamp(true + ahead_s, clock.at.tzinfo)
-    for took_s in (4.0, 0.05, 9.0):
-        clock.move(took_s)
-        true += took_s
-        brokers.heard(int((true - took_s) * 1_000))
-    assert abs(brokers.fast_s - ahead_s) < 0.1
-    assert abs(brokers.now() - true) < 0.1
-
-
-def test_a_right_clock_is_left_alone() -> None:
-    """Small differences, and a broker that takes its time now and then, change nothing."""
-    clock = FakeClock()
-    brokers = BrokerClock(clock)
-    for took_s in (0.01, 1.5, 0.3, 60.0, 0.02):
-        stamped = clock.at.timestamp()
-        clock.move(took_s)
-        brokers.heard(int(stamped * 1_000))
-    assert brokers.fast_s == 0
-    assert brokers.now() == clock.at.timestamp()
-
-
-def test_a_clock_that_is_set_right_is_believed_again() -> None:
-    """An old difference is forgotten within a minute or so."""
-    clock = FakeClock()
-    brokers = BrokerClock(clock)
-    brokers.heard(int((clock.at.timestamp() - 3_600) * 1_000))
-    assert brokers.fast_s > 3_000
-    for _ in range(4):
-        clock.move(31)
-        brokers.heard(int(clock.at.timestamp() * 1_000))
-    assert brokers.fast_s == 0
 
 
 # ---- disabling ----
@@ -224,7 +180,7 @@ async def test_the_pulse_goes_on_whatever_happens(monkeypatch: pytest.MonkeyPatc
             raise RuntimeError(message)
 
     measures: list[int] = []
-    pulse = Pulse(faults, tick, lambda: measures.append(1))
+    pulse = Pulse(faults, (tick,), lambda: measures.append(1))
     pulse.start()
     for _ in range(500):
         await asyncio.sleep(0.01)
