@@ -29,8 +29,8 @@ SCRATCH: Final = "clickhouse.tmp"
 # chDB's allocator keeps freed pages for five seconds, which are hundreds of megabytes while a backlog is inserted. It reads this when it
 # is loaded; what the environment says already stays.
 _ALLOCATOR: Final = ("JE_MALLOC_CONF", "dirty_decay_ms:1000")
-# Codes that speak of the rows themselves: cannot parse, type mismatch, out of bound, incorrect data, too large.
-_ROWS_AT_FAULT: Final = frozenset({6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407})
+# Codes that speak of the rows themselves: cannot parse, type mismatch, out of bound, incorrect data, too large, against a constraint.
+_ROWS_AT_FAULT: Final = frozenset({6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 469})
 # Codes that speak of the moment: timeouts, memory, too many queries or parts, read-only, disk full, network, Keeper.
 _TRY_AGAIN: Final = frozenset({3, 74, 75, 76, 159, 164, 173, 202, 209, 210, 236, 241, 242, 243, 252, 279, 286, 319, 394, 425, 439, 999})
 # No such table, no such database.

@@ -65,16 +65,17 @@ class Gateway:
         self.port = config.port
 
     def start(self) -> None:
-        """Bind and serve; raise `ConfigError` when the token is missing or the port is taken."""
+        """Bind and serve; raise `ConfigError` when the token is missing or the port is taken, `WarehouseError`; then nothing is bound."""
         if not self._config.token:
             raise ConfigError("HOOKLINE_QUERY_TOKEN is not set", remedy="Set it to a long random text; the commands need the same.")
+        sessions = [ClickHouseQueries(self._client.another()) for _ in range(_SESSIONS)]
         try:
             self._server = _Server((self._config.host, self._config.port), self)
         except OSError as error:
             message = f"HOOKLINE_QUERY_PORT={self._config.port} cannot be opened: {error.strerror}"
             raise ConfigError(message, remedy="Stop what uses it, or set another port (0 takes a free one).") from error
-        for _ in range(_SESSIONS):
-            self._idle.put(ClickHouseQueries(self._client.another()))
+        for session in sessions:
+            self._idle.put(session)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, name="queries", daemon=True).start()
 

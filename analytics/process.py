@@ -65,7 +65,7 @@ class SinkProcess:
                 return
             if self._opened is not None:
                 self._opened(client)
-            gateway = self._serve(client)
+            gateway = self._once(stop, lambda: self._serve(client))
             registry = self._once(stop, self._registry)
             if registry is not None and self._once(stop, self._topics):
                 self._sink(client, registry, stop)
@@ -82,10 +82,11 @@ class SinkProcess:
         topics, codec = Topics(self._kafka.topic_prefix), Codec(registry)
         sink = Sink(self._kafka, topics, codec, client, self._settings)
         erasures = Erasures(self._kafka, topics, codec)
-        if self._once(stop, lambda: self._followed(erasures)) is None:
+        sessions = self._once(stop, lambda: (client.another(), client.another()))
+        if sessions is None or self._once(stop, lambda: self._followed(erasures)) is None:
             return
-        redaction = threading.Thread(target=Redaction(client.another(), erasures).run, args=(stop,), name="redaction", daemon=True)
-        auditor = Auditor(client.another(), self._settings.audit_every_s)
+        redaction = threading.Thread(target=Redaction(sessions[0], erasures).run, args=(stop,), name="redaction", daemon=True)
+        auditor = Auditor(sessions[1], self._settings.audit_every_s)
         audits = threading.Thread(target=auditor.run, args=(stop,), name="audit", daemon=True)
         for thread in (redaction, audits):
             thread.start()

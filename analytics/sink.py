@@ -26,6 +26,7 @@ from hookline.kernel.errors import BrokerError, HooklineError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.kernel.lifecycle import Stop
 from hookline.kernel.log import logger
+from hookline.kernel.writer import Writer
 from hookline.schemas.topics import Topics
 
 _log = logger("sink")
@@ -68,8 +69,7 @@ class Sink:
     def run(self, stop: Stop) -> None:
         """Move records until `stop`, then write what is held if that needs no waiting, and leave the group."""
         consumer = kafka.group_consumer(self._kafka, GROUP, **_FETCHED)
-        producer = kafka.producer(self._kafka)
-        writer = BatchWriter(self._client, self._codec, producer, self._rejected_topic, self._settings)
+        writer = BatchWriter(self._client, self._codec, Writer(self._kafka), self._rejected_topic, self._settings)
         consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
         try:
             while not stop.is_set():

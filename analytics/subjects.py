@@ -55,19 +55,24 @@ def subject(store_id: str, path: str, value: str) -> Subject:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A record that is about the person: where it lies, and which event it holds."""
+    """A record that is about the person: where it lies, and which event it holds.
+
+    `event_id` empty: it cannot be read as an event, and holds the value's bytes somewhere; of which store it is nobody knows.
+    """
 
     topic: str
     event_id: str
+    place: str
 
 
 class Subjects:
-    """Looks through all topics that hold events: as published, waiting for a retry, made again, dead."""
+    """Looks through all topics that hold events, as published, waiting for a retry, made again, dead, and what the sink could not read."""
 
     def __init__(self, config: kafka.KafkaConfig, topics: Topics, codec: Codec, tiers: tuple[str, ...]) -> None:
         self._config = config
         self._codec = codec
         self.topics = [*topics.all_events(), *map(topics.retry, tiers), topics.replays, *topics.all_dead_letters()]
+        self.topics.append(topics.attempts_rejected)
 
     def find(self, whom: Subject, topic: str) -> Iterator[Hit]:
         """Yield what a topic holds now of a person; raise `BrokerError`.
@@ -81,15 +86,16 @@ class Subjects:
                 yield from self._hit(whom, topic, message, value)
 
     def _hit(self, whom: Subject, topic: str, message: Message, value: bytes) -> Iterator[Hit]:
+        place = f"{topic}:{message.partition()}:{message.offset()}"
         try:
             event = self._codec.decode(value)
         except WireError:
+            yield Hit(topic, "", place)
             return
         except HooklineError as error:
-            place = f"{topic}:{message.partition()}:{message.offset()}"
             raise WireError(f"{place} cannot be read now: {error.message}", remedy="Without it the search would miss some.") from error
         if whom.of(event):
-            yield Hit(topic, event.id)
+            yield Hit(topic, event.id, place)
 
 
 def _anywhere(data: Any, path: tuple[str, ...], value: str) -> bool:  # noqa: ANN401  # JSON

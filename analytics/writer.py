@@ -7,7 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from confluent_kafka import Message, Producer
+from confluent_kafka import Message
 
 from hookline.analytics import metrics
 from hookline.analytics.config import SinkConfig
@@ -15,8 +15,8 @@ from hookline.analytics.recount import index_events, recount
 from hookline.analytics.rows import Decoded, Decoder, Rejected, decode, token_of
 from hookline.analytics.warehouse import Parameters, RowsRefused, Warehouse, only
 from hookline.kernel.errors import WarehouseError, WireError
-from hookline.kernel.kafka import produce_sync
 from hookline.kernel.log import logger
+from hookline.kernel.writer import Writer
 
 _log = logger("sink")
 _TABLE: Final = "attempts"
@@ -49,10 +49,10 @@ class BatchWriter:
     written now; the same call may then be made again.
     """
 
-    def __init__(self, client: Warehouse, decoder: Decoder, producer: Producer, rejected_topic: str, config: SinkConfig) -> None:
+    def __init__(self, client: Warehouse, decoder: Decoder, writer: Writer, rejected_topic: str, config: SinkConfig) -> None:
         self._client = client
         self._decoder = decoder
-        self._producer = producer
+        self._writer = writer
         self._rejected_topic = rejected_topic
         self._config = config
         self._settings: dict[str, str | int] = {}
@@ -137,7 +137,7 @@ class BatchWriter:
             _log.error("sink.rejected", place=place, reason=one.reason)
             headers = {"hookline-reason": one.reason[:256].encode(), "hookline-place": place.encode()}
             key, value = one.message.key() or b"", one.message.value()
-            produce_sync(self._producer, self._rejected_topic, key=key, value=value, headers=headers)
+            self._writer.write(self._rejected_topic, key=key, value=value, headers=headers)
         metrics.REJECTED.inc(len(rejected))
 
 

@@ -32,6 +32,7 @@ def _translated(error: Exception) -> WarehouseError:
         (70, RowsRefused),  # cannot convert
         (131, RowsRefused),  # too large a string
         (321, RowsRefused),  # value out of range
+        (469, RowsRefused),  # a constraint that somebody added to the table
         (159, WarehouseUnavailable),  # timeout
         (202, WarehouseUnavailable),  # too many queries
         (241, WarehouseUnavailable),  # memory limit

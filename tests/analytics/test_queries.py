@@ -22,7 +22,7 @@ from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger
 Rig = Any  # the fixture's class stands in conftest.py
 Fill = Callable[[Sequence[Attempt]], None]
 HOUR_US = 3_600_000_000
-ONCE = {"deliveries_count", "deliveries_newest", "job_outcomes", "waiting", "webhook_held"}
+ONCE = {"deliveries_count", "deliveries_newest", "job_outcomes", "waiting", "held"}
 """The queries that count a delivery once, however many rows it has."""
 
 
@@ -86,7 +86,6 @@ def _parameters(name: str, one: Attempt) -> dict[str, str | int]:
         "event_attempts": {"event_id": one.event_id},
         "webhook_calls": {"webhook_id": one.webhook_id},
         "webhook_faults": {"webhook_id": one.webhook_id},
-        "webhook_held": {"webhook_id": one.webhook_id},
     }.get(name, {})
     return {parameter: known[parameter] for parameter in re.findall(r"\{(\w+):\w+\}", sql(name))}
 

@@ -119,4 +119,6 @@ def test_what_was_called_since_is_not_held(fill: Fill, rig: Rig, log: ClickHouse
     ]
     fill(attempts)
     asked: Parameters = {"store_id": "shop", "webhook_id": attempts[0].webhook_id, "since_us": now_us - DAY_US}
-    assert log.run("webhook_held", asked) == [{"held": 1}]
+    assert log.run("held", asked) == [{"webhook_id": attempts[0].webhook_id, "held": 1}]
+    assert log.run("held", {**asked, "webhook_id": ""}) == log.run("held", asked)
+    assert log.run("held", {**asked, "webhook_id": "wh_other"}) == []

@@ -34,19 +34,17 @@ class Aside:
     def __init__(self) -> None:
         self.records: list[tuple[bytes | None, str, str]] = []
 
-    def produce(self, _client: Any, _topic: str, *, key: bytes, value: bytes | None, headers: dict[str, bytes]) -> int:
-        """Keep a record; stands where `produce_sync` does."""
+    def write(self, _topic: str, *, key: bytes, value: bytes | None, headers: dict[str, bytes]) -> int:
+        """Keep a record; stands where a `Writer` does."""
         assert key == b"wh_1"
         self.records.append((value, headers["hookline-reason"].decode(), headers["hookline-place"].decode()))
         return len(self.records)
 
 
 @pytest.fixture
-def aside(monkeypatch: pytest.MonkeyPatch) -> Aside:
+def aside() -> Aside:
     """Give the rejected topic."""
-    found = Aside()
-    monkeypatch.setattr(writer, "produce_sync", found.produce)
-    return found
+    return Aside()
 
 
 @pytest.fixture
@@ -56,7 +54,7 @@ def make(rig: Rig, aside: Aside) -> Callable[..., BatchWriter]:
 
     def made(client: Any, **settings: str) -> BatchWriter:
         config = load(SinkConfig, {f"HOOKLINE_SINK_{name.upper()}": value for name, value in settings.items()})
-        return BatchWriter(client, rig.codec, None, "attempts.rejected", config)  # type: ignore[arg-type]  # produce_sync is replaced
+        return BatchWriter(client, rig.codec, aside, "attempts.rejected", config)  # type: ignore[arg-type]  # a writer of the tests
 
     return made
 
@@ -359,14 +357,14 @@ def test_settings_a_server_does_not_know_are_left_out(rig: Rig, make: Callable[.
 
 
 def test_a_failure_to_put_aside_writes_nothing(
-    warehouse: ClickHouse, rig: Rig, make: Callable[..., BatchWriter], monkeypatch: pytest.MonkeyPatch
+    warehouse: ClickHouse, rig: Rig, make: Callable[..., BatchWriter], aside: Aside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bad record must not be forgotten: the batch is tried again as a whole."""
 
     def away(*_: Any, **__: Any) -> int:
         raise WarehouseUnavailable("away")
 
-    monkeypatch.setattr(writer, "produce_sync", away)
+    monkeypatch.setattr(aside, "write", away)
     messages = [*rig.records([rig.attempt()]), rig.record(b"junk", 4)]
     with pytest.raises(WarehouseUnavailable):
         make(warehouse).write("attempts", 0, messages)
