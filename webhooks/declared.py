@@ -123,6 +123,8 @@ def _told(error: ValidationError) -> InputError:
     first = error.errors()[0]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".") or "the file"
     said = f"{first['msg'][0].lower()}{first['msg'][1:]}"
+    if first["type"] == "model_type":  # its own words name a class of this module
+        said = f"a mapping such as `{'name: Warehouse' if first['loc'] else 'store: shop'}` must stand here"
     if {"headers", "secret"} & set(first["loc"]):
         said, remedy = "a value must come from the environment", _EXAMPLE
     else:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from confluent_kafka import Producer
-
 from hookline.kernel import kafka
 from hookline.kernel.errors import BrokerUnavailable, Stale
+from hookline.kernel.writer import Writer
 from hookline.schemas.wire import Codec
 from hookline.webhooks.model import SUBJECT, Webhook
 from hookline.webhooks.registry import WebhookRegistry
@@ -24,11 +23,10 @@ class WebhookLog:
     """The end of the webhooks topic where records are written; use from one thread at a time."""
 
     def __init__(self, config: kafka.KafkaConfig, topic: str, registry: WebhookRegistry, codec: Codec) -> None:
-        self._config = config
         self._topic = topic
         self._registry = registry
         self._codec = codec
-        self._client: Producer | None = None
+        self._writer = Writer(config)
 
     def catch_up(self) -> None:
         """Know all that any writer had acknowledged before this call; raise `BrokerUnavailable`."""
@@ -44,7 +42,7 @@ class WebhookLog:
 
     def bury(self, webhook_id: str) -> None:
         """Delete a webhook for good."""
-        self._read_back(kafka.produce_sync(self._producer(), self._topic, key=webhook_id.encode(), value=None))
+        self._read_back(self._writer.write(self._topic, key=webhook_id.encode(), value=None))
 
     def _settle(self, webhook_id: str) -> None:
         """Write what counts behind the record that does not, and again if it changes meanwhile."""
@@ -57,15 +55,11 @@ class WebhookLog:
 
     def _produce(self, webhook: Webhook) -> None:
         value = self._codec.encode_record(SUBJECT, webhook.to_datum())
-        self._read_back(kafka.produce_sync(self._producer(), self._topic, key=webhook.id.encode(), value=value))
+        self._read_back(self._writer.write(self._topic, key=webhook.id.encode(), value=value))
 
     def _read_back(self, offset: int) -> None:
         if not self._registry.wait_for(offset + 1, _READ_BACK_S):
             raise BrokerUnavailable("The change was written but could not be read back in time", remedy="Look whether it took effect.")
-
-    def _producer(self) -> Producer:
-        self._client = self._client or kafka.producer(self._config, linger_ms=0)
-        return self._client
 
 
 def stale(webhook_id: str) -> Stale:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -28,8 +28,21 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Twin:
+    """A webhook of the store that sends an event type to the URL of one that is to be made; `declared`: the file has it too."""
+
+    id: str
+    name: str
+    event_type: str
+    declared: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One step: `fields` is name → (now, wanted) as may be shown, `changes` what the store is given, `id` empty for a new one."""
+    """One step: `fields` is name → (now, wanted) as may be shown, `changes` what the store is given, `id` empty for a new one.
+
+    `twin` is given with a new one that the store would refuse beside it: mostly a webhook that was renamed in the file.
+    """
 
     action: Action
     id: str
@@ -38,6 +51,7 @@ class Change:
     version: int = 0
     changes: Mapping[str, Any] = field(default_factory=dict)
     declared: Declared | None = None
+    twin: Twin | None = None
 
 
 def plan(declaration: Declaration, there: Iterable[Webhook], opened: Opened, *, prune: bool) -> list[Change]:
@@ -51,7 +65,18 @@ def plan(declaration: Declaration, there: Iterable[Webhook], opened: Opened, *, 
     surplus = sorted((webhook for webhook in mine if webhook.id not in kept), key=lambda webhook: (webhook.name, webhook.id))
     steps = [_deletion(webhook) for webhook in surplus] if prune else []
     steps += [change for one, webhook in pairs if webhook is not None and (change := _change(one, webhook, opened)) is not None]
-    return steps + [_creation(one) for one, webhook in pairs if webhook is None]
+    found = [(webhook.id, one, True) for one, webhook in pairs if webhook is not None]
+    taken = found + [(webhook.id, webhook, False) for webhook in surplus]
+    return steps + [replace(_creation(one), twin=_twin(one, taken)) for one, webhook in pairs if webhook is None]
+
+
+def _twin(new: Declared, taken: Iterable[tuple[str, Declared | Webhook, bool]]) -> Twin | None:
+    """Return the first of what will be there, as it will be then, with the URL and an event type of a new webhook."""
+    for webhook_id, other, declared in taken:
+        shared = sorted(set(new.event_types) & set(other.event_types))
+        if shared and other.url == new.url:
+            return Twin(id=webhook_id, name=other.name, event_type=shared[0], declared=declared)
+    return None
 
 
 def _matched(declaration: Declaration, mine: list[Webhook]) -> list[tuple[Declared, Webhook | None]]:

@@ -32,7 +32,7 @@ class Preset:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-_CART: Final = ("Cart with ${data.cart.lines | count} lines: ${data.cart.totals.grand_total | money}", "Cart ${data.cart.id}")
+_CART: Final = ("Cart of ${data.cart.totals.grand_total | money}, lines: ${data.cart.lines | count}", "Cart ${data.cart.id}")
 _STEP: Final = (
     "Checkout, ${data.session.step}: ${data.cart.totals.grand_total | money}",
     "Cart ${data.cart.id}, ${data.session.seconds_in_step} s in this step",
@@ -41,9 +41,9 @@ _ORDER_TOTAL: Final = "Order ${data.order.number}: ${data.order.totals.grand_tot
 LINES: Final[Mapping[str, tuple[str, str]]] = {
     "order.created": (
         _ORDER_TOTAL,
-        "New order: ${data.order.lines | count} lines, paid by ${data.order.payment.method}",
+        "New order, paid by ${data.order.payment.method}, lines: ${data.order.lines | count}",
     ),
-    "order.approved": (_ORDER_TOTAL, "Approved by the customer: ${data.order.lines | count} lines"),
+    "order.approved": (_ORDER_TOTAL, "Approved by the customer, lines: ${data.order.lines | count}"),
     "order.status_changed": ("Order ${data.order_number} is ${data.status}", "It was ${data.previous_status} before"),
     "order.paid": ("Order ${data.order_number} is paid: ${data.payment.amount | money}", "By ${data.payment.method}"),
     "product.changed": ("Product ${data.product.title}: ${data.change}", "${data.product.id} is ${data.product.status}"),

@@ -76,8 +76,9 @@ def test_the_example_of_the_documentation_is_right() -> None:
 
 BAD = {
     "no YAML": ("store: [", "no YAML"),
-    "a list": ("- store", "the file: "),
-    "nothing": ("", "the file: "),
+    "a list": ("- store", "the file: a mapping such as `store: shop` must stand here"),
+    "nothing": ("", "the file: a mapping such as `store: shop` must stand here"),
+    "a webhook that is a text": ("store: shop\nwebhooks: [x]", "webhooks[0]: a mapping such as `name: Warehouse` must stand here"),
     "no store": ("webhooks: []", "store: field required"),
     "a bad store": ("store: ../etc\nwebhooks: []", "1 to 64 characters"),
     "an unknown field": (file({**ONE, "urls": "x"}), "webhooks[0].urls: extra inputs"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hookline.kernel.errors import Conflict, NotFound
 from hookline.webhooks.declared import Declaration, Declared
 from hookline.webhooks.model import State, Webhook
-from hookline.webhooks.plans import Action, Change, plan
+from hookline.webhooks.plans import Action, Change, Twin, plan
 from tests.dispatcher.fakes import webhook as made
 
 pytestmark = pytest.mark.unit
@@ -83,6 +83,19 @@ def test_an_id_renames() -> None:
     assert change.fields == {"name": ("hook 1", "another name")}
     changes = planned([wanted(one, id="wh_1", name="hook 2"), wanted(one, name="hook 1", headers=())], [one, there(3, name="hook 3")])
     assert [change.action for change in changes] == [Action.CHANGE, Action.CREATE]
+
+
+def test_a_renamed_one_is_known_by_where_it_sends() -> None:
+    """A new one that sends what another of the store sends to the same URL says which; as that will be, not as it was."""
+    one = there(1, url="https://a.example.com/", event_types=("order.created", "order.paid"))
+    renamed = wanted(one, name="renamed", event_types=("order.paid", "customer.created"))
+    for prune in (False, True):
+        assert planned([renamed], [one], prune=prune)[-1].twin == Twin(id="wh_1", name="hook 1", event_type="order.paid", declared=False)
+    [change] = planned([wanted(one), renamed], [one])
+    assert change.twin == Twin(id="wh_1", name="hook 1", event_type="order.paid", declared=True)
+    assert planned([wanted(one, url="https://b.example.com/"), renamed], [one])[-1].twin is None
+    assert planned([wanted(one, name="other types", event_types=("customer.created",))], [one])[-1].twin is None
+    assert planned([renamed], [replace(one, store_id="another")])[-1].twin is None
 
 
 def test_what_is_not_clear_is_refused() -> None:
