@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from confluent_kafka import Message, Producer
+from confluent_kafka import Message
 
 from hookline.kernel import kafka
 from hookline.kernel.clock import Clock, to_us
 from hookline.kernel.compacted import CompactedTopic
 from hookline.kernel.errors import BrokerUnavailable, WireError
+from hookline.kernel.writer import Writer
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 
@@ -84,14 +85,13 @@ class Jobs:
     """
 
     def __init__(self, config: kafka.KafkaConfig, topics: Topics, codec: Codec, clock: Clock) -> None:
-        self._config = config
         self._name = topics.jobs
         self._codec = codec
         self._clock = clock
         self._jobs: dict[str, Job] = {}
         self._cancelled: set[str] = set()
         self._topic = CompactedTopic(config, self._name, self._apply)
-        self._producer: Producer | None = None
+        self._writer = Writer(config)
         self._writing = threading.Lock()
 
     def start(self) -> None:
@@ -150,8 +150,7 @@ class Jobs:
     def _write(self, key: str, job: Job | None) -> None:
         value = self._codec.encode_record(SUBJECT, asdict(job)) if job is not None else None
         with self._writing:
-            self._producer = self._producer or kafka.producer(self._config, linger_ms=0)
-            offset = kafka.produce_sync(self._producer, self._name, key=key.encode(), value=value)
+            offset = self._writer.write(self._name, key=key.encode(), value=value)
         if not self._topic.wait_for(offset + 1, _WAIT_S):
             raise BrokerUnavailable(f"Job {key} was written but could not be read back", remedy="Check the broker; list the jobs.")
 

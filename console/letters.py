@@ -14,7 +14,7 @@ from hookline.console.http.problems import Code, Refused
 from hookline.console.letters_shelf import Letter, Replayed, Shelf
 from hookline.console.places import Coordinates
 from hookline.dispatcher.letters import DeadLetter
-from hookline.kernel import kafka
+from hookline.kernel import kafka, lost
 from hookline.kernel.errors import BrokerError, BrokerUnavailable, WireError
 from hookline.kernel.log import logger
 from hookline.schemas.topics import Topics
@@ -79,7 +79,11 @@ class Letters:
         with self._asking:
             if self._asker is None or self._stopping.is_set():
                 return False
-            ends = {share: kafka.end_offset(self._asker, *share) for share in _shares(self._asker, self._names())}
+            try:
+                ends = {share: kafka.end_offset(self._asker, *share) for share in _shares(self._asker, self._names())}
+            except BrokerError:
+                self._asker = kafka.instead_of(self._asker, self._config)
+                raise
         with self._moved:
             return self._moved.wait_for(lambda: all(self._positions.get(share, 0) >= end for share, end in ends.items()), timeout_s)
 
@@ -102,7 +106,7 @@ class Letters:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            consumer = kafka.plain_consumer(self._config, fetch_wait_max_ms=50)
+            consumer = kafka.plain_consumer(self._config, fetch_wait_max_ms=50, **lost.watched())
             try:
                 while not self._stopping.is_set():
                     self._follow(consumer)

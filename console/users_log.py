@@ -6,13 +6,14 @@ import os
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-from confluent_kafka import Message, Producer
+from confluent_kafka import Message
 
 from hookline.console.sessions import SESSION_SUBJECT, Session
 from hookline.console.users import SUBJECT, User
 from hookline.kernel import kafka
 from hookline.kernel.compacted import CompactedTopic
 from hookline.kernel.errors import BrokerUnavailable, Stale, WireError
+from hookline.kernel.writer import Writer
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 
@@ -29,14 +30,13 @@ class UsersLog:
     """
 
     def __init__(self, config: kafka.KafkaConfig, topics: Topics, codec: Codec) -> None:
-        self._config = config
         self._name = topics.users
         self._codec = codec
         self._by_login: dict[str, User] = {}
         self._by_id: dict[str, User] = {}
         self._sessions: dict[str, Session] = {}
         self._topic = CompactedTopic(config, self._name, self._apply)
-        self._producer: Producer | None = None
+        self._writer = Writer(config)
 
     def start(self) -> None:
         """Read everything, then follow; raise `BrokerError`."""
@@ -87,8 +87,7 @@ class UsersLog:
         self._produce(SESSION_KEY + session_id, None)
 
     def _produce(self, key: str, value: bytes | None) -> None:
-        self._producer = self._producer or kafka.producer(self._config, linger_ms=0)
-        offset = kafka.produce_sync(self._producer, self._name, key=key.encode(), value=value)
+        offset = self._writer.write(self._name, key=key.encode(), value=value)
         if not self._topic.wait_for(offset + 1, _WAIT_S):
             raise BrokerUnavailable("A user or session was written but could not be read back", remedy="Check the broker; look again.")
 

@@ -133,7 +133,9 @@ class UserWriter:
         self._catch_up()
         role, login = checked_role(new.role), checked_login(new.login)
         if self._log.by_login(login) is not None:
-            raise Conflict(f"There is a user {login} already", field="login", remedy="Choose another login, or reset that one's password.")
+            raise Conflict(
+                f"The login {login} is taken", field="login", remedy="Choose another one. For a user of this store make a new link."
+            )
         if len(self._log.users()) >= MOST:
             raise LimitExceeded(f"There are {MOST:,} users already", field="login")
         now_us = self._in(0)

@@ -126,11 +126,20 @@ def _skipped(facts: Facts, last: Mapping[str, Any]) -> Judgement:
         case ErrorKind.PAUSED:
             return _said(Verdict.WAITING, "It was held while the webhook was paused, and comes within minutes of the resumption", last)
         case ErrorKind.DISABLED:
-            return _said(Verdict.DISABLED, f"The webhook was disabled when the event came: {last['error_detail']}", last)
+            return _disabled(webhook, last)
         case ErrorKind.FILTER:
-            return _with_fields(facts, _said(Verdict.FILTER_ERROR, f"The filter failed on this event: {last['error_detail']}", last))
+            return _with_fields(facts, _said(Verdict.FILTER_ERROR, str(last["error_detail"]), last))
         case _:
             return _said(Verdict.CANCELLED, f"It was cancelled at {at}: {last['error_detail']}", last)
+
+
+def _disabled(webhook: Webhook | None, last: Mapping[str, Any]) -> Judgement:
+    """Return since when it is disabled, if it still is: of a disabling that ended only the log is left."""
+    reason = last["error_detail"]
+    if webhook is not None and webhook.state is State.DISABLED and webhook.state_since_us <= last["attempted_at_us"]:
+        since_us = webhook.state_since_us
+        return Judgement(verdict=Verdict.DISABLED, text=f"The webhook is disabled since {_time(since_us)}: {reason}", at_us=since_us)
+    return _said(Verdict.DISABLED, f"The webhook was disabled when the event came, {_time(last['attempted_at_us'])}: {reason}", last)
 
 
 # ---- what follows from the rules, where the log tells nothing ----

@@ -30,7 +30,8 @@ _INTRODUCTION: Final = """\
 What a store's webhooks are called with: a POST with one event as JSON, signed as Standard Webhooks 1.0.0 defines it.
 A webhook with a template sends that in place of the bodies below, signed in the same way.
 
-Delivery is at least once and in no promised order: remember `webhook-id` for at least four days and ignore what you have seen.
+Delivery is at least once and in no promised order: remember `webhook-id` for 40 days, in which what was
+given up can still be replayed, and ignore what you have seen.
 More fields and new symbols may come at any time: ignore what you do not know.
 """
 _SENDING: Final = """\

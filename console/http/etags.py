@@ -28,6 +28,8 @@ class Versions:
         """Return when the version is accepted; raise `Stale`, or `Refused` when no If-Match came."""
         if self.any_of is None:
             raise Refused(Code.PRECONDITION_REQUIRED, "A change needs the If-Match header", field="If-Match")
+        if not self.any_of:
+            raise Stale('A weak ETag, such as W/"3", matches no version', field="If-Match", remedy="Send the ETag without its W/.")
         if ANY not in self.any_of and str(version) not in self.any_of:
             raise Stale(f"Its version is {version} by now", field="If-Match")
 

@@ -108,7 +108,7 @@ def _held(parts: Parts, webhook: Webhook, now_us: int) -> int:
         return 0
     since_us = max(now_us - _BACK_US, (webhook.state_since_us if webhook.state is State.PAUSED else webhook.created_at_us) - _HOUR_US)
     asked: Parameters = {"store_id": webhook.store_id, "webhook_id": webhook.id, "since_us": since_us}
-    return sum(int(row["held"]) for row in parts.queries.run("webhook_held", asked))
+    return sum(int(row["held"]) for row in parts.queries.run("held", asked))
 
 
 def _reached(parts: Parts, webhook: Webhook, now_us: int, calls: tuple[Call, ...]) -> int | None:

@@ -194,7 +194,7 @@ def _shaky(found: Evidence) -> Iterator[Diagnosis]:
     for (kind, status), count in Counter((call.kind, call.status) for call in failed).most_common(_MOST_KINDS):
         fault = details.get((kind, status), Fault(kind=kind, status=status))
         words = words_of(kind, status, fault.detail, found.site)
-        text = f"Now and then: {count} of the last {len(calls)} calls failed like this, and others between them succeeded."
+        text = f"Now and then: {count} of the last {len(calls)} attempts failed like this, and others between them succeeded."
         text = f"{text} {_more(found, words.ailment)}".strip()
         yield _worded(words, "warn", text=text, said=_said(fault), log=_log(fault), act=_act(words.ailment))
 

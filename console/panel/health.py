@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from hookline.analytics.queries import percentiles, rate
@@ -17,6 +17,8 @@ _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US
 _LONGEST_WAIT_US: Final = 5 * _DAY_US
 """Longer than any schedule of retries."""
+_LONGEST_HELD_US: Final = 31 * _DAY_US
+"""Longer than a pause holds anything."""
 _FAILING: Final = 0.9
 _FAILED_SHARE: Final = 0.05
 """So many failed calls for each delivery are noise."""
@@ -58,7 +60,7 @@ class Ended:
 class Health:
     """A webhook and how it does; `success_rate` is `Ended`'s, None when nothing ended; `given_up` counts every time.
 
-    `word` is one of ok, shaky, failing, slow, quiet, paused, disabled.
+    `held` counts the deliveries that a pause holds. `word` is one of ok, shaky, failing, slow, quiet, paused, disabled.
     """
 
     webhook: Webhook
@@ -70,6 +72,7 @@ class Health:
     success_rate: float | None = None
     p95_ms: float | None = None
     waiting: Waiting = Waiting()
+    held: int = 0
 
     @property
     def mended(self) -> bool:
@@ -113,13 +116,26 @@ def ended_of(parts: Parts, found: StatisticsAnswer) -> Ended:
 
 
 def health_of(parts: Parts, store_id: str, now_us: int, days: int = 1) -> list[Health]:
-    """Return the health of each webhook of a store over the last days, in the order of their making; asks ClickHouse up to three times."""
+    """Return the health of each webhook of a store over the last days, in the order of their making; asks ClickHouse up to four times."""
     span: Parameters = {"store_id": store_id, "since_us": now_us - days * _DAY_US, "until_us": now_us}
     rows = {row["webhook_id"]: row for row in parts.queries.lately("statistics_by_webhook", span)}
     more = _more(parts, rows.values(), now_us - days * _DAY_US, store_id=store_id, webhook_id="")
     waiting = waiting_of(parts, store_id, now_us)
     webhooks = sorted(parts.registry.of_store(store_id), key=lambda webhook: (webhook.created_at_us, webhook.id))
-    return [_health(one, rows.get(one.id), waiting.get(one.id, Waiting()), more.get(one.id)) for one in webhooks]
+    held = _held(parts, webhooks, now_us)
+    found = [_health(one, rows.get(one.id), waiting.get(one.id, Waiting()), more.get(one.id)) for one in webhooks]
+    return [replace(one, held=held.get(one.webhook.id, 0)) for one in found]
+
+
+def _held(parts: Parts, webhooks: Iterable[Webhook], now_us: int) -> dict[str, int]:
+    """Return what pauses hold, by webhook, as it was a moment ago; nothing is asked where nothing is paused."""
+    paused = [one for one in webhooks if one.state is State.PAUSED]
+    if not paused:
+        return {}
+    since_us = max(now_us - _LONGEST_HELD_US, min(one.state_since_us for one in paused) - _HOUR_US)
+    asked: Parameters = {"store_id": paused[0].store_id, "webhook_id": "", "since_us": since_us}
+    ids = {one.id for one in paused}
+    return {row["webhook_id"]: row["held"] for row in parts.queries.lately("held", asked) if row["webhook_id"] in ids}
 
 
 def _more(parts: Parts, sums: Iterable[Mapping[str, Any]], since_us: int, **whose: str) -> dict[str, Mapping[str, Any]]:

@@ -18,6 +18,7 @@ from hookline.webhooks.model import Webhook
 LOG: Final = ("webhook", "event_type", "event", "status", "outcome", "error", "trigger", "job", "from", "to")
 LETTERS: Final = ("webhook", "category", "reason", "event_type", "event", "from", "to")
 TIMES: Final = ("from", "to")
+_LOWER: Final = ("status",)
 _LOCAL: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?\Z", re.ASCII)
 _END: Final = 6
 """So many last characters of an id tell webhooks of one store apart."""
@@ -26,8 +27,9 @@ _SECONDS: Final = len("2026-11-23T14:02:07")
 
 
 def given(form: Form, names: Iterable[str]) -> dict[str, str]:
-    """Return the filters that a form has, ready for the API: a time as a browser's time field sends it is UTC."""
+    """Return the filters that a form has, ready for the API: a time as a browser's time field sends it is UTC, 5XX is 5xx."""
     found = form.given(*names)
+    found |= {name: found[name].lower() for name in _LOWER if name in found}
     return found | {name: instant(found[name]) for name in TIMES if name in found}
 
 

@@ -32,14 +32,18 @@ webhook = Webhook(secret)
 
 class Receiver(BaseHTTPRequestHandler):
     def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))  # the raw bytes are what is signed
+        length = self.headers.get("Content-Length", "")  # calls say their length
+        if not length.isdecimal() or int(length) > 4 << 20:
+            self.answer(413)
+            return
+        body = self.rfile.read(int(length))  # the raw bytes are what is signed
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
             event = webhook.verify(body, headers)
         except (WebhookVerificationError, ValueError):  # some malformed calls raise the second
             self.answer(401)
             return
-        # A call may come twice: remember headers["webhook-id"] for 4 days and skip what you have seen.
+        # A call may come twice: remember headers["webhook-id"] for 40 days and skip what you have seen.
         fields = event if isinstance(event, dict) else {}
         print(fields.get("type"), fields.get("id"), flush=True)
         self.answer(204)
@@ -74,12 +78,13 @@ function verified(headers, body) {
 }
 
 async function receive(request, response) {
+  if (!(Number(request.headers["content-length"]) <= 4 << 20)) return response.writeHead(413).end(); // calls say their length
   const parts = [];
   for await (const part of request) parts.push(part);
   const body = Buffer.concat(parts); // the raw bytes are what is signed
   if (!verified(request.headers, body)) return response.writeHead(401).end();
   const event = JSON.parse(body.toString());
-  // A call may come twice: remember request.headers["webhook-id"] for 4 days and skip what you have seen.
+  // A call may come twice: remember request.headers["webhook-id"] for 40 days and skip what you have seen.
   console.log(event.type, event.id);
   response.writeHead(204).end();
 }
@@ -115,7 +120,7 @@ if (!$verified || !ctype_digit($at) || abs(time() - (int) $at) > 300) {
 }
 
 $event = json_decode($body, true);
-// A call may come twice: remember $id for 4 days and skip what you have seen.
+// A call may come twice: remember $id for 40 days and skip what you have seen.
 error_log(json_encode([$event['type'] ?? null, $event['id'] ?? null]));
 http_response_code(204);
 """
@@ -172,7 +177,7 @@ func receive(answer http.ResponseWriter, request *http.Request) {
 		answer.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	// A call may come twice: remember the webhook-id for 4 days and skip what you have seen.
+	// A call may come twice: remember the webhook-id for 40 days and skip what you have seen.
 	fields, _ := event.(map[string]any)
 	fmt.Println(fields["type"], fields["id"])
 	answer.WriteHeader(http.StatusNoContent)

@@ -310,6 +310,12 @@ def ago(us: int, now_us: int) -> str:
     return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
 
 
+def waiting(count: int, oldest_us: int, held: int, now_us: int) -> str:
+    """Return what is to be said below the number of deliveries that wait for a retry: since when, and what a pause holds beside them."""
+    since = f"the oldest since {ago(oldest_us, now_us).removesuffix(' ago')}" if count else "" if held else "none waits"
+    return ", ".join(filter(None, (since, f"{held:,} held by a pause" if held else "")))
+
+
 def schedule(pauses_s: Sequence[float]) -> str:
     """Return what a schedule of retries comes to, by its pauses in seconds: 8 attempts in 27.6 hours."""
     if not pauses_s:

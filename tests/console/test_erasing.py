@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from hookline.kernel import kafka
+from hookline.kernel.config import load
 from hookline.schemas.catalogue import EVENT_TYPES
+from hookline.schemas.topics import Topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.process, pytest.mark.clickhouse]
 
@@ -51,8 +54,10 @@ def test_a_person_is_erased(shop: Shop, until: Until) -> None:
     events = [admin.post("/events", {"type": "order.created", "data": order(email)}).json["id"] for email in (ann, ann, "bob@example.com")]
     shop.logged(9)
     until(lambda: len(admin.get("/dead-letters").json["data"]) == 3, what="three dead letters")
+    offset = refused_by_the_sink(stack, ann)
     wanted = ("privacy", "erase", "--store", shop.store, "--path", "customer.email", "--value", ann)
     status, counted = hookline(stack, *wanted, "--dry-run")
+    assert [place.split(".", 1)[1] for place in counted["unreadable"]] == [f"attempts.rejected:0:{offset}"]
     assert (status, counted["events"], counted["new"], counted["erased"], counted["rows_with_answers"]) == (0, 2, 2, 0, 6)
     assert {topic.split(".", 1)[1] for topic in counted["records_by_topic"]} >= {"events.orders", "dead-letters.orders", "retry.300ms"}
     assert ann in admin.get(f"/events/{events[0]}").json["body"]
@@ -69,6 +74,13 @@ def test_a_person_is_erased(shop: Shop, until: Until) -> None:
         "command line",
     )
     assert ann not in json.dumps(entries)
+
+
+def refused_by_the_sink(stack: Stack, ann: str) -> int:
+    """Put a record that names the person where the sink puts what it cannot read; return its offset."""
+    config = load(kafka.KafkaConfig, stack.environ)
+    topic = Topics(config.topic_prefix).attempts_rejected
+    return kafka.produce_sync(kafka.producer(config), topic, key=b"x", value=f"no attempt: {ann}".encode())
 
 
 def gone_from_views(shop: Shop, ann: str, events: list[str]) -> None:

@@ -92,7 +92,12 @@ CASES: dict[str, tuple[Facts, Verdict, int]] = {
     "held": (facts(rows=[skip("paused")], webhook=PAUSED), Verdict.PAUSED, 120),
     "held, resumed": (facts(rows=[skip("paused")]), Verdict.WAITING, 150),
     "held, deleted": (facts(rows=[skip("paused")], webhook=None), Verdict.CANCELLED, 150),
-    "skipped, disabled": (facts(rows=[skip("disabled")], webhook=DISABLED_BEFORE), Verdict.DISABLED, 150),
+    "skipped, disabled": (facts(rows=[skip("disabled")], webhook=DISABLED_BEFORE), Verdict.DISABLED, 90),
+    "skipped, disabled anew": (
+        facts(rows=[skip("disabled")], webhook=webhook(state=State.DISABLED, state_since_us=160)),
+        Verdict.DISABLED,
+        150,
+    ),
     "skipped, enabled since": (facts(rows=[skip("disabled")]), Verdict.DISABLED, 150),
     "skipped, filter": (facts(rows=[skip("filter_error")]), Verdict.FILTER_ERROR, 150),
     "skipped, cancelled": (facts(rows=[skip("cancelled")], webhook=None), Verdict.CANCELLED, 150),

@@ -100,6 +100,8 @@ def test_if_match_takes_strong_tags_only() -> None:
     for header in ('"2"', 'W/"3"', '""'):
         with pytest.raises(Stale):
             versions(header, "If-Match", weak=False).expect(3)
+    with pytest.raises(Stale, match="weak"):
+        versions('W/"3"', "If-Match", weak=False).expect(3)
     with pytest.raises(Refused):
         versions(None, "If-Match", weak=False).expect(3)
     for header in ("3", '"3', '"3" x', "", '"\x01"'):

@@ -268,7 +268,7 @@ def test_failures_now_and_then_are_no_outage() -> None:
     fault = Fault(kind="http_status", status=503, recent=10, straight=1, began_us=NOW - 30 * SECOND, url=WEBHOOK.url)
     told = only(evidence(calls=calls, faults=(fault,), well_us=NOW - 60 * SECOND))
     assert (told.ailment, told.tone, told.since_us) == (Ailment.UNAVAILABLE, "warn", 0)
-    assert told.text.startswith("Now and then: 10 of the last 60 calls failed like this")
+    assert told.text.startswith("Now and then: 10 of the last 60 attempts failed like this")
 
 
 def test_what_is_mended_is_well() -> None:

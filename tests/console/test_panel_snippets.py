@@ -151,6 +151,17 @@ def test_a_caller_that_hangs_up_ends_nothing(running: Running) -> None:
     assert running.post(BODY, signed(running.secret, BODY, int(time.time()))) == 204
 
 
+def test_a_huge_body_is_not_read(running: Running) -> None:
+    """More than 4 MiB fill no memory: refused, and the next call is taken. PHP leaves that to its web server."""
+    at = urllib.parse.urlsplit(running.url)
+    with socket.create_connection((at.hostname, at.port), 10) as caller:
+        caller.sendall(b"POST /hooks HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000000\r\n\r\nabc")
+        caller.shutdown(socket.SHUT_WR)
+        said = caller.recv(100)
+    assert said[9:12] not in {b"200", b"204"}
+    assert running.post(BODY, signed(running.secret, BODY, int(time.time()))) == 204
+
+
 def test_a_template_of_its_own_is_taken(running: Running) -> None:
     """A signed body may have numbers for id and type, lack both, or be a list: its sender is Hookline all the same."""
     for body in (b'{"id":10042,"type":7}', b'{"text":"Order 1"}', b"[1]"):

@@ -229,7 +229,7 @@ def test_what_cannot_be_read_is_not_written(log: MemoryLog, writer: UserWriter) 
 def test_a_login_is_taken_once_and_users_are_bounded(log: MemoryLog, writer: UserWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     """However it is written."""
     user, _ = writer.invite(NewUser(login="ada@shop.example", store_id="shop"))
-    with pytest.raises(Conflict, match="already"):
+    with pytest.raises(Conflict, match="is taken"):
         writer.invite(NewUser(login="ADA@shop.example", store_id="other"))
     monkeypatch.setattr("hookline.console.users_writer.MOST", 2)
     log.known["bob"] = replace(user, login="bob", id="usr_2")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -15,7 +15,10 @@ from hookline.console.panel import wording
 from hookline.console.panel.page import Access, Page
 from hookline.console.panel.rendering import address
 from hookline.console.panel.visit import Visit
+from hookline.kernel.errors import InputError
 
+_TEMPLATE: Final = "audit.html"
+_NOTHING: Final = Listed[AuditEntry](data=[], next_cursor=None)
 _LIMIT: Final = "100"
 _FILTERS: Final = ("action", "actor", "target")
 _MOST_ACTORS: Final = 200
@@ -37,24 +40,30 @@ class Line:
 
 
 async def audit(visit: Visit) -> web.Response:
-    """Show a page of it, the newest first."""
+    """Show a page of it, the newest first; what is wrong with a filter stands beside it."""
     given = visit.form.given(*_FILTERS)
-    query = {"limit": _LIMIT, **given, **visit.form.given("cursor")}
-    found = await visit.ask(Listed[AuditEntry], "audit.list", query=query)
     actors = await visit.services.parts.pools[Work.QUERIES].run(lambda: _actors(visit))
+    try:
+        query = {"limit": _LIMIT, **given, **visit.form.given("cursor")}
+        found = await visit.ask(Listed[AuditEntry], "audit.list", query=query)
+    except InputError as error:
+        return visit.show_wrong(_TEMPLATE, error, **_context(visit, given, actors, _NOTHING))
+    return visit.show(_TEMPLATE, **_context(visit, given, actors, found))
+
+
+def _context(visit: Visit, given: dict[str, str], actors: Sequence[tuple[str, str]], found: Listed[AuditEntry]) -> dict[str, Any]:
     home = visit.url("audit") if visit.store else "/audit"
     place = home.strip("/").split("/")
-    return visit.show(
-        "audit.html",
-        lines=[line_of(visit, entry) for entry in found.data],
-        given={name: given.get(name, "") for name in _FILTERS},
-        narrowed=bool(given),
-        home=home,
-        actions=sorted(wording.ACTIONS.items(), key=lambda pair: pair[1]),
-        actors=actors,
-        first=address(*place, **given) if "cursor" in query else "",
-        next=address(*place, **given, cursor=found.next_cursor) if found.next_cursor else "",
-    )
+    return {
+        "lines": [line_of(visit, entry) for entry in found.data],
+        "given": {name: given.get(name, "") for name in _FILTERS},
+        "narrowed": bool(given),
+        "home": home,
+        "actions": sorted(wording.ACTIONS.items(), key=lambda pair: pair[1]),
+        "actors": actors,
+        "first": address(*place, **given) if visit.form.has("cursor") else "",
+        "next": address(*place, **given, cursor=found.next_cursor) if found.next_cursor else "",
+    }
 
 
 def line_of(visit: Visit, entry: AuditEntry) -> Line:

@@ -22,17 +22,20 @@ from hookline.kernel.errors import WarehouseError
 
 DAYS: Final = 30
 _TROUBLED: Final = ("failing", "shaky", "slow", "disabled")
+_ORDER: Final = (*_TROUBLED, "paused")
+"""A pause needs somebody when it holds something: after 30 days that becomes dead letters."""
 _MOST: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """How the store's deliveries ended, the webhooks that somebody should look at, and those whose answers take longest."""
+    """How the store's deliveries ended, the webhooks that somebody should look at, those whose answers take longest, and what waits."""
 
     ended: Ended
     troubled: list[Health]
     slowest: list[Health]
     waiting: Waiting
+    held: int
 
 
 async def overview(visit: Visit) -> web.Response:
@@ -104,10 +107,10 @@ def error_shares(visit: Visit, total: Sums, webhook_id: str = "") -> list[tuple[
 def _lists(visit: Visit, statistics: StatisticsAnswer) -> Lists:
     ended = ended_of(visit.services.parts, statistics)
     found = health_of(visit.services.parts, visit.store, visit.now_us, days=1)
-    troubled = sorted((one for one in found if one.word in _TROUBLED), key=lambda one: _TROUBLED.index(one.word))
+    troubled = sorted((one for one in found if one.word in _TROUBLED or one.held), key=lambda one: _ORDER.index(one.word))
     slowest = sorted((one for one in found if one.p95_ms is not None), key=lambda one: -(one.p95_ms or 0.0))
     waiting = all_waiting({one.webhook.id: one.waiting for one in found})
-    return Lists(ended, troubled[:_MOST], slowest[:_MOST], waiting)
+    return Lists(ended, troubled[:_MOST], slowest[:_MOST], waiting, sum(one.held for one in found))
 
 
 PAGES: Final = (Page(name="overview", path="/s/{store}", section="overview", show=overview),)

@@ -106,7 +106,7 @@ def ordered(found: list[Health], sort: str) -> list[Health]:
     if sort == "newest":
         return found[::-1]
     if sort == "trouble":
-        return sorted(found, key=lambda one: (TROUBLED_FIRST.index(one.word), -one.waiting.count))
+        return sorted(found, key=lambda one: (TROUBLED_FIRST.index(one.word), -one.waiting.count - one.held))
     if sort == "name":
         return sorted(found, key=lambda one: (one.webhook.name or one.webhook.url).casefold())
     return found

@@ -188,6 +188,11 @@ def test_the_audit_tells_who_did_what(panel: Any, person: Any, shop: Any) -> Non
     admin.page.fill("#target", "nothing_of_this")
     admin.page.click("button:has-text('Show')")
     assert "Nothing of this kind" in admin.page.locator(".empty").inner_text()
+    admin.page.fill("#target", "wh_ x")
+    admin.page.click("button:has-text('Show')")
+    assert admin.page.input_value("#target") == "wh_ x"
+    assert "Audit trail" in admin.heading()
+    assert admin.page.locator("[role=alert]").count() == 1
     refused = admin.get(f"/s/{shop.store}/audit?action=%3Cscript%3E")
     assert refused.status in {400, 422}
     assert "<script>alert" not in refused.text()

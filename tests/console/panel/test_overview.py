@@ -77,6 +77,32 @@ def test_the_rate_is_the_same_everywhere(panel: Any, shop: Any, until: Callable[
     assert last.locator("td").all_inner_texts() == ["1", "0", "1"]
 
 
+def test_what_a_pause_holds_is_in_sight(panel: Any, shop: Any, until: Callable[..., None]) -> None:
+    """On the overview, in the list and on its own page: a forgotten pause makes dead letters. One that holds nothing is left out."""
+    webhook, idle = shop.webhook("held", name="Till"), shop.webhook("idle", name="Idle", event_types=["order.paid"])
+    for one in (webhook, idle):
+        assert shop.admin.post(f"/webhooks/{one}/pause").status == 200
+    shop.publish()
+    shop.publish()
+    shop.logged(2, f"webhook={webhook}&error=paused")
+    until(lambda: "2 held by a pause" in opened(panel, f"/s/{shop.store}", "main"), what="what is held")
+    assert tile(panel, "Waiting for retry").split("\n")[1:] == ["0", "2 held by a pause"]
+    troubled = panel.page.locator("section", has_text="Webhooks that need somebody").locator("tbody").inner_text()
+    assert "Till" in troubled
+    assert "Idle" not in troubled
+    panel.open(f"/s/{shop.store}/webhooks")
+    assert "2 held" in panel.page.locator("tbody tr", has_text="Till").inner_text()
+    assert "held" not in panel.page.locator("tbody tr", has_text="Idle").inner_text()
+    panel.open(f"/s/{shop.store}/webhooks/{webhook}")
+    assert tile(panel, "Waiting for retry").split("\n")[1:] == ["0", "2 held by a pause"]
+
+
+def opened(panel: Any, path: str, what: str) -> str:
+    """Return the text of a part of a page that is opened anew."""
+    panel.open(path)
+    return str(panel.page.locator(what).inner_text())
+
+
 def test_what_was_delivered_already_mends_no_rate(panel: Any, shop: Any, until: Callable[..., None]) -> None:
     """Sent again, it counts once, by how that ended: it makes up for none that was given up, fails, and is mended in its turn."""
 
@@ -137,12 +163,29 @@ def test_charts_are_also_tables(panel: Any, shop: Any) -> None:
     shop.logged(1)
     panel.open(f"/s/{shop.store}")
     card = panel.page.locator("section", has_text="Attempts by day").first
-    assert card.locator("svg rect").count() >= 1
+    assert card.locator("svg rect.fill").count() >= 1
     card.locator("summary").focus()
     panel.page.keyboard.press("Enter")
     numbers = [int(text) for text in card.locator("tbody td.num").all_inner_texts()]
     assert sum(numbers) == 1
     assert card.locator("thead th").all_inner_texts() == ["Day", "Delivered", "Failed, tried again", "Given up"]
+
+
+def test_on_a_phone_a_chart_begins_with_today_and_its_numbers_stay(panel: Any, shop: Any) -> None:
+    """Thirty days do not fit: the bars are scrolled, the axis is not."""
+    shop.webhook("small")
+    shop.publish()
+    shop.logged(1)
+    panel.page.set_viewport_size({"width": 390, "height": 844})
+    panel.open(f"/s/{shop.store}")
+    card = panel.page.locator("section", has_text="Attempts by day").first
+    box, axis, bar = card.locator(".pan"), card.locator("svg.up"), card.locator("svg.plot rect.fill").first
+    assert bar.bounding_box()["x"] < box.bounding_box()["x"] + box.bounding_box()["width"]
+    assert box.evaluate("it => { it.scrollLeft = -it.scrollWidth; return it.scrollLeft }") < 0
+    assert axis.bounding_box()["x"] == box.bounding_box()["x"]
+    assert bar.bounding_box()["x"] > box.bounding_box()["x"] + box.bounding_box()["width"]
+    box.evaluate("it => { it.scrollLeft = 0 }")
+    assert axis.bounding_box()["x"] == box.bounding_box()["x"]
 
 
 def test_a_viewer_sees_the_same_without_buttons(shop: Any, person: Any) -> None:

@@ -1,4 +1,4 @@
-"""A form that is sent again (loaded again, pressed twice, gone back to) makes nothing twice."""
+"""A form that is sent again (loaded again, pressed twice, sent twice by a script) makes nothing twice."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def names(shop: Any) -> list[str]:
 
 
 def test_a_key_is_made_once(panel: Any, shop: Any) -> None:
-    """Loaded again there is the list; gone back and pressed again it is the same key; with another name one is asked first."""
+    """Loaded again there is the list; sent a second time it is the same key; with another name one is asked first."""
     panel.open(f"/s/{shop.store}/keys")
     panel.page.fill("#name", "till 3")
     panel.page.check("input[value='events:write']")
