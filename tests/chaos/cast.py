@@ -64,9 +64,9 @@ class Cast:
         self.engage(Role(name="flaky", store_id=STORE, types=("product.changed",), receiver=TWO), "flaky")
         self.engage(Role(name="slow", store_id=LIBRARY_STORE, types=("order.created",), receiver=ONE), "slow")
 
-    def engage(self, role: Role, manner: str = "ok", *, url: str = "", timeout_s: float = 10.0) -> Role:
-        """Create a role's webhook and tell its receiver; with a `url` of its own nobody is told."""
-        where = url or f"http://127.0.0.1:{self._settings[role.receiver]['port']}/{role.name}"
+    def engage(self, role: Role, manner: str = "ok", *, url: str = "", host: str = "127.0.0.1", timeout_s: float = 10.0) -> Role:
+        """Create a role's webhook and tell its receiver, called at `host`; with a `url` of its own nobody is told."""
+        where = url or f"http://{host}:{self._settings[role.receiver]['port']}/{role.name}"
         wanted = NewWebhook(store_id=role.store_id, name=role.name, url=where, event_types=role.types, timeout_s=timeout_s)
         webhook, secret = self._webhooks.create(wanted)
         role.webhook_id = webhook.id
@@ -108,7 +108,7 @@ class Cast:
                 command=(sys.executable, "-m", "tests.chaos.receivers", str(self._folder / f"{name}.json")),
                 environ=self._environ,
                 log=self._folder / f"{name}.log",
-                ready=partial(_listens, int(found["port"])),
+                ready=partial(listens, int(found["port"])),
                 stop_s=2.0,
             )
             for name, found in self._settings.items()
@@ -123,7 +123,8 @@ class Cast:
         made.replace(path)
 
 
-def _listens(port: int) -> str:
+def listens(port: int) -> str:
+    """Return an empty text once somebody listens at a port of this machine."""
     with socket.socket() as client:
         client.settimeout(_PROBE_S)
         return "" if client.connect_ex(("127.0.0.1", port)) == 0 else "it does not listen yet"

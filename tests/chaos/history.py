@@ -5,13 +5,17 @@ Pure data with indexes; who fills it is in `ledgers.py`, what must hold in `inva
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import pairwise
+from typing import Final
 
 from hookline.schemas.records import Attempt, delivery_id
 
+_NEAR_S: Final = 2.0
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
 
@@ -39,6 +43,8 @@ class Call:
     at: float
     status: int
     good: bool
+    late: bool = False
+    """Its signature is right, and its time is more than five minutes off: many a receiver refuses that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +156,15 @@ class History:
     """Places on the attempts topic whose records are no attempts."""
     waits: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Delivery id → how many records of it the retry topics got."""
+    retries: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Delivery id and number of the attempt that is to be made → how many records on retry topics ask for it."""
     letters: dict[str, Letter] = field(default_factory=dict)
     poison: dict[Place, Letter] = field(default_factory=dict)
     incidents: list[Incident] = field(default_factory=list)
+    shifts: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
+    """Process → when its clock was set, and by how much it was ahead from then on."""
+    shifted: list[tuple[Tried, float]] = field(default_factory=list)
+    """Attempts that a wrong clock has stamped, put right, and by how much it was ahead."""
     buried: set[str] = field(default_factory=set)
     """Event ids that must end as poison and reach nobody."""
     deaths: list[tuple[float, str, str]] = field(default_factory=list)
@@ -187,7 +199,11 @@ class History:
         self.copies_of[copy.event_id] += 1
 
     def add_attempt(self, tried: Tried) -> None:
-        """Add an attempt record."""
+        """Add an attempt record, at the time when it was made."""
+        by_s = self.ahead_s(tried)
+        if by_s:
+            tried = replace(tried, at=tried.at - by_s, end=tried.end - by_s)
+            self.shifted.append((tried, by_s))
         self.attempts.append(tried)
         self.tried_of[tried.delivery_id].append(tried)
 
@@ -206,6 +222,22 @@ class History:
             return {}
         wanting = [role for role in self.roles_of.get(store_id, ()) if role.wants(store_id, event_type)]
         return {delivery_id(store_id, event_id, role.webhook_id): role for role in wanting}
+
+    def ahead_s(self, tried: Tried) -> float:
+        """Return by how much the clock that stamped an attempt was ahead."""
+        steps = self.shifts.get(tried.process, [])
+        for (since, by_s), (until, _) in pairwise([*steps, (math.inf, 0.0)]):
+            if by_s and since - _NEAR_S <= tried.at - by_s < until + _NEAR_S:
+                return by_s
+        return 0.0
+
+    def clocks_wrong(self, at: float) -> bool:
+        """Tell whether some process had a wrong clock at a time, or a moment before."""
+        for steps in self.shifts.values():
+            spans = pairwise([*steps, (math.inf, 0.0)])
+            if any(by_s and since - _NEAR_S <= at < until + _NEAR_S for (since, by_s), (until, _) in spans):
+                return True
+        return False
 
     def durable(self, delivery: str) -> bool:
         """Tell whether a delivery's fate is on Kafka: an attempt, a retry or a dead letter."""

@@ -17,6 +17,7 @@ from tests.chaos.history import Call, Copy, History, Incident, Kind, Role, Tried
 NAMED: Final = 5
 _AWAKE_S: Final = 5.0
 _TOGETHER_S: Final = 1.0
+_AT_ONCE_S: Final = 0.3
 RECOVERY_S: Final = 60.0
 
 
@@ -103,9 +104,11 @@ def wanted_only(history: History, _chapter: Chapter) -> list[Violation]:
     wrong = []
     for call in history.calls:
         if call.role == "trap":
-            wrong.append(Violation("wanted", "somebody connected to an address that only a redirect names"))
+            wrong.append(Violation("wanted", "somebody connected to an address that only a redirect or a turned name leads to"))
         elif not call.good:
             wrong.append(_told(history, "wanted", call.event_id, f"a call of {call.delivery_id} to {call.role} had a wrong signature"))
+        elif call.late and not history.clocks_wrong(call.at):
+            wrong.append(_told(history, "wanted", call.event_id, f"a call of {call.delivery_id} to {call.role} had a wrong time"))
         elif call.event_id in history.buried:
             wrong.append(_told(history, "wanted", call.event_id, f"{call.role} was called for a record that kills"))
         elif call.event_id not in history.publishes:
@@ -118,7 +121,8 @@ def wanted_only(history: History, _chapter: Chapter) -> list[Violation]:
 def zombies(history: History, chapter: Chapter) -> list[Violation]:
     """I6: a dispatcher that stood still repeats nothing, once it wakes, of what it had in hand and others called meanwhile.
 
-    Where the others had stood still too, a rebalance after their waking may give it what they began: no zombie's doing.
+    Where the others had stood still too, a rebalance after their waking may give it what they began: that is no zombie's
+    doing, unless it called at once.
     """
     found = []
     for tried in history.attempts[chapter.attempts_from :]:
@@ -234,16 +238,22 @@ def _slept(incidents: Sequence[Incident], tried: Tried) -> tuple[float, float] |
 def _called_meanwhile(history: History, tried: Tried, slept: tuple[float, float]) -> Tried | None:
     """Return the attempt that a waking process made while this one's slept, of an event that this one may have had in hand.
 
-    None when its event is on Kafka as often as it was called.
+    Called at once on waking, it comes from what was in hand. Later on it may be right: Kafka may ask for it as often as it
+    was made, by retry records, of which a process that is stopped may have one on its way; and what others began before
+    they were stopped too, a rebalance may have given this one.
     """
     event_id = _event_of(history.calls_of[tried.delivery_id])
     publish = history.publishes.get(event_id)
     if publish is None or publish.at > slept[0]:
         return None
     asleep = {i.pid for i in history.incidents if i.what is Kind.FREEZE and slept[0] - _TOGETHER_S < i.at < slept[1]}
+    at_once = tried.at - slept[1] < _AT_ONCE_S
+    left_out = {tried.process} if at_once else {tried.process, *asleep}
     same = [t for t in history.tried_of[tried.delivery_id] if t.attempt == tried.attempt and t is not tried]
-    other = next((t for t in same if t.process not in {tried.process, *asleep} and slept[0] < t.at < slept[1]), None)
-    return other if len(same) >= max(1, history.copies_of[event_id]) else None
+    other = next((t for t in same if t.process not in left_out and slept[0] + _TOGETHER_S < t.at < slept[1]), None)
+    asked = history.copies_of[event_id] if tried.attempt == 1 else 0
+    asked += 0 if at_once else history.retries[tried.delivery_id, tried.attempt]
+    return other if len(same) >= max(1, asked) else None
 
 
 def _event_of(calls: Sequence[Call]) -> str:

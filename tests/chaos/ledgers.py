@@ -135,7 +135,10 @@ class TopicsReader:
         elif topic in self._letters:
             self._take_letter(message)
         elif topic in self._tiers:
-            history.waits[headers_of(message).get("hookline-delivery-id", b"").decode()] += 1
+            headers = headers_of(message)
+            delivery = headers.get("hookline-delivery-id", b"").decode()
+            history.waits[delivery] += 1
+            history.retries[delivery, int(headers.get("hookline-attempt", b"0")) + 1] += 1
         elif topic == self._topics.attempts:
             self._take_attempt(message)
         else:
@@ -207,6 +210,15 @@ class Rows:
     def room(self, table: str, *, least_bytes: int) -> None:
         """Refuse every part of a table while less than that is free on the disk; raise `OSError`."""
         self._ask(f"ALTER TABLE {table} MODIFY SETTING min_free_disk_bytes_to_perform_insert = {least_bytes}")
+
+    def forbid(self, store_id: str) -> None:
+        """Have the engine fail on every insert with a row of a store, as it does on a value that it cannot read; raise `OSError`."""
+        unreadable = f"if(store_id = '{store_id}', toUInt8(store_id), 1)"
+        self._ask(f"ALTER TABLE attempts ADD CONSTRAINT forbidden CHECK {unreadable}")
+
+    def allow(self) -> None:
+        """Take every row again; raise `OSError`."""
+        self._ask("ALTER TABLE attempts DROP CONSTRAINT forbidden")
 
     def _ask(self, query: str) -> list[str]:
         try:

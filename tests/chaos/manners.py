@@ -21,11 +21,12 @@ TENTH_S: Final = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a manner knows of the call: how often its event was tried, a number of its own, where the trap is."""
+    """What a manner knows of the call: how often its event was tried, a number of its own, where the trap is, whether its time is off."""
 
     attempt: int
     number: int
     trap: str
+    late: bool = False
 
 
 Act = Callable[[Peer, Asked], Awaitable[None]]
@@ -64,6 +65,14 @@ def _flaky_status(asked: Asked) -> int:
 
 async def _flaky(peer: Peer, asked: Asked) -> None:
     await peer.send(OK if _flaky_status(asked) == 200 else _status(500))
+
+
+def _strict_status(asked: Asked) -> int:
+    return 401 if asked.late else 200
+
+
+async def _strict(peer: Peer, asked: Asked) -> None:
+    await peer.send(_status(_strict_status(asked)))
 
 
 async def _error(peer: Peer, _asked: Asked) -> None:
@@ -164,6 +173,7 @@ MANNERS: Final = {
     "tenth": Manner(_always(200), _tenth, keeps=True),
     "slow": Manner(_always(200), _slow, keeps=True),
     "flaky": Manner(_flaky_status, _flaky, keeps=True),
+    "strict": Manner(_strict_status, _strict, keeps=True),
     "error": Manner(_always(500), _error, keeps=True),
     "hang": Manner(_always(0), _hang),
     "drip-head": Manner(_always(0), _drip_head),

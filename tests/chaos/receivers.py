@@ -2,7 +2,7 @@
 
 The settings file says, per role, how to behave and which secret to verify with; it is read again whenever it changes, so
 that manners change in a run and outlive a kill. Every call is one line of the journal, written before the answer. A second
-port is a trap: nobody must ever connect to it.
+port is a trap, and so is the first one at an address that must not be called: nobody must ever connect there.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ from hookline.kernel.lifecycle import raise_file_limit
 from tests.chaos.manners import MANNERS, Asked
 from tests.dispatcher.hostile import Peer
 
+INSIDE: Final = "127.0.0.2"
+"""Beside the receivers' address, and not allowed: the address guard refuses it as loopback."""
 _BACKLOG: Final = 4_096
 
 
@@ -47,6 +50,7 @@ class Receiver:
         """Listen until the process is ended."""
         found = self.settings()
         await asyncio.start_server(self._trapped, "127.0.0.1", found["trap"])
+        await asyncio.start_server(self._trapped, INSIDE, found["port"])
         server = await asyncio.start_server(self._handle, "127.0.0.1", found["port"], backlog=_BACKLOG)
         await server.serve_forever()
 
@@ -69,24 +73,33 @@ class Receiver:
         found = self.settings()
         mine = found["roles"].get(role, {"manner": "ok", "secret": ""})
         self._number += 1
-        asked = Asked(int(headers.get("hookline-attempt", "0")), self._number, f"http://127.0.0.1:{found['trap']}/")
+        good, late = self._judge(mine["secret"], body, headers)
+        asked = Asked(int(headers.get("hookline-attempt", "0")), self._number, f"http://127.0.0.1:{found['trap']}/", late=late)
         manner = MANNERS[mine["manner"]]
-        self._note(role, headers, asked.attempt, manner.status(asked), body, mine["secret"])
+        line = [headers.get("webhook-id", ""), _event_id(body), role, asked.attempt, time.time(), manner.status(asked), good, late]
+        os.write(self._journal, json.dumps(line).encode() + b"\n")
         await manner.act(peer, asked)
         return manner.keeps
 
-    def _note(self, role: str, headers: dict[str, str], attempt: int, status: int, body: bytes, secret: str) -> None:
-        line = [headers.get("webhook-id", ""), _event_id(body), role, attempt, time.time(), status, self._good(secret, body, headers)]
-        os.write(self._journal, json.dumps(line).encode() + b"\n")
-
-    def _good(self, secret: str, body: bytes, headers: dict[str, str]) -> bool:
+    def _judge(self, secret: str, body: bytes, headers: dict[str, str]) -> tuple[bool, bool]:
+        """Return whether a call's signature is right, and whether its time is too far off for a receiver that looks at it."""
         try:
             if secret not in self._verifiers:
                 self._verifiers[secret] = Verifier(secret)
             self._verifiers[secret].verify(body, headers)
         except Exception:  # noqa: BLE001  # whatever it dislikes, the call was not good
+            late = self._signed(secret, body, headers)
+            return late, late
+        return True, False
+
+    def _signed(self, secret: str, body: bytes, headers: dict[str, str]) -> bool:
+        """Tell whether a signature is right for the time that it names."""
+        try:
+            at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
+            right = self._verifiers[secret].sign(msg_id=headers["webhook-id"], timestamp=at, data=body.decode())
+        except (KeyError, ValueError, OverflowError):
             return False
-        return True
+        return right in headers.get("webhook-signature", "").split(" ")
 
     async def _trapped(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         os.write(self._journal, json.dumps(["trap", "", "trap", 0, time.time(), 0, False]).encode() + b"\n")

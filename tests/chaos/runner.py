@@ -19,6 +19,7 @@ from tests.chaos.world import COMMIT_S, SPARE, World
 _BEFORE_S: Final = 0.7
 _AFTER_S: Final = 1.0
 _SETTLE_S: Final = 100.0
+_STILL_S: Final = 1.2  # longer than a parked delivery waits in its tier
 _READ_EVERY_S: Final = 0.3
 
 
@@ -110,8 +111,9 @@ class Runner:
         last = _Every(_READ_EVERY_S)
         world.wait(lambda: last.due() and self._done(owed), max(1.0, deadline - time.monotonic()))
         chapter.unsettled = [delivery for delivery, role in owed.items() if not world.history.settled(delivery, role)]
-        world.wait(lambda: last.due() and self._written(), 60)
         world.wait(lambda: fault.may_lag or (last.due() and not self._lag(chapter)), 20)
+        still = _Still(_STILL_S)
+        world.wait(lambda: last.due() and self._written() and still.since(len(world.history.attempts)), 60)
         self._read(chapter)
         if not fault.may_lag and (lag := self._lag(chapter)):
             chapter.unready = [*chapter.unready, f"{lag} records are not committed"]
@@ -182,6 +184,21 @@ class Runner:
             rss_mb=max((self._world.rss_mb(name) for name in self._world.dispatchers), default=0.0),
             violations=violations,
         )
+
+
+class _Still:
+    """Tells when a number has not changed for a while: repeated deliveries end later than the first of each."""
+
+    def __init__(self, quiet_s: float) -> None:
+        self._quiet_s = quiet_s
+        self._number = -1
+        self._at = 0.0
+
+    def since(self, number: int) -> bool:
+        now = time.monotonic()
+        if number != self._number:
+            self._number, self._at = number, now
+        return now - self._at >= self._quiet_s
 
 
 class _Every:

@@ -235,6 +235,27 @@ def test_a_zombie_that_sends(small: Small) -> None:
     assert "zombie" in small.broken()
 
 
+def test_a_retry_that_was_on_its_way(small: Small) -> None:
+    """Where Kafka asks for an attempt twice, it is no zombie that makes it twice."""
+    small.history.incidents += [Incident(BEGAN + 1, Kind.FREEZE, "dispatcher-2", 2), Incident(BEGAN + 9, Kind.THAW, "dispatcher-2", 2)]
+    small.again(9, BEGAN + 5, process=1)
+    small.again(9, BEGAN + 9.5, process=2)
+    small.history.retries[delivery(9), 1] = 2
+    assert "zombie" not in small.broken()
+
+
+def test_zombies_that_slept_together(small: Small) -> None:
+    """The second to wake may get what the first has begun by a rebalance, but not at once."""
+    small.history.incidents += [Incident(BEGAN + 1, Kind.FREEZE, f"dispatcher-{n}", n) for n in (1, 2)]
+    small.history.incidents += [Incident(BEGAN + 5 + n, Kind.THAW, f"dispatcher-{n}", n) for n in (1, 2)]
+    small.again(9, BEGAN + 6.5, process=1)
+    small.again(9, BEGAN + 8.5, process=2)
+    assert "zombie" not in small.broken()
+    small.again(8, BEGAN + 6.5, process=1)
+    small.again(8, BEGAN + 7.05, process=2)
+    assert "zombie" in small.broken()
+
+
 def test_a_death_that_nobody_caused(small: Small) -> None:
     """Is one too many, unless the fault is expected to bring it about."""
     small.history.deaths.append((BEGAN + 1, "sink", "ended with status 1"))
@@ -251,3 +272,24 @@ def test_a_slow_recovery(small: Small) -> None:
     small.history.calls_of[delivery(0)] = [Call(delivery(0), "evt_0", "steady", 1, BEGAN + 100, 200, True)]
     assert recovery_s(small.history, small.chapter) == 95
     assert small.broken() == ["recovery"]
+
+
+def test_a_call_of_a_wrong_time(small: Small) -> None:
+    """Receivers refuse it: it is right only while a fault holds a clock wrong."""
+    first = small.history.calls[0]
+    small.history.calls[0] = dataclasses.replace(first, late=True)
+    assert small.broken() == ["wanted"]
+    small.history.shifts[7] = [(first.at - 1, 3_600.0), (first.at + 1, 0.0)]
+    assert small.broken() == []
+    small.history.shifts[7] = [(first.at - 9, 3_600.0), (first.at - 5, 0.0)]
+    assert small.broken() == ["wanted"]
+
+
+def test_what_a_wrong_clock_stamped_is_put_right(small: Small) -> None:
+    """By the process that stamped it, and only for the time when its clock was wrong."""
+    at = BEGAN + 3
+    small.history.shifts[1] = [(at - 1, -3_600.0), (at + 1, 0.0)]
+    for number, (stamped, process) in enumerate([(at - 3_600, 1), (at - 3_600, 2), (at, 1)]):
+        small.history.add_attempt(dataclasses.replace(tried(10 + number, stamped), process=process))
+    assert [round(t.at - at) for t in small.history.attempts[-3:]] == [0, -3_600, 0]
+    assert [by_s for _, by_s in small.history.shifted] == [-3_600.0]

@@ -7,13 +7,16 @@ process goes through here, so that the history knows of it.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -34,6 +37,7 @@ from hookline.local.supervisor import ChildSpec, Notice, Supervisor, What
 from hookline.schemas.registry import EmbeddedRegistry
 from hookline.schemas.topics import Topics, TopicsConfig
 from hookline.schemas.wire import Codec
+from tests.chaos import tampering
 from tests.chaos.cast import Cast
 from tests.chaos.history import History, Incident, Kind
 from tests.chaos.ledgers import Rows, TopicsReader
@@ -62,6 +66,8 @@ _SETTINGS: Final = {
     "HOOKLINE_CLICKHOUSE_TIMEOUT_S": "5",
     "HOOKLINE_INGEST_TIMEOUT_S": "5",
     "HOOKLINE_ALLOWED_PORTS": "any",
+    # No more than the receivers: the rest of this machine is inside, and must not be called.
+    "HOOKLINE_ALLOW_ADDRESSES": "127.0.0.1/32,::1/128",
 }
 _OURS: Final = ("HOOKLINE_", "KAFKA_", "CLICKHOUSE_", "SCHEMA_REGISTRY_")
 _PASSED: Final = ("HOOKLINE_CACHE_DIR", "HOOKLINE_TRANSPORT", "HOOKLINE_GROUP_PROTOCOL")
@@ -80,7 +86,7 @@ class World:
         # Not the ports that every `hookline up` likes best: another one would take them while a process is down.
         address |= {"HOOKLINE_INGEST_PORT": str(free_port()), "HOOKLINE_CONSOLE_PORT": str(free_port())}
         path = os.pathsep.join(filter(None, (str(Path(__file__).parent / "crash"), str(ROOT), environ.get("PYTHONPATH", ""))))
-        self._base = {**clean, **_SETTINGS, **settings, **address, "PYTHONPATH": path}
+        self._base = {**clean, **_SETTINGS, **settings, **address, "PYTHONPATH": path, tampering.FOLDER: str(folder)}
         self._seed = seed
         self._loud = tell
         self._hand: Producer | None = None
@@ -199,10 +205,34 @@ class World:
         self.of(name).end(name)
         return process.returncode if process is not None else 0
 
+    def term_together(self, names: Sequence[str], then: Callable[[float], None] = lambda _: None) -> dict[str, tuple[int, float]]:
+        """Tell several to stop at the same moment; return each one's exit status and how many seconds it took.
+
+        Who takes longer than its supervisor allows is killed. `then` is called again and again with the seconds so far.
+        """
+        began, found = time.monotonic(), dict[str, tuple[int, float]]()
+        processes = {name: self.of(name).children[name] for name in names}
+        for name in names:
+            os.kill(self.did(Kind.TERM, name).pid, signal.SIGTERM)
+        while len(found) < len(names):
+            took_s = time.monotonic() - began
+            then(took_s)
+            for name in [name for name, child in processes.items() if name not in found and (not child.pid or took_s > child.spec.stop_s)]:
+                process = processes[name].process
+                self.of(name).end(name, signal.SIGKILL)
+                found[name] = (process.returncode if process is not None else 0, took_s)
+            time.sleep(_TICK_S)
+        return found
+
     def start(self, name: str) -> None:
         """Start it again, without waiting until it is ready."""
         self.of(name).again(name)
         self.did(Kind.START, name)
+
+    def configure(self, name: str, **settings: str) -> None:
+        """Give a process other settings; they count from its next start."""
+        child = self.of(name).children[name]
+        child.spec = dataclasses.replace(child.spec, environ={**child.spec.environ, **settings})
 
     def freeze(self, name: str) -> Incident:
         """Stop a process where it stands."""
@@ -215,6 +245,16 @@ class World:
         os.kill(self.pid(name), signal.SIGCONT)
         self.did(Kind.THAW, name)
 
+    def set_clock(self, name: str, ahead_s: float) -> None:
+        """Set a process's wall clock that far ahead of the right time, or behind it."""
+        pid = self.pid(name)
+        self.history.shifts.setdefault(pid, []).append((time.time(), ahead_s))
+        tampering.set_clock(self.folder, pid, ahead_s)
+
+    def set_names(self, answers: dict[str, list[list[str]]]) -> None:
+        """Give names below `tampering.DOMAIN` their answers, in turn."""
+        tampering.set_names(self.folder, answers)
+
     def did(self, what: Kind, name: str) -> Incident:
         """Note what is done to a process, now."""
         incident = Incident(time.time(), what, name, self._pid(name))
@@ -224,6 +264,12 @@ class World:
     def ready(self, name: str) -> str:
         """Return what a process that runs complains of, empty when it can work."""
         return self.of(name).children[name].spec.ready() if self._pid(name) else f"{name} does not run"
+
+    def metric(self, name: str, sample: str) -> float:
+        """Return a process's sum of a metric's samples, 0 where it has none; raise `OSError` when it does not answer."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.stack.ports[f'{name}.metrics']}/metrics", timeout=5) as answer:
+            lines: list[str] = answer.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{sample}[ {{]", line))
 
     def rss_mb(self, name: str) -> float:
         """Return the resident megabytes of a process, 0 when it does not run."""
@@ -251,6 +297,10 @@ class World:
     def until_ready(self, *names: str) -> None:
         """Wait until these processes can work, or patience is over: then the round tells who cannot."""
         self.wait(lambda: not any(self.ready(name) for name in names))
+
+    def until_listening(self, *names: str) -> None:
+        """Wait until these processes have their own handler of SIGTERM: before that, while they load, it just ends them."""
+        self.wait(lambda: all(_handles_sigterm(self._pid(name)) for name in names))
 
     def sleep(self, seconds: float) -> None:
         """Let time pass, with an eye on everybody."""
@@ -292,6 +342,15 @@ class World:
         self._hand = self._hand or kafka.producer(self.config)
         self._hand.produce(topic, key=key, value=value, partition=partition)
         self._hand.flush(20)
+
+
+def _handles_sigterm(pid: int) -> bool:
+    """Tell whether a process catches SIGTERM; True where the system does not say."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return pid > 0
+    found = re.search(r"^SigCgt:\s*([0-9a-f]+)", status.read_text(), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def _answers(rows: Rows) -> str:

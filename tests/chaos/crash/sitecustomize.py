@@ -1,6 +1,7 @@
 """Loaded by every process of a chaos run: a dispatcher dies by a real SIGSEGV in the decoder when a record holds the deadly mark.
 
 Hookline refuses the schemas with which fastavro is known to crash; this stands for the crash that nobody knows yet.
+Clocks and names are the other things that a fault can only have from inside: see `tests/chaos/tampering.py`.
 """
 
 from __future__ import annotations
@@ -8,8 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 
 DEADLY = b"deadly-record"
+
+if "hookline.cli.main" in sys.orig_argv and "CHAOS_FOLDER" in os.environ:
+    from tests.chaos import tampering
+
+    tampering.install(Path(os.environ[tampering.FOLDER]))
 
 if "dispatch" in sys.orig_argv:
     from hookline.schemas.payload import Rendered

@@ -16,7 +16,7 @@ from tests.chaos.world import KAFKA, SESSION_S, World
 _BACK_S: Final = 1.0
 
 
-class _Broker(Fault):
+class BrokerFault(Fault):
     """Notes how long the broker was away: what was called meanwhile could not be committed."""
 
     _since: float = 0.0
@@ -32,7 +32,7 @@ class _Broker(Fault):
         self._incident.until = time.time() + _BACK_S
 
 
-class KillBroker(_Broker):
+class KillBroker(BrokerFault):
     """What Kafka acknowledged is there when it is back."""
 
     name = "kill-broker"
@@ -49,7 +49,7 @@ class KillBroker(_Broker):
             self.back(world)
 
 
-class StopBroker(_Broker):
+class StopBroker(BrokerFault):
     """A clean stop, long enough for sessions to end and publishers to be told to come back."""
 
     name = "stop-broker"
@@ -72,7 +72,7 @@ class StopBroker(_Broker):
         return found + ([f"{silent} answers 503 had no Retry-After"] if silent else [])
 
 
-class FreezeBroker(_Broker):
+class FreezeBroker(BrokerFault):
     """Connections stay open and nobody answers, for longer than a session."""
 
     name = "freeze-broker"
@@ -87,7 +87,7 @@ class FreezeBroker(_Broker):
         self.back(world)
 
 
-class SlowBroker(_Broker):
+class SlowBroker(BrokerFault):
     """It runs a quarter of the time, in slices: everything goes on, only slowly."""
 
     name = "slow-broker"
@@ -105,7 +105,7 @@ class SlowBroker(_Broker):
         self.back(world)
 
 
-class BrokerDiskFull(_Broker):
+class BrokerDiskFull(BrokerFault):
     """Kafka cannot append, gives its log folder up and ends; with room again it comes back with all that it acknowledged."""
 
     name = "broker-disk-full"

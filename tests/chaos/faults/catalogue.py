@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.chaos.faults import brokers, kills, poison, receivers, stops, warehouses
+from tests.chaos.faults import brokers, clocks, kills, names, poison, receivers, registries, stops, terms, warehouses
 from tests.chaos.faults.fault import Fault
 
 FAULTS: Final[tuple[type[Fault], ...]] = (
@@ -18,6 +18,9 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     kills.KillAnybody,
     kills.TermEverybody,
     kills.TermEarly,
+    terms.TermBrokerFrozen,
+    terms.TermHanging,
+    terms.TermClickHouseAway,
     kills.RebalanceStorm,
     stops.FreezeDispatcher,
     stops.FreezeBriefly,
@@ -38,11 +41,13 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     warehouses.FreezeClickHouse,
     warehouses.ClickHouseDiskFull,
     warehouses.BadAttempts,
+    warehouses.RowRefused,
     poison.PoisonRecords,
     poison.PoisonFlood,
     poison.DeadlyRecord,
     poison.CorruptState,
     poison.OddEvents,
+    registries.RegistryAway,
     receivers.Hanging,
     receivers.Breaking,
     receivers.Endless,
@@ -50,6 +55,9 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     receivers.Gone,
     receivers.Impatient,
     receivers.DeadWebhooks,
+    names.NamesFlip,
+    clocks.ClockJumpDispatcher,
+    clocks.ClockJumpAll,
     receivers.FewFiles,
     receivers.LogsFull,
 )

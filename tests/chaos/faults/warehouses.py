@@ -161,3 +161,41 @@ class BadAttempts(Fault):
         """Require that exactly these were put aside."""
         aside = len(world.history.rejected)
         return [] if aside >= self._wanted else [f"{aside} records were put aside, {self._wanted} were bad"]
+
+
+class RowRefused(Fault):
+    """ClickHouse will never take a batch with this row in it: the row is found, put aside and counted, its neighbours are written once.
+
+    What refuses it is a constraint of the table, so that the engine itself does, on every try.
+    """
+
+    name = "row-refused"
+    what = "ClickHouse refuses every batch with certain rows in it, for ever: they are put aside, the others are written once"
+    _EACH: Final = 3
+    _TIMES: Final = 4
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Forbid a store's rows, and put attempts of that store among the others, some right behind each other."""
+        self._store = f"refused-{numbers.getrandbits(24):06x}"
+        self._before = set(world.history.rejected)
+        world.rows.forbid(self._store)
+        for number in range(self._TIMES):
+            good = Attempt(
+                attempt_id=f"att_refused_{number}", delivery_id="msg_refused", store_id=self._store, webhook_id="wh_refused",
+                event_id="evt_refused", event_type="order.created", trigger=Trigger.EVENT, attempt=0,
+                attempted_at_us=time.time_ns() // 1_000, outcome=Outcome.SKIPPED,
+            )  # fmt: skip
+            value = world.codec.encode_attempt(good)
+            world.produce_together(world.topics.attempts, [value] * self._EACH, numbers.randrange(3))
+            world.sleep(numbers.uniform(0.8, 1.6))
+
+    def check(self, world: World) -> list[str]:
+        """Require that exactly these were put aside, and that the sink says how many."""
+        aside, wanted = len(world.history.rejected - self._before), self._EACH * self._TIMES
+        counted = world.metric("sink", "hookline_sink_rejected_records_total")
+        found = [] if aside == wanted else [f"{aside} records were put aside, {wanted} were refused"]
+        return found if counted >= wanted else [*found, f"the sink has counted {counted:.0f} rejected records of {wanted}"]
+
+    def after(self, world: World) -> None:
+        """Take the constraint away."""
+        world.rows.allow()
