@@ -174,7 +174,6 @@ def _replay(stack: _Stack, letters: Iterator[FoundLetter], pace: Pace, job: _Job
             made = replay_all(replays, _kept(letters, erasures), pace, job.id, lambda count: bar.update(task, completed=count))
     finally:
         registry.stop()
-    replays.flush()
     return made
 
 

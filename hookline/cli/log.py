@@ -183,7 +183,7 @@ def _show_delivery(attempts: list[dict[str, Any]], payload: bytes) -> None:
     show_fields({**common, "attempts": sum(1 for row in attempts if row["attempt"]), "event in Kafka": source}, as_json=False)
     for row in attempts:
         show_fields(_shown_attempt(row), as_json=False, title=f"\nAttempt {row['attempt']}" if row["attempt"] else "\nSkipped")
-    show_fields({"payload": payload}, as_json=False, title="\nThe event (a webhook with a template was sent what that made of it)")
+    show_fields({"payload": payload}, as_json=False, title="\nThe event (a webhook with a template is sent what that makes of it)")
 
 
 def _shown_attempt(row: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,19 @@ def console() -> Console:
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=_PIPE_WIDTH)
 
 
+def _put(table: Table) -> None:
+    """Print a table; into a pipe without the spaces that fill its lines."""
+    to = console()
+    with to.capture() as drawn:
+        to.print(table)
+    lines = drawn.get().split("\n")
+    try:
+        sys.stdout.write("\n".join(lines if sys.stdout.isatty() else (line.rstrip() for line in lines)))
+        sys.stdout.flush()
+    except BrokenPipeError:  # such as `| head`
+        to.on_broken_pipe()
+
+
 def show_table(
     rows: Iterable[Row],
     columns: Sequence[str],
@@ -54,7 +67,7 @@ def show_table(
         )
     for row in found:
         table.add_row(*(escape(text(row.get(column))) for column in columns))
-    console().print(table)
+    _put(table)
 
 
 def show_fields(row: Row, *, as_json: bool, title: str = "") -> None:
@@ -67,7 +80,7 @@ def show_fields(row: Row, *, as_json: bool, title: str = "") -> None:
     table.add_column(overflow="fold")
     for name, value in row.items():
         table.add_row(name.replace("_", " "), escape(text(value)))
-    console().print(table)
+    _put(table)
 
 
 def show_json(value: object) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="What is kept of a person: find it, erase it, record that it was done.")
 _ACTION: Final = "privacy.erase"
 _PAUSE_S: Final = 0.5
+_MOST_PLACES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +51,19 @@ def erase(
 ) -> None:
     """Find the events that are about a person, count them, then erase: no view, export or replay shows or sends them any more.
 
-    Records on Kafka stay until retention takes them: docs/privacy.md says which, and for how long. Run it again when retries have ended.
+    Records on Kafka stay until retention takes them: docs/privacy.md says which, and for how long.
     """
     from hookline.analytics.subjects import subject
 
     whom = subject(store, path, value)
     with _stack() as stack:
-        counts, events = _found(stack, whom)
+        counts, events, unreadable = _found(stack, whom)
         fresh = sorted(event_id for event_id in events if not stack.erasures.has(store, event_id))
         row: dict[str, Any] = {"store_id": store, "records": counts.total(), "events": len(events), "new": len(fresh)}
         row |= {"records_by_topic": dict(counts), "rows_with_answers": _rows(store, events)}
+        row |= {"unreadable": unreadable}
+        if unreadable:
+            say(f"{len(unreadable)} records with that value cannot be read as events, so that they are not erased: docs/privacy.md.")
         if dry_run or not events:
             show_fields(row | {"erased": 0}, as_json=as_json)
             return
@@ -74,15 +78,19 @@ def erase(
         raise typer.Exit(1)
 
 
-def _found(stack: _Stack, whom: Subject) -> tuple[Counter[str], set[str]]:
-    """Return the records by topic and the events that are about a person."""
+def _found(stack: _Stack, whom: Subject) -> tuple[Counter[str], set[str], list[str]]:
+    """Return the records by topic and the events that are about a person, and the places of what may be and cannot be read."""
     counts: Counter[str] = Counter()
     events: set[str] = set()
+    unreadable: list[str] = []
     for topic in stack.subjects.topics:
         for hit in stack.subjects.find(whom, topic):
-            counts[hit.topic] += 1
-            events.add(hit.event_id)
-    return counts, events
+            if hit.event_id:
+                counts[hit.topic] += 1
+                events.add(hit.event_id)
+            elif len(unreadable) < _MOST_PLACES:
+                unreadable.append(hit.place)
+    return counts, events, unreadable
 
 
 def _erased(stack: _Stack, whom: Subject, events: list[str]) -> dict[str, str]:

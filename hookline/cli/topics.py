@@ -12,13 +12,14 @@ from hookline.cli.output import AsJson, say, show_table
 from hookline.kernel import kafka
 from hookline.kernel.config import environment, load
 from hookline.kernel.errors import InputError
-from hookline.schemas.drift import Action, Difference, differences, look, mend
+from hookline.schemas.drift import Action, Difference, differences, look, mend, remedies
 from hookline.schemas.topics import DAY_MS, Topics, TopicsConfig, TopicSpec, create, retentions, specs
 from hookline.schemas.topics import retain as apply_retention
 
 app = typer.Typer(no_args_is_help=True, help="Kafka topics: create those that are missing, list them, mend those that differ.")
 
 _COLUMNS = ("action", "topic", "what", "now", "wanted")
+_RETENTION = "retention.ms"
 _NONE = "All topics are as they should be."
 
 
@@ -50,8 +51,10 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show how topics differ from the settings in force: partitions, copies, retention and the like; changes nothing."""
-    found = _drift(*_wanted())
+    config, settings, wanted = _wanted()
+    found = _drift(config, settings, wanted)
     show_table(map(_row, found), _COLUMNS, as_json=as_json, empty=_NONE)
+    _say_remedies(found, wanted)
     if found and detailed_exitcode:
         raise typer.Exit(2)
 
@@ -67,12 +70,14 @@ def apply(
     show_table(map(_row, found), _COLUMNS, as_json=as_json, empty=_NONE)
     doable = [one for one in found if one.action is not Action.BY_HAND]
     if doable:
+        _warn_of_loss(doable)
         if not yes:
             typer.confirm(f"Make these {len(doable)} changes?", abort=True, err=True)
         mend(config, doable, wanted, settings.replication_factor)
         say(f"{len(doable)} changes made.")
     if len(doable) < len(found):
-        say("Left as they are: partitions are never taken away, and copies move data. See docs/deploy.md.")
+        say(f"{len(found) - len(doable)} left as they are.")
+        _say_remedies(found, wanted)
         raise typer.Exit(1)
 
 
@@ -138,6 +143,18 @@ def _wanted() -> tuple[kafka.KafkaConfig, TopicsConfig, list[TopicSpec]]:
 
 def _drift(config: kafka.KafkaConfig, settings: TopicsConfig, wanted: list[TopicSpec]) -> list[Difference]:
     return differences(look(config, wanted), wanted, settings.replication_factor)
+
+
+def _say_remedies(found: list[Difference], wanted: list[TopicSpec]) -> None:
+    for remedy in remedies(found, wanted):
+        say(remedy)
+
+
+def _warn_of_loss(found: list[Difference]) -> None:
+    """Say which topics would lose records: Kafka deletes within minutes what is older than a shorter retention."""
+    for one in found:
+        if one.what == _RETENTION and one.now and int(one.wanted) >= 0 and not 0 <= int(one.now) <= int(one.wanted):
+            say(f"{one.topic}: records older than {_days(int(one.wanted))} days will be deleted for good.")
 
 
 def _row(difference: Difference) -> dict[str, str]:

@@ -40,6 +40,7 @@ def plan(
             _show(changes, as_json=as_json)
             if not as_json:
                 say(_in_short(changes, declaration))
+            _say_twins(changes, prune=prune)
     if changes and detailed_exitcode:
         raise typer.Exit(2)
 
@@ -56,6 +57,7 @@ def apply(
         if not as_json:
             _show(changes, as_json=False)
             say(_in_short(changes, declaration))
+        _say_twins(changes, prune=prune)
         if changes and not yes:
             typer.confirm(f"Make these {len(changes)} changes?", abort=True, err=True)
         rows = _apply(changes, declaration.store_id, webhooks, as_json=as_json)
@@ -130,6 +132,19 @@ def _lines(changes: Iterable[Change]) -> Iterator[dict[str, str]]:
         for name, (now, wanted) in change.fields.items():
             known = {"action": str(change.action), "webhook": change.id or "new", "name": change.name}
             yield {**known, "field": name, "now": now, "wanted": wanted}
+
+
+def _say_twins(changes: Iterable[Change], *, prune: bool) -> None:
+    """Say which new webhooks send what another sends already: the store refuses them, or they are renamed ones."""
+    for change in changes:
+        if (twin := change.twin) is None:
+            continue
+        same = f"{change.name} sends {twin.event_type} to the URL of {twin.id}"
+        if twin.declared:
+            say(f"{same}, {twin.name} in the file: apply will be refused. Declare one of them, or give it another URL.")
+            continue
+        otherwise = f"{twin.name} is deleted, and the new one has another secret" if prune else "apply will be refused"
+        say(f"{same}, {twin.name} until now. If it was renamed, give it `id: {twin.id}`; else {otherwise}.")
 
 
 def _in_short(changes: list[Change], declaration: Declaration) -> str:

@@ -25,7 +25,7 @@ from hookline.kernel.config import STATE_DIR, load, state_dir
 from hookline.kernel.errors import LocalError, Unauthorized
 from hookline.kernel.kafka import KafkaConfig
 from hookline.kernel.lifecycle import Stop
-from hookline.local.kafka_broker import EmbeddedBroker, held
+from hookline.local.kafka_broker import AFTER_A_KILL, EmbeddedBroker, held
 from hookline.local.orphans import Guard
 from hookline.local.readiness import readyz
 from hookline.local.state import KAFKA, Keys, StateFolder
@@ -225,6 +225,7 @@ class Stack:
         spec = ChildSpec(
             name=BROKER,
             command=tuple(command),
+            restart_command=(*command, *AFTER_A_KILL),
             environ=self._real,
             rank=_RANKS[BROKER],
             log=self.folder.log(BROKER),

@@ -72,7 +72,8 @@ class ChildSpec:
 
     `rank` orders the stop: the highest first, equal ranks together. `log` None: it writes where its parent does. `ready`
     returns an empty text once the child can work, else what is missing; `ready_s` bounds that at the start. `stop_s`
-    bounds its drain after SIGTERM; then it is killed. `restart` False: its end is told and left at that.
+    bounds its drain after SIGTERM; then it is killed. `restart` False: its end is told and left at that. `restart_command`
+    is that of every start but the first, where it is another one.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ChildSpec:
     ready_s: float = 60.0
     stop_s: float = 20.0
     restart: bool = True
+    restart_command: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -204,15 +206,16 @@ class Supervisor:
 
     def _launch(self, child: Child) -> None:
         spec = child.spec
+        command = spec.restart_command if spec.restart_command and child.started_at else spec.command
         child.restart_at, child.ready, child.started_at = 0.0, False, self.clock()
         log = spec.log.open("ab") if spec.log is not None else None
         try:
             # A session of its own: Ctrl-C in the terminal is for the supervisor, which stops the others in order.
             child.process = subprocess.Popen(  # noqa: S603  # our own command lines
-                spec.command, env=dict(spec.environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command, env=dict(spec.environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         except OSError as error:
-            raise LocalError(f"{spec.name} cannot be started: {error.strerror}: {spec.command[0]}") from error
+            raise LocalError(f"{spec.name} cannot be started: {error.strerror}: {command[0]}") from error
         finally:
             if log is not None:
                 log.close()

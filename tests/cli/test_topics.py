@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public by its documentation
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+)
 
+from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
 from hookline.schemas.topics import Topics, TopicsConfig, create, specs
@@ -53,22 +60,50 @@ def test_what_differs_is_shown_and_mended(hookline: Callable[..., Any], monkeypa
     assert hookline("topics", "plan", "--detailed-exitcode").status == 0
 
 
+def test_a_setting_that_was_changed_is_set_back(hookline: Callable[..., Any], prefix: str) -> None:
+    """Two acknowledgements asked of one copy refuse every write: the plan shows it, apply mends it."""
+    admin = kafka.admin(load(KafkaConfig, dict(os.environ)))
+    entry = ConfigEntry("min.insync.replicas", "2", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, f"{prefix}.attempts", incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(30)
+    deadline = time.monotonic() + 15  # a broker tells of a setting a moment after the controller has taken it
+    while not hookline("topics", "plan", "--json").json and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert hookline("topics", "apply", "--yes", "--json").json == [
+        {"action": "change", "topic": f"{prefix}.attempts", "what": "min.insync.replicas", "now": "2", "wanted": "1"}
+    ]
+    assert hookline("topics", "plan", "--detailed-exitcode").status == 0
+
+
 def test_what_cannot_be_mended_is_left(hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
-    """Partitions are not taken away and copies are not moved: status 1, said why, the rest made all the same."""
+    """Partitions are not taken away and copies are not moved: status 1, said what to do, in a plan too, the rest made all the same."""
     monkeypatch.setenv("HOOKLINE_ATTEMPT_PARTITIONS", "1")
     monkeypatch.setenv("HOOKLINE_RETENTION_DAYS", "3")
     applied = hookline("topics", "apply", "--yes")
     assert applied.status == 1
     assert "by hand" in applied.out
-    assert "never taken away" in applied.err
+    assert "1 left as they are." in applied.err
+    assert "Kafka takes no partitions away: set HOOKLINE_ATTEMPT_PARTITIONS=2, the number there is." in applied.err
+    assert "HOOKLINE_ATTEMPT_PARTITIONS=2" in hookline("topics", "plan").err
     left = hookline("topics", "plan", "--json").json
     assert [(row["topic"], row["what"], row["action"]) for row in left] == [(f"{prefix}.attempts", "partitions", "by hand")]
 
 
-def test_a_no_changes_nothing(hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without --yes it asks first."""
+def test_a_no_changes_nothing(hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    """Without --yes it asks first, and says what would be lost."""
     monkeypatch.setenv("HOOKLINE_RETENTION_DAYS", "3")
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     before = hookline("topics", "plan", "--json").json
-    assert hookline("topics", "apply").status == 1
+    applied = hookline("topics", "apply")
+    assert applied.status == 1
+    assert f"{prefix}.events.orders: records older than 3.0 days will be deleted for good." in applied.err
     assert hookline("topics", "plan", "--json").json == before
+
+
+def test_a_longer_retention_warns_of_nothing(hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what deletes is warned of."""
+    monkeypatch.setenv("HOOKLINE_RETENTION_DAYS", "300")
+    applied = hookline("topics", "apply", "--yes")
+    assert applied.status == 0
+    assert "deleted" not in applied.err

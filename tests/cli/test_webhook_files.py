@@ -106,7 +106,23 @@ def test_what_fails_on_the_way_says_how_far_it_came(hookline: Callable[..., Any]
     assert said.status == 2
     assert "2 of 3 changes were made" in said.err
     assert "whsec_" in said.out
-    assert "1 to create, 0 to change, 0 to delete; 2 as declared." in hookline("webhooks", "plan", str(file)).err
+    planned = hookline("webhooks", "plan", str(file))
+    assert "1 to create, 0 to change, 0 to delete; 2 as declared." in planned.err
+    assert "Warehouse in the file: apply will be refused. Declare one of them, or give it another URL." in planned.err
+
+
+def test_a_renamed_webhook_is_told(hookline: Callable[..., Any], file: Path) -> None:
+    """Plan says what apply would refuse, and with --prune what is lost; with the id that it names it is one change."""
+    assert hookline("webhooks", "apply", str(file), "--yes").status == 0
+    webhook_id = next(row["id"] for row in hookline("webhooks", "list", "--json").json if row["name"] == "Warehouse")
+    file.write_text(TEXT.replace("Warehouse", "Stock"), "utf-8")
+    said = f"Stock sends order.created to the URL of {webhook_id}, Warehouse until now. If it was renamed, give it `id: {webhook_id}`; else"
+    assert f"{said} apply will be refused." in hookline("webhooks", "plan", str(file)).err
+    assert f"{said} Warehouse is deleted" in hookline("webhooks", "plan", str(file), "--prune").err
+    assert hookline("webhooks", "apply", str(file), "--yes").status == 2
+    file.write_text(TEXT.replace("name: Warehouse", f"name: Stock\n    id: {webhook_id}"), "utf-8")
+    [change] = hookline("webhooks", "plan", str(file), "--prune", "--json").json
+    assert (change["action"], change["fields"]) == ("change", {"name": {"now": "Warehouse", "wanted": "Stock"}})
 
 
 @pytest.mark.parametrize(

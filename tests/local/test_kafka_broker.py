@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hookline.kernel.config import load
 from hookline.kernel.errors import LocalError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.local.jars import VERSION
-from hookline.local.kafka_broker import EmbeddedBroker
+from hookline.local.kafka_broker import AFTER_A_KILL, EmbeddedBroker
 from hookline.schemas.topics import TopicSpec, create
 
 pytestmark = pytest.mark.process
@@ -60,6 +61,20 @@ def test_data_and_address_survive_a_kill_and_a_move(broker: EmbeddedBroker, tmp_
         assert broker.bootstrap_servers != address
         assert values(broker) == [b"0", b"1", b"2"]
     assert (tmp_path / "kafka" / "version").read_text() == VERSION
+
+
+def test_only_a_life_after_a_kill_has_short_sessions(broker: EmbeddedBroker) -> None:
+    """A broker that stands still is not out of its cluster; one that was killed is back at once all the same."""
+    broker.start()
+    broker.stop()
+    assert broker.prepare()[-2:] != list(AFTER_A_KILL)
+    broker.start()
+    broker.kill()
+    assert broker.prepare()[-2:] == list(AFTER_A_KILL)
+    began = time.monotonic()
+    broker.start()
+    create(config_of(broker), [SPEC], 1)
+    assert time.monotonic() - began < 30
 
 
 def test_another_versions_folder_is_refused(broker: EmbeddedBroker, tmp_path: Path) -> None:

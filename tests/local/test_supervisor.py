@@ -97,6 +97,16 @@ def test_a_child_that_dies_is_started_again(stage: Stage) -> None:
     assert ["was killed by SIGKILL" in notice.detail for notice in stage.told(What.DIED)] == [True]
 
 
+def test_a_child_may_be_started_again_by_another_command(stage: Stage) -> None:
+    """As a broker is, whose last life left a session behind."""
+    says = f"print('again', flush=True)\n{WAITS}"
+    stage.run(stage.spec("one", WAITS, restart_command=(sys.executable, "-c", says)))
+    log = stage.folder / "one.log"
+    assert "again" not in log.read_text()
+    stage.supervisor.kill("one")
+    stage.tick_until(lambda: "again" in log.read_text())
+
+
 def test_the_last_words_of_the_dead_are_told(stage: Stage) -> None:
     """What a child wrote about its end stands in the notice."""
     stage.supervisor.start([stage.spec("fails", "print('fine so far'); print('error: no disk left', flush=True); raise SystemExit(3)")])

@@ -66,6 +66,7 @@ def show_statistics(out: Console, total: Statistics, rows: Sequence[Mapping[str,
     waits = " / ".join(_milliseconds(value) for value in total.queue_wait_s or ())
     out.print(f"  all: {total.deliveries:,} deliveries, {total.attempts:,} attempts; by HTTP status {statuses}", soft_wrap=True)
     out.print(f"  errors: {kinds}; from published, or due, to the call: p50 / p95 / p99 {waits}", soft_wrap=True)
+    out.print("  A delivery that a killed dispatcher had begun, and another one began anew, counts twice here.", soft_wrap=True)
 
 
 def show_panel(out: Console, panel: str, first_link: str, state: str) -> None:
