@@ -1,5 +1,6 @@
 """What a release brings along: the pins of requirements.lock that `pip install hookline[embedded,otel]` installs on this platform.
 
+The jars of Apache Kafka that the first `hookline up` fetches are told too: digests as pinned, groups and licences from `kafka-jars.json`.
 `python -m deploy.sbom FILE` writes them with their hashes as CycloneDX (`make sbom`). What only development needs is left out.
 """
 
@@ -15,14 +16,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from cyclonedx.spdx import is_expression
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from hookline import __version__
+from hookline.local.jars import VERSION, expected
 
 ROOT: Final = ""
 LOCK: Final = Path(__file__).parents[1] / "requirements.lock"
 RELEASED: Final = ("embedded", "otel")
+JARS: Final = Path(__file__).parent / "kafka-jars.json"
+FETCHED: Final = ("kafka_2.13", "log4j-slf4j-impl")
+"""The jars that are asked for by name; the first brings the others."""
 _DYNAMIC: Final = re.compile(r'^dynamic = \["version"\]$', re.MULTILINE)
 _PIN: Final = re.compile(r"^(\S+)==[^\n]*(?:\n {4}[^\n]*)*", re.MULTILINE)
 
@@ -66,6 +72,36 @@ def pins(lock: str, names: Iterable[str]) -> list[str]:
     return [known[name] for name in sorted(names)]
 
 
+def jars() -> dict[str, dict[str, Any]]:
+    """Return the jars of the broker by artifact as CycloneDX's components: digests as pinned, groups and licences as their makers say."""
+    makers: dict[str, list[str]] = json.loads(JARS.read_text("utf-8"))
+    digests = expected()
+    found = {}
+    for artifact, (group, licence) in makers.items():
+        [file] = [name for name in digests if re.fullmatch(rf"{re.escape(artifact)}-[0-9][0-9.-]*\.jar", name)]
+        found[artifact] = _jar(group, artifact, file.removeprefix(f"{artifact}-").removesuffix(".jar"), licence, digests.pop(file))
+    if digests:
+        raise ValueError(f"{JARS.name} lacks {', '.join(digests)}: add its group and the licence that its POM names")
+    return found
+
+
+def _jar(group: str, artifact: str, version: str, licence: str, digest: str) -> dict[str, Any]:
+    purl = f"pkg:maven/{group}/{artifact}@{version}"
+    declared = {"acknowledgement": "declared"}
+    said = {"expression": licence, **declared} if is_expression(licence) else {"license": {"name": licence, **declared}}
+    return {
+        "bom-ref": purl,
+        "description": f"Of Apache Kafka {VERSION}, which the first `hookline up` fetches",
+        "group": group,
+        "hashes": [{"alg": "SHA-256", "content": digest}],
+        "licenses": [said],
+        "name": artifact,
+        "purl": purl,
+        "type": "library",
+        "version": version,
+    }
+
+
 def _here(pin: str) -> bool:
     """Tell whether a pin is of this platform."""
     marker = Requirement(pin.partition("\\")[0]).marker
@@ -83,7 +119,8 @@ def write(into: Path) -> None:
         # Its one warning is that a list of pins has no graph of dependencies, which is added below.
         program = [sys.executable, "-W", "ignore::UserWarning", "-m", "cyclonedx_py"]
         subprocess.run([*program, *command, "--output-file", str(into), "-"], input=lines, text=True, check=True)  # noqa: S603  # our own command line
-    into.write_text(json.dumps(_told(json.loads(into.read_text("utf-8")), brought), indent=2) + "\n", "utf-8")
+    bill = _with_jars(_told(json.loads(into.read_text("utf-8")), brought))
+    into.write_text(json.dumps(bill, indent=2) + "\n", "utf-8")
 
 
 def _told(bill: dict[str, Any], brought: Mapping[str, set[str]]) -> dict[str, Any]:
@@ -96,6 +133,18 @@ def _told(bill: dict[str, Any], brought: Mapping[str, set[str]]) -> dict[str, An
         if found := licences(name):
             part["licenses"] = found
     bill["dependencies"] = [{"ref": names[name], "dependsOn": sorted(names[each] for each in brought[name])} for name in sorted(brought)]
+    return bill
+
+
+def _with_jars(bill: dict[str, Any]) -> dict[str, Any]:
+    """Return the bill with the jars; which of Kafka's brings which is not pinned, so that all hang on its main one."""
+    parts = jars()
+    bill["components"] += parts.values()
+    found = {artifact: part["bom-ref"] for artifact, part in parts.items()}
+    asked = [found.pop(artifact) for artifact in FETCHED]
+    brings = {asked[0]: sorted(found.values()), asked[1]: [], **{ref: [] for ref in found.values()}}
+    bill["dependencies"][0]["dependsOn"] += asked
+    bill["dependencies"] += [{"ref": ref, "dependsOn": each} for ref, each in sorted(brings.items())]
     return bill
 
 

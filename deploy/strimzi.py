@@ -26,7 +26,9 @@ def topics(prefix: str, config: TopicsConfig, cluster: str) -> Iterator[dict[str
     """Yield a KafkaTopic for each topic, as `hookline topics create` would make it."""
     for spec in specs(Topics(prefix), config):
         name = spec.name.strip("_").replace(".", "-").lower()
-        wanted = {"topicName": spec.name, "partitions": spec.partitions, "replicas": config.replication_factor, "config": spec.config}
+        copies = config.replication_factor
+        settings = spec.config_with(copies)
+        wanted = {"topicName": spec.name, "partitions": spec.partitions, "replicas": copies, "config": settings}
         yield {"apiVersion": _API, "kind": "KafkaTopic", "metadata": _named(name, cluster), "spec": wanted}
 
 

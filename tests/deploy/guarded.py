@@ -35,6 +35,7 @@ _OPERATIONS: Final = {
     "Create": AclOperation.CREATE,
     "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
     "AlterConfigs": AclOperation.ALTER_CONFIGS,
+    "Alter": AclOperation.ALTER,
 }
 
 

@@ -17,7 +17,12 @@ from typing import Any
 
 import pytest
 from confluent_kafka import TopicCollection
-from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]  # public by its documentation
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public by its documentation
+    AclOperation,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+)
 
 from hookline.cli.config import rows
 from hookline.kernel import kafka
@@ -143,7 +148,7 @@ def test_the_broker_enforces_exactly_the_file(guarded: GuardedBroker, principal:
     """What each user may do to each topic, as the broker says: what the file grants and no more; nobody else sees anything."""
     config = load(KafkaConfig, environ_of(guarded, principal, tmp_path))
     allowed = {AclOperation.READ: "Read", AclOperation.WRITE: "Write", AclOperation.CREATE: "Create"}
-    allowed |= {AclOperation.ALTER_CONFIGS: "AlterConfigs", AclOperation.DESCRIBE_CONFIGS: "DescribeConfigs"}
+    allowed |= {AclOperation.ALTER_CONFIGS: "AlterConfigs", AclOperation.DESCRIBE_CONFIGS: "DescribeConfigs", AclOperation.ALTER: "Alter"}
     client = kafka.admin(config)
     futures = client.describe_topics(TopicCollection(topics()), include_authorized_operations=True)
     for topic, future in futures.items():
@@ -154,6 +159,22 @@ def test_the_broker_enforces_exactly_the_file(guarded: GuardedBroker, principal:
         else:
             found = set(future.result(30).authorized_operations) - {AclOperation.DESCRIBE}
             assert {allowed[operation] for operation in found} == wanted, topic
+
+
+@pytest.mark.kafka
+def test_the_operator_mends_topics(guarded: GuardedBroker, tmp_path: Path) -> None:
+    """`topics apply` as its own user: partitions are added, and settings are set, those of the schemas' topic too."""
+    environ = environ_of(guarded, "hookline-operator", tmp_path) | {"HOOKLINE_ATTEMPT_PARTITIONS": "4"}
+    entry = ConfigEntry("min.insync.replicas", "2", incremental_operation=AlterConfigOpType.SET)
+    client = kafka.admin(load(KafkaConfig, environ))
+    for future in client.incremental_alter_configs(
+        [ConfigResource(ConfigResource.Type.TOPIC, "_schemas", incremental_configs=[entry])]
+    ).values():
+        future.result(30)
+    wanted = {("_schemas", "min.insync.replicas"), (Topics(PREFIX).attempts, "partitions")}
+    until(lambda: {(row["topic"], row["what"]) for row in json.loads(run(environ, "topics", "plan", "--json"))} == wanted)
+    run(environ, "topics", "apply", "--yes")
+    assert json.loads(run(environ, "topics", "plan", "--json")) == []
 
 
 @pytest.mark.kafka

@@ -29,7 +29,8 @@ def test_what_is_printed_is_what_the_code_wants(monkeypatch: pytest.MonkeyPatch,
     made = {one["spec"]["topicName"]: one["spec"] for one in found if one["kind"] == "KafkaTopic"}
     config = load(TopicsConfig, {"HOOKLINE_EVENT_PARTITIONS": "12"})
     for spec in specs(Topics("shop"), config):
-        wanted = {"topicName": spec.name, "partitions": spec.partitions, "replicas": 3, "config": spec.config}
+        settings = {**spec.config, "min.insync.replicas": "2"}
+        wanted = {"topicName": spec.name, "partitions": spec.partitions, "replicas": 3, "config": settings}
         assert made.pop(spec.name) == wanted
     assert made == {}
     rights = [
