@@ -33,7 +33,7 @@ def main() -> None:
     told: Values = {"machine": machine(), "versions": versions(), "reference": reference.name(), "scale": chosen.scale}
     began = time.monotonic()
     repeats, failed = _run(chosen, out)
-    figures = measured(FIGURES, repeats)
+    figures = measured(FIGURES, repeats, _planned(chosen))
     result = told | {"took_s": round(time.monotonic() - began), "failed": failed, "repeats": repeats}
     result["figures"] = {one.figure.key: one.to_json() for one in figures}
     out.print(_table(figures, told))
@@ -74,9 +74,14 @@ def _run(chosen: argparse.Namespace, out: Console) -> tuple[list[dict[str, Value
             _add(repeats, *interleave([Case("statistics", lambda _: statistics.asked(log, rows))], chosen.repeats, tell), failed)
     if not chosen.only or "console" in chosen.only:
         case = Case("console", lambda _: console_answers.measure(size.of(console_answers.ROWS)))
-        found, why = interleave([case], chosen.repeats if chosen.full else 1, tell)  # each answer is a median of many
+        found, why = interleave([case], _planned(chosen)["console"], tell)
         _add(repeats[: len(found)], found, why, failed)
     return repeats, failed
+
+
+def _planned(chosen: argparse.Namespace) -> dict[str, int]:
+    """Return how often the cases are run that are not run in every repeat."""
+    return {"console": chosen.repeats if chosen.full else 1}  # each of its answers is a median of many
 
 
 def _picked(cases: Sequence[Case], chosen: argparse.Namespace) -> list[Case]:

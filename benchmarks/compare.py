@@ -1,6 +1,7 @@
 """Two results side by side: `make bench-compare A=old.json B=new.json`.
 
-A ratio counts only where the ranges of the repeats do not touch; such a line is marked `<` (B is less) or `>` (B is more).
+A ratio counts only where the ranges of the repeats do not touch; such a line is marked `<` (B is less) or `>` (B is more). Below the
+table stands what differs between the two runs, which cases failed, and which figures only one of them has.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.repeats import Values, shown
+from benchmarks.repeats import Values, few, shown
+
+_OF_THE_MOMENT = ("began_at", "load_average")
 
 
 def compare(old: Values, new: Values) -> list[tuple[str, str, str, str, str]]:
@@ -25,11 +28,16 @@ def compare(old: Values, new: Values) -> list[tuple[str, str, str, str, str]]:
 def _line(old: Values, new: Values) -> tuple[str, str, str, str, str]:
     ratio = f"{new['median'] / old['median']:.2f}" if old["median"] else "-"
     mark = "<" if new["max"] < old["min"] else ">" if new["min"] > old["max"] else ""
-    return f"{old['name']} {old['unit']}".rstrip(), _range(old), _range(new), ratio, mark
+    return _titled(old["name"], old), _range(old), _range(new), ratio, mark
+
+
+def _titled(name: str, figure: Values) -> str:
+    return f"{name} {figure['unit']}".rstrip()
 
 
 def _range(figure: Values) -> str:
-    return f"{shown(figure['median'])} ({shown(figure['min'])} .. {shown(figure['max'])})"
+    given = len(figure.get("values", ()))
+    return f"{shown(figure['median'])} ({shown(figure['min'])} .. {shown(figure['max'])}){few(given, figure.get('planned', given))}"
 
 
 def read(path: Path) -> Values:
@@ -44,10 +52,34 @@ def read(path: Path) -> Values:
 
 
 def differing(old: Values, new: Values) -> list[str]:
-    """Return what differs between the machines and versions of two results, as `name: old → new`."""
-    pairs = [(part, name) for part in ("machine", "versions") for name in old.get(part, {}) if name not in ("began_at", "load_average")]
-    found = [(name, old[part][name], new.get(part, {}).get(name)) for part, name in pairs]
-    return [f"{name}: {before} → {after}" for name, before, after in found if before != after]
+    """Return what differs between scale, reference, machines and versions of two results, as `name: old → new`."""
+    before, after = _setting(old), _setting(new)
+    names = [name for name in before | after if before.get(name) != after.get(name)]
+    return [f"{name}: {before.get(name, 'not told')} → {after.get(name, 'not told')}" for name in names]
+
+
+def _setting(result: Values) -> Values:
+    told = {name: result[name] for name in ("scale", "reference") if name in result}
+    told |= result.get("machine", {}) | result.get("versions", {})
+    return {name: value for name, value in told.items() if name not in _OF_THE_MOMENT}
+
+
+def failures(old: Values, new: Values) -> list[str]:
+    """Return which cases failed in which of two results, and why, a line each."""
+    sides = [("old", old), ("new", new)]
+    return [f"failed in {which}: {case}: {why}" for which, one in sides for case, why in one.get("failed", {}).items()]
+
+
+def lacking(old: Values, new: Values) -> list[str]:
+    """Return the figures that only one of two results has, by key, a line each."""
+    sides = [("old", old["figures"], new["figures"]), ("new", new["figures"], old["figures"])]
+    alone = [(which, key, one) for which, has, other in sides for key, one in has.items() if key not in other]
+    return [f"only in {which}: {_titled(key, one)}: {_range(one)}" for which, key, one in alone]
+
+
+def remarks(old: Values, new: Values) -> list[str]:
+    """Return what is to be known beside the table, a line each; none when the two runs are alike and whole."""
+    return [*(f"not the same: {line}" for line in differing(old, new)), *failures(old, new), *lacking(old, new)]
 
 
 def main() -> None:
@@ -59,11 +91,11 @@ def main() -> None:
     old, new = read(chosen.old), read(chosen.new)
     console = Console()
     table = Table("figure", "old", "new", "new ÷ old", "outside both ranges")
-    for line in compare(old, new):
-        table.add_row(*line)
+    for cells in compare(old, new):
+        table.add_row(*cells)
     console.print(table)
-    for difference in differing(old, new):
-        console.print(f"not the same: {difference}", markup=False)
+    for line in remarks(old, new):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How long an event takes from the start of its HTTP publish to the receiver, by load; `python -m benchmarks.latency`.
 
-A publish starts when it is due, by the millisecond, whether or not a connection is free: what waits in the load is counted too.
+A publish counts from when it is due, whether or not a connection is free and the load is in time: what waits in the load is counted too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from benchmarks.load import Load
-from benchmarks.publishing import ingest, single
+from benchmarks.publishing import due, ingest
 from benchmarks.repeats import Values
 from benchmarks.stack import STORE, Receiver, receiver, stack, wait
 from hookline.local.kafka_broker import EmbeddedBroker
@@ -53,7 +53,7 @@ def measure(event_type: str, rates: Mapping[str, float], seconds: float, broker:
 def _at(load: Load, to: Receiver, event_type: str, rate: float, seconds: float) -> list[float]:
     """Return the sorted latencies of a load, in milliseconds."""
     before = to.count()
-    load.steady(single(event_type), rate, seconds)
+    load.steady(due(event_type), rate, seconds)
     wait(lambda: to.count() >= before + int(rate * seconds), 60, f"all calls at {rate:,.0f}/s")
     return sorted(seconds * 1e3 for seconds in to.latencies_s()[before:])
 

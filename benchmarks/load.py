@@ -18,6 +18,8 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _TICK_S: Final = 0.001
 _PATIENCE_S: Final = 30.0
 Body = Callable[[int], bytes]
+DueBody = Callable[[int, int], bytes]
+"""Makes a body of the post's number and of when it is due, in ns since 1970."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,10 +44,14 @@ class Load:
         uvloop.run(run.alone(run.lasting(seconds)))
         return run.answers, time.monotonic() - began
 
-    def steady(self, body: Body, rate: float, seconds: float) -> None:
-        """Begin `rate` posts a second whether or not answers come; `body(n)` is asked for when post n is due, by the millisecond."""
-        run = _Run(self, body, int(rate * seconds))
-        uvloop.run(run.alone(run.steady(rate)))
+    def steady(self, body: DueBody, rate: float, seconds: float) -> None:
+        """Begin `rate` posts a second whether or not answers come; `body(n, due)` is told when post n is due, even if it is late."""
+        run = _Run(self, _no_body, int(rate * seconds))
+        uvloop.run(run.alone(run.steady(body, rate)))
+
+
+def _no_body(number: int) -> bytes:
+    raise AssertionError(f"post {number} of a steady load was asked for without its time")
 
 
 class _Run:
@@ -91,15 +97,15 @@ class _Run:
         await asyncio.sleep(seconds)
         self._check()
 
-    async def steady(self, rate: float) -> None:
+    async def steady(self, body: DueBody, rate: float) -> None:
         """Run at a rate."""
         self.idle = self._take
         self._idle = await self._connect()
-        began = time.monotonic()
+        began, began_ns = time.monotonic(), time.time_ns()
         while self._begun < self._count and not self._refused:
             due = min(self._count, int((time.monotonic() - began) * rate) + 1)
             for number in range(self._begun, due):
-                self._waiting.append(self._body(number))
+                self._waiting.append(body(number, began_ns + int(number * 1e9 / rate)))
             self._begun = due
             self._hand_out()
             wait_s = began + due / rate - time.monotonic()

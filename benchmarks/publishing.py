@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from benchmarks.load import Body, Load
+from benchmarks.load import Body, DueBody, Load
 from benchmarks.stack import STORE, Process, Stack, wait
 from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import load
@@ -28,10 +28,16 @@ def ingest(on: Stack) -> tuple[Process, Load]:
     return made, Load(url=f"http://127.0.0.1:{port}/api/v1/events", headers={"Authorization": f"Bearer {_api_key(on)}"})
 
 
+def due(event_type: str) -> DueBody:
+    """Return what makes the body of one event; its id tells when the post was due: a load that is late hides nothing."""
+    before, _, after = orjson.dumps(_event(event_type, "@")).partition(b"@")
+    return lambda number, due_ns: b"%sbench-%d-%d%s" % (before, due_ns, number, after)
+
+
 def single(event_type: str) -> Body:
     """Return what makes the body of one event; its id tells when it was made."""
-    before, _, after = orjson.dumps(_event(event_type, "@")).partition(b"@")
-    return lambda number: b"%sbench-%d-%d%s" % (before, time.time_ns(), number, after)
+    made = due(event_type)
+    return lambda number: made(number, time.time_ns())
 
 
 def batch(event_type: str) -> Body:

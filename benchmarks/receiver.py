@@ -1,7 +1,7 @@
 """A receiver that costs little beside what it measures: a bare asyncio protocol that answers 200 to every POST.
 
 `python -m benchmarks.receiver PORT DELAY_S [TLS_PORT CERTIFICATE]`; the certificate's file has its key too. A path with `hang` is never
-answered. An event id `bench-<nanoseconds>-<n>` tells when its publishing began. `GET /_count`, `/_unique` (different webhook-ids),
+answered. An event id `bench-<nanoseconds>-<n>` tells when it was made, or due. `GET /_count`, `/_unique` (different webhook-ids),
 `/_latencies` and `/_sample` (every 97th call, as JSON) tell what came.
 """
 

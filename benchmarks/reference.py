@@ -18,7 +18,7 @@ from typing import Final
 import orjson
 
 from benchmarks.load import Load
-from benchmarks.repeats import Values
+from benchmarks.repeats import STAND_IN, Values
 from benchmarks.stack import Receiver
 from hookline.schemas.catalogue import EVENT_TYPES
 
@@ -35,7 +35,11 @@ file:close()
 
 def name() -> str:
     """Return which reference this machine has."""
-    return "wrk -t1 -c64" if shutil.which("wrk") else "stand-in: a bare uvloop sender (wrk is not installed)"
+    return "wrk -t1 -c64" if _there() else "stand-in: a bare uvloop sender (wrk is not installed)"
+
+
+def _there() -> bool:
+    return shutil.which("wrk") is not None
 
 
 def body(event_type: str) -> bytes:
@@ -45,12 +49,13 @@ def body(event_type: str) -> bytes:
 
 
 def measure(to: Receiver, event_type: str, seconds: float, *, tls: bool) -> Values:
-    """Return calls per CPU-second of the reference, over connections that are kept alive."""
+    """Return calls per CPU-second of the reference, over connections that are kept alive, and whether it is the stand-in."""
     url = to.tls_url("hook") if tls else to.url("hook")
-    calls, cpu_s = (_wrk if shutil.which("wrk") else _stand_in)(url, body(event_type), seconds)
+    there = _there()
+    calls, cpu_s = (_wrk if there else _stand_in)(url, body(event_type), seconds)
     if not calls or not cpu_s:
         raise SystemExit(f"{name()} got no answer from {url}")
-    return {"calls": calls, "rate_per_cpu_s": calls / cpu_s, "rate_per_s": calls / seconds}
+    return {"calls": calls, "rate_per_cpu_s": calls / cpu_s, "rate_per_s": calls / seconds, STAND_IN: not there}
 
 
 def _wrk(url: str, posted: bytes, seconds: float) -> tuple[int, float]:

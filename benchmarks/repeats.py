@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import psutil
 
 Values: TypeAlias = dict[str, Any]
 Found: TypeAlias = Mapping[str, Values]
 """What the cases of one repeat gave, by case."""
+STAND_IN: Final = "stand_in"
+"""What a case sets when something else ran in place of the reference: no target holds for a ratio to it."""
 _LIBRARIES = ("hookline", "uvloop", "httptools", "confluent-kafka", "fastavro", "orjson", "aiohttp", "chdb")
 
 
@@ -46,6 +48,15 @@ class Figure:
         under = _look_up(found, self.under) if self.under else 1.0
         return None if over is None or not under else over / under
 
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """Return the cases that it stands on."""
+        return tuple(path.split(".", 1)[0] for path in (self.over, self.under) if path)
+
+    def stands_in(self, found: Found) -> bool:
+        """Tell whether it is a ratio to what stood in for the reference in this repeat."""
+        return bool(self.under) and bool(found.get(self.cases[1], {}).get(STAND_IN))
+
 
 def _look_up(found: Found, path: str) -> float | None:
     case, value = path.split(".", 1)
@@ -54,10 +65,16 @@ def _look_up(found: Found, path: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A figure with its repeats, in the order in which they were made; never empty."""
+    """A figure with its repeats, in the order in which they were made; never empty.
+
+    `planned`: how many repeats were to give it; more than there are values when some failed. `stand_in`: it is a ratio to what stood in
+    for the reference.
+    """
 
     figure: Figure
     values: tuple[float, ...]
+    planned: int = 0
+    stand_in: bool = False
 
     @property
     def median(self) -> float:
@@ -66,8 +83,8 @@ class Measured:
 
     @property
     def met(self) -> bool | None:
-        """Tell whether the median meets the target; None without one."""
-        if self.figure.target is None:
+        """Tell whether the median meets the target; None without one, and where the target is for a ratio to another reference."""
+        if self.figure.target is None or self.stand_in:
             return None
         return self.median <= self.figure.target if self.figure.at_most else self.median >= self.figure.target
 
@@ -75,6 +92,7 @@ class Measured:
         """Return what a result file keeps."""
         figure = self.figure
         kept = {"name": figure.name, "unit": figure.unit, "target": figure.target, "at_most": figure.at_most, "met": self.met}
+        kept |= {"planned": max(self.planned, len(self.values)), STAND_IN: self.stand_in}
         return kept | {"median": self.median, "min": min(self.values), "max": max(self.values), "values": list(self.values)}
 
 
@@ -101,19 +119,36 @@ def interleave(cases: Sequence[Case], repeats: int, tell: Callable[[str], None])
     return found, failed
 
 
-def measured(figures: Sequence[Figure], repeats: Sequence[Found]) -> list[Measured]:
-    """Return each figure that at least one repeat gave."""
-    values = {figure: tuple(v for found in repeats if (v := figure.value(found)) is not None) for figure in figures}
-    return [Measured(figure, given) for figure, given in values.items() if given]
+def measured(figures: Sequence[Figure], repeats: Sequence[Found], planned: Mapping[str, int] | None = None) -> list[Measured]:
+    """Return each figure that at least one repeat gave; `planned` tells of cases that are run less often than there are repeats."""
+    found = [_measured(figure, repeats, planned or {}) for figure in figures]
+    return [one for one in found if one.values]
+
+
+def _measured(figure: Figure, repeats: Sequence[Found], planned: Mapping[str, int]) -> Measured:
+    values = tuple(value for found in repeats if (value := figure.value(found)) is not None)
+    often = min(planned.get(case, len(repeats)) for case in figure.cases)
+    return Measured(figure, values, often, any(figure.stands_in(found) for found in repeats))
 
 
 def row(one: Measured) -> tuple[str, str, str, str]:
-    """Return a table's cells: name, median (least .. most), target, met or missed."""
+    """Return a table's cells: name, median (least .. most) and of how many repeats when some failed, target, met or missed."""
     unit = f" {one.figure.unit}".rstrip()
-    told = f"{shown(one.median)}{unit} ({shown(min(one.values))} .. {shown(max(one.values))})"
+    told = f"{shown(one.median)}{unit} ({shown(min(one.values))} .. {shown(max(one.values))}){few(len(one.values), one.planned)}"
     target = one.figure.target
     aim = "" if target is None else f"{'≤' if one.figure.at_most else '≥'} {shown(target)}{unit}"
-    return one.figure.name, told, aim, {True: "met", False: "missed", None: ""}[one.met]
+    return one.figure.name, told, aim, _verdict(one)
+
+
+def _verdict(one: Measured) -> str:
+    if one.stand_in and one.figure.target is not None:
+        return "(not comparable: no wrk)"
+    return {True: "met", False: "missed", None: ""}[one.met]
+
+
+def few(given: int, planned: int) -> str:
+    """Return the mark of a median of fewer repeats than were planned; empty for one of all."""
+    return f", {given} of {planned} repeats" if given < planned else ""
 
 
 def shown(value: float) -> str:

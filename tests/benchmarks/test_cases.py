@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
 
 import pytest
 from standardwebhooks.webhooks import Webhook
@@ -12,6 +14,8 @@ from benchmarks import reference
 from benchmarks.cases import FIGURES, Size, charts, longer, median, quick
 from benchmarks.dispatcher import SMALL, further_us
 from benchmarks.latency import histogram, percentile
+from benchmarks.repeats import STAND_IN
+from benchmarks.stack import Process, Receiver
 from benchmarks.whole import verify
 from hookline.local.kafka_broker import EmbeddedBroker
 
@@ -19,6 +23,7 @@ pytestmark = pytest.mark.unit
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 24).decode()
 ALONE = {"statistics", "console"}
+RATIOS = {"sender-ratio", "dispatcher-ratio", "tls-ratio"}
 
 
 def test_every_figure_stands_on_a_case_that_there_is(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -33,6 +38,17 @@ def test_every_figure_stands_on_a_case_that_there_is(tmp_path_factory: pytest.Te
 def test_the_body_is_one_kibibyte() -> None:
     """The main figure's body has the size that the page states."""
     assert len(reference.body(SMALL)) == 1_023
+
+
+@pytest.mark.parametrize(("wrk", "stand_in"), [("/bin/wrk", False), (None, True)])
+def test_the_stand_in_says_that_it_is_one(monkeypatch: pytest.MonkeyPatch, wrk: str | None, *, stand_in: bool) -> None:
+    """What is put beside it must know that it is not beside wrk."""
+    monkeypatch.setattr("shutil.which", lambda _: wrk)
+    monkeypatch.setattr(reference, "_wrk", lambda *_: (10, 2.0))
+    monkeypatch.setattr(reference, "_stand_in", lambda *_: (8, 4.0))
+    found = reference.measure(Receiver(cast("Process", None), 1, 0, Path()), SMALL, 2, tls=False)
+    assert (found[STAND_IN], found["rate_per_cpu_s"]) == (stand_in, 2.0 if stand_in else 5.0)
+    assert {figure.key for figure in FIGURES if figure.stands_in({"wrk": found, "wrk-tls": found})} == (RATIOS if stand_in else set())
 
 
 def test_a_smaller_size_keeps_whole_hundreds() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from benchmarks.dispatcher import SMALL
 from benchmarks.load import Load
+from benchmarks.publishing import due
 from benchmarks.receiver import Receive, Seen
 
 pytestmark = pytest.mark.process
@@ -55,8 +58,30 @@ def test_every_post_comes_once() -> None:
 def test_a_steady_load_posts_what_is_due() -> None:
     """300 a second for half a second are 150 posts, and they take about half a second."""
     with receiving() as (url, seen):
-        Load(url=url, connections=4).steady(lambda number: b'{"id":"bench-1-%d"}' % number, 300, 0.5)
+        Load(url=url, connections=4).steady(lambda number, due_ns: b'{"id":"bench-%d-%d"}' % (due_ns, number), 300, 0.5)
         assert seen.count == len(seen.latencies_ns) == 150
+
+
+def test_a_late_load_hides_no_delay() -> None:
+    """A load that stands still for 300 ms posts 30 late; each counts from when it was due, and the id it carries says so."""
+    dues: list[int] = []
+    made = due(SMALL)
+
+    def body(number: int, due_ns: int) -> bytes:
+        dues.append(due_ns)
+        if number == 10:
+            time.sleep(0.3)
+        return made(number, due_ns)
+
+    with receiving() as (url, seen):
+        began = time.time_ns()
+        Load(url=url, connections=64).steady(body, 100, 0.6)
+    assert [round((one - dues[0]) / 1e6) for one in dues] == [10 * number for number in range(60)]
+    assert 0 <= dues[0] - began < 5e9
+    late = [one / 1e6 for one in seen.latencies_ns[10:40]]
+    assert max(late) >= 290
+    assert sum(one >= 150 for one in late) >= 15
+    assert min(seen.latencies_ns) >= 0
 
 
 def test_a_lasting_load_ends() -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import compare, differing, read
-from benchmarks.repeats import Case, Figure, Found, Measured, Values, interleave, measured, row, shown, versions
+from benchmarks.compare import compare, differing, failures, lacking, main, read, remarks
+from benchmarks.repeats import STAND_IN, Case, Figure, Found, Measured, Values, interleave, measured, row, shown, versions
 
 pytestmark = pytest.mark.unit
 
 RATE = Figure("rate", "rate", "/s", "a.rate", target=10)
 SHARE = Figure("share", "a ÷ b", "", "a.rate", "b.rate", target=0.5, at_most=True)
+DELAY = Figure("delay", "delay", "ms", "c.ms")
 
 
 def test_cases_are_interleaved() -> None:
@@ -71,6 +73,42 @@ def test_the_median_decides_whether_a_target_is_met(values: tuple[float, ...], m
     assert Measured(RATE, values).met is met
 
 
+BREAKS = Figure("later", "later", "", "b.rate")
+
+
+@pytest.mark.parametrize(
+    ("figure", "mark"), [(RATE, ", 2 of 3 repeats"), (SHARE, ", 1 of 3 repeats"), (BREAKS, ", 2 of 3 repeats"), (DELAY, "")]
+)
+def test_a_median_of_fewer_repeats_is_marked(figure: Figure, mark: str) -> None:
+    """A case that failed in a repeat does not pass as measured three times, and nor does what stands on it."""
+    repeats = [
+        {"a": {"rate": 12}, "c": {"ms": 1}},
+        {"b": {"rate": 9}, "c": {"ms": 2}},
+        {"a": {"rate": 11}, "b": {"rate": 1}, "c": {"ms": 1}},
+    ]
+    (one,) = measured([figure], repeats)
+    assert row(one)[1].partition(")")[2] == mark
+    assert (len(one.to_json()["values"]), one.to_json()["planned"]) == (len(one.values), 3)
+
+
+def test_a_case_that_is_run_once_is_no_failure() -> None:
+    """Only what was to be run three times can lack a repeat."""
+    repeats: list[Found] = [{"a": {"rate": 12}}, {}, {}]
+    assert row(*measured([RATE], repeats, {"a": 1}))[1] == "12.0 /s (12.0 .. 12.0)"
+    assert row(*measured([RATE], repeats, {"b": 1}))[1] == "12.0 /s (12.0 .. 12.0), 1 of 3 repeats"
+
+
+@pytest.mark.parametrize(("stand_in", "met", "verdict"), [(False, False, "missed"), (True, None, "(not comparable: no wrk)")])
+def test_a_target_is_not_held_against_a_stand_in(met: bool | None, verdict: str, *, stand_in: bool) -> None:
+    """The targets of ratios are for wrk; other figures are judged as ever."""
+    repeats = [{"a": {"rate": 12}, "b": {"rate": 10, STAND_IN: stand_in}}] * 3
+    rate, share = measured([RATE, SHARE], repeats)
+    assert row(share)[2:] == ("≤ 0.500", verdict)
+    assert (share.met, share.to_json()["met"], share.to_json()[STAND_IN]) == (met, met, stand_in)
+    assert row(rate)[3] == "met"
+    assert row(*measured([replace(SHARE, target=None)], repeats))[3] == ""
+
+
 def test_at_most() -> None:
     """At most: the median stays within it."""
     assert Measured(SHARE, (0.4, 0.5, 9)).met
@@ -114,6 +152,44 @@ def test_compare_leaves_out_what_one_result_lacks() -> None:
 def test_other_machines_are_told() -> None:
     """A ratio between two machines says little; the reader is told so."""
     assert differing(_result((1,)), _result((1,), cores=8)) == ["cores: 2 → 8"]
+
+
+def test_other_settings_are_told() -> None:
+    """Scale, reference, machine and versions, whichever side tells them; what changes from minute to minute is none."""
+    old = _result((1,)) | {"scale": 1.0, "reference": "wrk", "machine": {"cores": 2, "cpu": "A", "load_average": 1.0}}
+    new = _result((1,)) | {"scale": 0.1, "reference": "stand-in", "machine": {"cores": 2, "cpu": "B", "load_average": 9.0}}
+    new["versions"] = {"python": "3", "chdb": "4"}
+    assert differing(old, new) == ["scale: 1.0 → 0.1", "reference: wrk → stand-in", "cpu: A → B", "chdb: not told → 4"]
+    assert differing(new, old)[-1] == "chdb: 4 → not told"
+    assert remarks(old, old) == []
+
+
+def test_failed_cases_are_told_of_both() -> None:
+    """A figure can be missing, or rest on fewer repeats, because its case failed."""
+    old, new = _result((1,)) | {"failed": {"sink": "not within 3 s"}}, _result((1,)) | {"failed": {"whole": "KeyError: 'x'"}}
+    assert failures(old, new) == ["failed in old: sink: not within 3 s", "failed in new: whole: KeyError: 'x'"]
+    assert failures(_result((1,)), _result((1,))) == []
+
+
+def test_figures_that_only_one_has_are_listed() -> None:
+    """What is not compared is not passed over in silence."""
+    old, new = _result((1, 2, 3)), _result((4,))
+    new["figures"] = {"delay": Measured(DELAY, (4.0,), 3).to_json()}
+    assert lacking(old, new) == ["only in old: rate /s: 2.00 (1.00 .. 3.00)", "only in new: delay ms: 4.00 (4.00 .. 4.00), 1 of 3 repeats"]
+    assert lacking(old, old) == []
+
+
+def test_compare_prints_the_remarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """They stand below the table, each on a line of its own."""
+    old, new = _result((1, 2, 3)) | {"scale": 1.0}, {"figures": {}, "scale": 0.1, "failed": {"a": "no [answer] " + "x" * 200}}
+    for name, result in (("old", old), ("new", new)):
+        (tmp_path / name).write_text(json.dumps(result))
+    monkeypatch.setattr("sys.argv", ["compare", str(tmp_path / "old"), str(tmp_path / "new")])
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    assert "not the same: scale: 1.0 → 0.1" in lines
+    assert f"failed in new: a: no [answer] {'x' * 200}" in lines
+    assert "only in old: rate /s: 2.00 (1.00 .. 3.00)" in lines
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"figures": 3}'])
