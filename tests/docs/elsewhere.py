@@ -100,6 +100,9 @@ IN_PASSING: Final[dict[str, Elsewhere]] = {
     "python -m deploy.strimzi CLUSTER | kubectl -n kafka apply -f -": Elsewhere("needs a cluster", "tests/deploy/test_strimzi.py"),
     "PORT=8080 WEBHOOK_SECRET=whsec_… python -m examples.erp": Elsewhere("runs until it is stopped", "tests/examples/test_erp.py"),
     "docker run hookline:0.1.0 dispatch": COMPOSE,
+    "helm lint deploy/helm/hookline --values deploy/helm/hookline/ci/small.yaml": Elsewhere(
+        "needs helm; the same values", "tests/deploy/test_helm.py::test_helm_finds_nothing"
+    ),
     "kubectl describe pod": HELM,
     "pip install 'hookline[embedded]'": RELEASE,
     "pip install 'hookline[embedded,otel]'": RELEASE,

@@ -195,7 +195,7 @@ class Reader:
 def _ended(line: str) -> str:
     """Return a command that comes to its end by itself, soon."""
     bare = re.split(r"\s+#", line)[0].strip()
-    return f"timeout --preserve-status --signal=INT 4 {bare}" if ENDLESS.fullmatch(bare) else line
+    return f"timeout --foreground --preserve-status --signal=INT 10 {bare}" if ENDLESS.fullmatch(bare) else line
 
 
 def prepared(reader: Reader) -> None:

@@ -10,9 +10,25 @@ from pathlib import Path
 
 import pytest
 
+from examples.__main__ import main
 from examples.dashboard import Board
 
 pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize("given", ["--rate=-1", "--rate=0", "--rate=nan", "--for=inf", "--for=soon", "--seed=-1"])
+def test_a_shop_that_cannot_be_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str) -> None:
+    """Before anything is started, with what would do."""
+    monkeypatch.setattr("sys.argv", ["python -m examples", "erp", given])
+    monkeypatch.setattr("examples.__main__.Stand", None)  # whoever starts one fails
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    option, _, text = given.partition("=")
+    assert (
+        f"argument {option}: '{text}' is no {'whole number from 0' if option == '--seed' else 'number from 0.001'} on"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,10 @@ class _Wire(asyncio.Transport):
     def abort(self) -> None:
         """Have nothing to close."""
 
+    def get_write_buffer_size(self) -> int:
+        """Have sent all of it."""
+        return 0
+
 
 _STARTS = [
     b"HTTP/1.1 200 OK\r\n",

@@ -23,6 +23,13 @@ def at_work(pipeline: Pipeline, process: Any) -> bool:
     return bool(pipeline.ready(process)) and pipeline.metric(process, "hookline_dispatcher_rebalances_total") > 0
 
 
+def two_at_work(pipeline: Pipeline, until: Until) -> list[Any]:
+    """Return two dispatchers that share the work."""
+    both = [pipeline.start_dispatcher(), pipeline.start_dispatcher()]
+    until(lambda: all(at_work(pipeline, one) for one in both), what="both dispatchers at work")
+    return both
+
+
 def everything(pipeline: Pipeline, webhook: Any, events: list[Any], until: Until, timeout_s: float = 60) -> Any:
     """Wait until all of it has arrived; return the account."""
     until(lambda: not pipeline.account("hook", webhook, events).lost, timeout_s=timeout_s, what="every event delivered")
@@ -52,8 +59,7 @@ def test_a_killed_dispatcher_loses_nothing(pipeline: Pipeline, until: Until) -> 
     """Killed three times in the middle of its work: every event arrives, twice only what was under way or not yet committed."""
     pipeline.environ["HOOKLINE_SESSION_TIMEOUT_MS"] = "3000"
     webhook = pipeline.create("hook")
-    running = [pipeline.start_dispatcher(), pipeline.start_dispatcher()]
-    until(lambda: all(at_work(pipeline, one) for one in running), what="both dispatchers at work")
+    running = two_at_work(pipeline, until)
     with Load(pipeline) as load:
         for number in range(3):
             before = len(pipeline.receiver.calls)
@@ -66,6 +72,28 @@ def test_a_killed_dispatcher_loses_nothing(pipeline: Pipeline, until: Until) -> 
     assert account.delivered == len(load.events)
     assert account.duplicates <= 3 * 400  # at most what two seconds bring, per kill
     assert pipeline.letters() == []
+
+
+def test_two_dispatchers_killed_within_one_session_repeat_no_more_than_one_by_one(pipeline: Pipeline, until: Until) -> None:
+    """The first one is started again, and joins only when Kafka has forgotten its former life: until then the other's commits work."""
+    pipeline.environ["HOOKLINE_SESSION_TIMEOUT_MS"] = "10000"
+    webhook = pipeline.create("hook")
+    both = two_at_work(pipeline, until)
+    with Load(pipeline) as load:
+        until(lambda: len(pipeline.receiver.calls) > 200, what="calls")
+        idle, busy = sorted(both, key=lambda one: pipeline.metric(one, "hookline_dispatcher_attempts_total"))
+        idle.kill()
+        idle.wait(10)
+        again = pipeline.start_dispatcher()
+        until(lambda: "joined then" in pipeline.page(again, "/readyz")[1], what="the first one started again")
+        load.run_for(5.0)
+        busy.kill()
+        busy.wait(10)
+        pipeline.start_dispatcher()
+    account = everything(pipeline, webhook, load.events, until)
+    assert account.delivered == len(load.events) > 1_000
+    assert account.duplicates <= 300  # about a second; it was 800, all since the first one had joined
+    assert "dispatcher.joins_later" in (pipeline.folder / "dispatcher.2.log").read_text()
 
 
 def test_a_zombie_sends_nothing_when_it_wakes(pipeline: Pipeline, until: Until) -> None:
@@ -81,6 +109,7 @@ def test_a_zombie_sends_nothing_when_it_wakes(pipeline: Pipeline, until: Until) 
     until(lambda: len(pipeline.receiver.calls) > 50, what="calls under way")
     until(lambda: pipeline.metric(zombie, "hookline_dispatcher_pending_records") > 300, what="hundreds of events in hand")
     zombie.send_signal(signal.SIGSTOP)
+    time.sleep(0.5)  # what it had written arrives
     sent = len(pipeline.receiver.calls)
     heir = pipeline.start_dispatcher()
     account = everything(pipeline, webhook, events, until)
