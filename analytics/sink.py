@@ -21,7 +21,7 @@ from hookline.analytics.rows import Decoder
 from hookline.analytics.shares import Share, announced, intent
 from hookline.analytics.warehouse import Warehouse
 from hookline.analytics.writer import BatchWriter
-from hookline.kernel import kafka
+from hookline.kernel import kafka, lost
 from hookline.kernel.errors import BrokerError, HooklineError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.kernel.lifecycle import Stop
@@ -68,17 +68,27 @@ class Sink:
 
     def run(self, stop: Stop) -> None:
         """Move records until `stop`, then write what is held if that needs no waiting, and leave the group."""
-        consumer = kafka.group_consumer(self._kafka, GROUP, **_FETCHED)
         writer = BatchWriter(self._client, self._codec, Writer(self._kafka), self._rejected_topic, self._settings)
-        consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
         try:
             while not stop.is_set():
+                self._live(writer, stop)
+        finally:
+            self._inserts.shutdown()
+
+    def _live(self, writer: BatchWriter, stop: Stop) -> None:
+        """Move records with one client, until the stop, or until that client is lost and another one must do it."""
+        loss = lost.Loss()
+        consumer = kafka.group_consumer(self._kafka, GROUP, **_FETCHED, **loss.settings())
+        consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+        try:
+            while not stop.is_set() and not loss.happened:
                 self._take(consumer)
                 self._learn(consumer)
                 self._write_ripe(consumer, writer, stop)
+            if loss.happened:
+                self._shares.clear()  # what was announced is replayed by whom Kafka gives it to
             self._write(consumer, writer, list(self._shares.values()), stop)
         finally:
-            self._inserts.shutdown()
             consumer.close()
 
     def stalled(self) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from hookline.kernel import kafka
+from hookline.kernel import kafka, lost
 from hookline.kernel.log import logger
 from hookline.schemas.topics import Topics
 
@@ -31,6 +31,7 @@ class Lead:
         self._topic = topics.jobs
         self._lease_s = config.session_timeout_ms / 2_000
         self._consumer: Consumer | None = None
+        self._loss = lost.Loss()
         self._assigned = False
         self._silent = False
         self._asked_at: float | None = None
@@ -44,13 +45,17 @@ class Lead:
 
     def start(self) -> None:
         """Join the group."""
-        self._consumer = kafka.group_consumer(self._config, GROUP, on_commit=self._committed)
+        self._loss = lost.Loss()
+        self._consumer = kafka.group_consumer(self._config, GROUP, on_commit=self._committed, **self._loss.settings())
         self._consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
 
     def poll(self) -> None:
         """Stay a member and prove it; waits a tenth of a second. Raises nothing: what fails lets the lead run out."""
         if self._consumer is None:
             return
+        if self._loss.happened:
+            self.stop()
+            self.start()
         try:
             self._consumer.poll(_POLL_S)  # its records are followed elsewhere
             if self._assigned and not self._silent:

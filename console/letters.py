@@ -106,10 +106,11 @@ class Letters:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            consumer = kafka.plain_consumer(self._config, fetch_wait_max_ms=50, **lost.watched())
+            loss = lost.Loss()
+            consumer = kafka.plain_consumer(self._config, fetch_wait_max_ms=50, **loss.settings())
             try:
-                while not self._stopping.is_set():
-                    self._follow(consumer)
+                while not self._stopping.is_set() and not loss.happened:
+                    self._follow(consumer, loss)
             except (BrokerError, KafkaException, RuntimeError) as error:
                 _log.warning("letters.waits", error=str(error))
                 self._stopping.wait(_AGAIN_S)
@@ -117,11 +118,11 @@ class Letters:
                 with suppress(KafkaException, RuntimeError):
                     consumer.close()
 
-    def _follow(self, consumer: Consumer) -> None:
-        """Read on from where the thread stands, until the stop, or a time to look for new partitions and old letters."""
+    def _follow(self, consumer: Consumer, loss: lost.Loss) -> None:
+        """Read on from where the thread stands, until the stop, a loss, or a time to look for new partitions and old letters."""
         ends = self._assign(consumer)
         until = time.monotonic() + _SWEEP_S
-        while not self._stopping.is_set() and (not self._ready or time.monotonic() < until):
+        while not self._stopping.is_set() and not loss.happened and (not self._ready or time.monotonic() < until):
             for message in kafka.fetch(consumer, _BATCH, _POLL_S):
                 self._take(message)
             self._move(consumer)

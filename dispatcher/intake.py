@@ -20,7 +20,7 @@ from hookline.dispatcher import metrics
 from hookline.dispatcher.joining import Joining
 from hookline.dispatcher.shares import Record, Share, Shares
 from hookline.dispatcher.source import IntakeLimits, Sink, Source
-from hookline.kernel import kafka
+from hookline.kernel import kafka, lost
 from hookline.kernel.lifecycle import Stop
 from hookline.kernel.log import logger
 
@@ -128,21 +128,32 @@ class Intake:
             if self._stop.is_set():
                 return
         try:
-            consumer = kafka.group_consumer(
-                self._config,
-                self.source.group,
-                on_commit=self._committed,
-                queued_max_messages_kbytes=self.source.prefetch_kbytes,
-                fetch_wait_max_ms=self.source.fetch_wait_ms,
-            )
-            consumer.subscribe(list(self.source.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
-            self._loop(consumer)
+            while not self._stop.is_set():
+                self._live()
         except Exception as error:  # noqa: BLE001  # the process's main loop for this source: nothing may end it silently
             self.failure = f"{type(error).__name__}: {error}"
             _log.exception("intake.failed", source=self.source.name)
 
-    def _loop(self, consumer: Consumer) -> None:
-        while not self._stop.is_set():
+    def _live(self) -> None:
+        """Read with one client, until the stop, or until that client is lost and another one must do it."""
+        loss = lost.Loss()
+        consumer = kafka.group_consumer(
+            self._config,
+            self.source.group,
+            on_commit=self._committed,
+            queued_max_messages_kbytes=self.source.prefetch_kbytes,
+            fetch_wait_max_ms=self.source.fetch_wait_ms,
+            **loss.settings(),
+        )
+        consumer.subscribe(list(self.source.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        self._loop(consumer, loss)
+        if loss.happened:  # what was not committed is read again, by whom Kafka gives it to
+            for share in self.shares:
+                self.shares.end(share.key)
+        self._close(consumer)
+
+    def _loop(self, consumer: Consumer, loss: lost.Loss) -> None:
+        while not self._stop.is_set() and not loss.happened:
             self._settle_done()
             messages = self._fetch(consumer)
             if self._ours(consumer, messages):
@@ -155,7 +166,6 @@ class Intake:
                 self._commit_async(consumer)
                 metrics.PENDING.labels(self.source.name).set(self.shares.records)
                 self._next_commit = now + self._limits.commit_s
-        self._close(consumer)
 
     def _fetch(self, consumer: Consumer) -> list[Message]:
         """Poll; when full, wait briefly for room, and pause only if that lasts, because a pause throws fetched records away."""

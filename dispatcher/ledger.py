@@ -13,6 +13,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaExceptio
 
 from hookline.dispatcher import metrics
 from hookline.dispatcher.faults import Faults
+from hookline.kernel import lost
 from hookline.kernel.kafka import Headers
 from hookline.kernel.log import logger
 from hookline.kernel.values import value
@@ -48,11 +49,15 @@ class Ledger:
 
     An entry that Kafka refuses is produced again, for as long as it takes: the offset it stands for stays where it
     is, so nothing is lost, and `complaint` says so. Nothing is ever dropped. `heard` is told the stamp, in milliseconds,
-    that a broker gave a record.
+    that a broker gave a record. `make` returns a producer with the settings it is given.
     """
 
-    def __init__(self, producer: Producer, loop: asyncio.AbstractEventLoop, faults: Faults, heard: Callable[[int], None]) -> None:
-        self._producer = producer
+    def __init__(
+        self, make: Callable[..., Producer], loop: asyncio.AbstractEventLoop, faults: Faults, heard: Callable[[int], None]
+    ) -> None:
+        self._make = make
+        self._producer = make(**lost.watched(self._forsake))
+        self._is_lost = False
         self._loop = loop
         self._faults = faults
         self._heard = heard
@@ -147,9 +152,23 @@ class Ledger:
             _log.error("ledger.refused", topic=write.entry.topic, error=error.str(), waiting=self._waiting)
         self._loop.call_later(_AGAIN_S, self._again.append, write)
 
+    def _forsake(self) -> None:
+        self._is_lost = True  # seen to after the poll that this is called from
+
+    def _replace(self) -> None:
+        """Go on with another producer, if nothing of the lost one is open; else end the process, since Kafka may have it already."""
+        self._is_lost = False
+        if len(self._producer):
+            lost.tell()
+        else:
+            _log.warning("ledger.producer_replaced")
+            self._producer = self._make(**lost.watched(self._forsake))
+
     def _serve(self) -> None:
         try:
             self._producer.poll(0)
+            if self._is_lost:
+                self._replace()
             for _ in range(len(self._again)):
                 if not self._produce(self._again.popleft()):
                     break  # its queue is full: the others would come back too

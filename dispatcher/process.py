@@ -35,7 +35,7 @@ from hookline.dispatcher.source import IntakeLimits, again, fresh, tiers_to_read
 from hookline.dispatcher.transport.aiohttp_transport import AiohttpTransport
 from hookline.dispatcher.transport.contract import Transport
 from hookline.dispatcher.transport.native_transport import NativeTransport
-from hookline.kernel import kafka, lost
+from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock, to_us
 from hookline.kernel.config import load, state_dir
 from hookline.kernel.errors import ConfigError, HooklineError
@@ -146,9 +146,8 @@ class Dispatcher:
             "message_max_bytes": 2 * 1024 * 1024,
             "topic_metadata_propagation_max_ms": _MISSING_TOPIC_MS,
             "linger_ms": _LINGER_MS,
-            **lost.watched(),
         }
-        ledger = Ledger(kafka.producer(self._settings.kafka, **extra), loop, self._faults, self._broker_clock.heard)
+        ledger = Ledger(partial(kafka.producer, self._settings.kafka, **extra), loop, self._faults, self._broker_clock.heard)
         tiers = await asyncio.to_thread(tiers_to_read, self._settings.kafka, self._topics, self._settings.topics.retry_tiers)
         sending = self._wire(loop, ledger, tiers)
         pulse = Pulse(self._faults, (sending.tick, self._note_member), partial(self._measure, sending))

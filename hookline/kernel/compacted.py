@@ -52,6 +52,7 @@ class CompactedTopic:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._consumer: Consumer | None = None
+        self._loss = lost.Loss()
         self._watermarks: Consumer | None = None
         self._cluster = ""
         self.faults = 0
@@ -71,15 +72,12 @@ class CompactedTopic:
 
         Raises `BrokerError` when the topic does not exist, or has lost records since `memory` was written.
         """
-        # The end of the partition is asked for, so that what no consumer is shown at the end (markers of transactions) is passed.
-        settings = {"fetch_wait_max_ms": 500, "enable_partition_eof": True, **lost.watched()}
-        self._consumer = kafka.plain_consumer(self._config, **settings)
         self._watermarks = kafka.plain_consumer(self._config)
         assert_topic(self._watermarks, self._topic)
         self._target = kafka.end_offset(self._watermarks, self._topic)
         self._refuse_loss(self._watermarks, self._target)
         first = max(0, self._target - self._newest) if self._newest else 0
-        self._consumer.assign([TopicPartition(self._topic, 0, first)])
+        self._read_from(first)
         self._thread = threading.Thread(target=self._run, name=f"follow {self._topic}", daemon=True)
         self._thread.start()
         if not self.wait_for(self._target, timeout_s):
@@ -123,10 +121,21 @@ class CompactedTopic:
             return False
         return self._applied >= end or self.wait_for(end, timeout_s)
 
+    def _read_from(self, offset: int) -> None:
+        """Read on from an offset, with a client of its own."""
+        self._loss = lost.Loss()
+        # The end of the partition is asked for, so that what no consumer is shown at the end (markers of transactions) is passed.
+        settings = {"fetch_wait_max_ms": 500, "enable_partition_eof": True, **self._loss.settings()}
+        self._consumer = kafka.plain_consumer(self._config, **settings)
+        self._consumer.assign([TopicPartition(self._topic, 0, offset)])
+
     # ---- the following thread ----
 
     def _run(self) -> None:
         while not self._stopping.is_set() and self._consumer is not None:
+            if self._loss.happened:
+                self._consumer.close()
+                self._read_from(self._applied)
             try:
                 first = self._consumer.poll(_WAIT_S)
                 messages = [first, *self._consumer.consume(_BATCH, 0)] if first is not None else []

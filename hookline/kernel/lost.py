@@ -40,7 +40,27 @@ def watched(told: Callable[[], object] | None = None) -> dict[str, Any]:
 
     `told` hears of its loss within half a minute, once, in the thread that polls; None: those of `on_loss` do.
     """
-    return {"statistics_interval_ms": _EVERY_MS, "stats_cb": _Watch(told or _tell)}
+    return {"statistics_interval_ms": _EVERY_MS, "stats_cb": _Watch(told or tell)}
+
+
+def tell() -> None:
+    """Tell those of `on_loss` of a client that cannot be replaced."""
+    for callback in _listeners:
+        callback()
+
+
+class Loss:
+    """Whether one client is lost, for an owner that makes another one instead, in the thread that polls it."""
+
+    def __init__(self) -> None:
+        self.happened = False
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of that client, as `watched` does."""
+        return watched(self._note)
+
+    def _note(self) -> None:
+        self.happened = True
 
 
 class _Watch:
@@ -75,8 +95,3 @@ def _is_stuck(statistics: str) -> bool:
     real = [one for one in found["brokers"].values() if one["source"] in _REAL]
     looks = found["cgrp"]["state"] != "up"
     return looks and bool(real) and all(one["state"] == "INIT" and one["stateage"] > _LEFT_ALONE_US for one in real)
-
-
-def _tell() -> None:
-    for callback in _listeners:
-        callback()

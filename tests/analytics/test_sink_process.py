@@ -16,6 +16,7 @@ from hookline.analytics.shares import intent
 from hookline.analytics.sink import GROUP
 from hookline.kernel import kafka
 from hookline.local.kafka_broker import free_port
+from tests.losing import LOSING
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.process]
 
@@ -72,6 +73,21 @@ def _announce(attempts: Attempts, partition: int, first: int, last: int) -> None
     consumer = kafka.plain_consumer(attempts.config, group_id=f"{attempts.config.topic_prefix}.{GROUP}")
     consumer.commit(offsets=[TopicPartition(attempts.topics.attempts, partition, first, intent(last))], asynchronous=False)
     consumer.close()
+
+
+def test_a_lost_client_is_replaced_while_the_process_goes_on(attempts: Attempts, until: Until) -> None:
+    """Lost three times in the middle of its work: another one goes on where the offsets are, and each attempt is there once."""
+    sink, total = attempts.sink(HOOKLINE_SINK_BATCH_ROWS="400", **LOSING), 0
+    for number in range(1, 4):
+        total += len(attempts.produce(2_000))
+        until(lambda least=number: len(sink.said("sink.assigned")) >= least, what="partitions for each client")
+        sink.process.send_signal(signal.SIGUSR1)
+    total += len(attempts.produce(500))
+    until(lambda: sink.audit() == _whole(total), 60, what=f"{total} rows")
+    assert len(sink.said("sink.assigned")) == 4
+    assert sink.complaint() == ""
+    sink.process.terminate()
+    assert sink.process.wait(20) == 0
 
 
 def test_an_announced_batch_is_written_exactly_as_announced(attempts: Attempts, until: Until) -> None:

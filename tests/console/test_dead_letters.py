@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.console.letters import letter_of, place_in
+from hookline.console.letters import Letters, letter_of, place_in
 from hookline.console.letters_shelf import Letter, LetterQuery, Replayed, Shelf
 from hookline.console.places import Coordinates
 from hookline.dispatcher.letters import DeadLetter, Reason
 from hookline.dispatcher.replays import DeadLetters, LetterFilter
-from hookline.kernel import kafka
+from hookline.kernel import kafka, lost
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
 from hookline.schemas.records import Source
@@ -108,6 +108,30 @@ def test_a_letter_shows_its_bytes(given_up: Any) -> None:
     [body] = {call[2] for call in shop.stack.receiver.calls if call[1]["webhook-id"] == one["delivery_id"]}
     assert (found["body"].encode(), found["body_missing"]) == (body, "")
     assert base64.b64decode(found["raw_base64"])[:1] == b"\0"
+
+
+def test_a_lost_client_is_replaced(shop: Shop, stack: Stack, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one reads on: letters of before and after are known, each once."""
+    made: list[lost.Loss] = []
+    settings = lost.Loss.settings
+
+    def noted(loss: lost.Loss) -> dict[str, Any]:
+        made.append(loss)
+        return settings(loss)
+
+    monkeypatch.setattr(lost.Loss, "settings", noted)
+    config = load(KafkaConfig, stack.environ)
+    followed = Letters(config, Topics(config.topic_prefix))
+    followed.start()
+    until(lambda: made, what="a client")
+    assert followed.catch_up()
+    made[0]._note()
+    until(lambda: len(made) == 2, what="another client")
+    webhook = shop.webhook(path(), 404)
+    shop.publish()
+    wanted = LetterQuery(store_id=shop.store, webhook_id=webhook)
+    until(lambda: len(list(followed.up_to_date().find(wanted))) == 1, what="a letter of after")
+    followed.stop()
 
 
 def test_another_stores_letters_are_not_there(given_up: Any, stack: Stack) -> None:

@@ -108,6 +108,25 @@ def test_a_console_that_is_killed_half_way_doubles_nothing(mortal: Mortal, until
 # ---- who runs jobs ----
 
 
+def test_a_lead_whose_client_is_lost_leads_again(stack: Stack, kafka_environ: dict[str, str], until: Until) -> None:
+    """Another client joins in its place, in a later term; until then this console does not lead."""
+    config = replace(load(KafkaConfig, {**kafka_environ, "HOOKLINE_SESSION_TIMEOUT_MS": "6000"}), topic_prefix=f"l{os.urandom(4).hex()}")
+    lead = Lead(config, replace(Topics(config.topic_prefix), prefix=stack.environ["HOOKLINE_TOPIC_PREFIX"]))
+
+    def leads() -> bool:
+        lead.poll()
+        return lead.leading
+
+    lead.start()
+    until(leads, what="the lead")
+    term = lead.term
+    lead._loss._note()
+    assert not leads()
+    until(leads, what="the lead again")
+    assert lead.term == term + 1
+    lead.stop()
+
+
 def test_one_console_leads_and_another_takes_over(stack: Stack, kafka_environ: dict[str, str], until: Until) -> None:
     """Of two members one may run jobs; when it leaves, the other may; one that is not polled loses the lead by itself."""
     config = replace(load(KafkaConfig, {**kafka_environ, "HOOKLINE_SESSION_TIMEOUT_MS": "6000"}), topic_prefix=f"l{os.urandom(4).hex()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
@@ -11,6 +12,7 @@ from confluent_kafka import KafkaError
 from hookline.dispatcher import ledger as module
 from hookline.dispatcher.faults import Faults
 from hookline.dispatcher.ledger import Entry, Ledger
+from hookline.kernel import lost
 from tests.dispatcher.fake_kafka import FakeProducer
 
 pytestmark = pytest.mark.unit
@@ -24,7 +26,19 @@ class Desk:
         self.faults = Faults()
         self.stamps: list[int] = []
         self.told: list[str] = []
-        self.ledger = Ledger(self.producer, asyncio.get_running_loop(), self.faults, self.stamps.append)  # type: ignore[arg-type]  # plays a Producer
+        self.made = 0
+        self.hear: Callable[[str], None] = lambda _: None
+        self.ledger = Ledger(self._make, asyncio.get_running_loop(), self.faults, self.stamps.append)
+
+    def _make(self, **settings: Any) -> Any:
+        self.made += 1
+        self.hear = settings["stats_cb"]
+        return self.producer
+
+    def lose(self) -> None:
+        """Have the producer's statistics say that it knows no broker."""
+        for _ in range(2):
+            self.hear('{"brokers":{}}')
 
     def write(self, name: str, *topics: str) -> None:
         """Write one entry to each topic; `told` gets the name when all are durable."""
@@ -152,3 +166,26 @@ def _stamped() -> object:
     from tests.dispatcher.fake_kafka import FakeMessage
 
     return FakeMessage()
+
+
+async def test_a_lost_producer_with_nothing_open_is_replaced(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process goes on, and what comes next is written by the new one."""
+    told: list[bool] = []
+    monkeypatch.setattr(lost, "_listeners", [lambda: told.append(True)])
+    desk.lose()
+    await until(lambda: desk.made == 2)
+    desk.write("one", "a")
+    await until(lambda: desk.told == ["one"])
+    assert told == []
+
+
+async def test_a_lost_producer_with_records_open_ends_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka may have them: another producer would write them twice."""
+    told: list[bool] = []
+    monkeypatch.setattr(lost, "_listeners", [lambda: told.append(True)])
+    desk.producer.acknowledging = False
+    desk.write("one", "a")
+    desk.lose()
+    await until(lambda: told)
+    await asyncio.sleep(0.05)
+    assert (told, desk.made) == ([True], 1)

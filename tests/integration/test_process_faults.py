@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.load import Load
+from tests.losing import LOSING
 
 pytestmark = [pytest.mark.kafka, pytest.mark.process]
 
@@ -94,6 +95,28 @@ def test_two_dispatchers_killed_within_one_session_repeat_no_more_than_one_by_on
     assert account.delivered == len(load.events) > 1_000
     assert account.duplicates <= 300  # about a second; it was 800, all since the first one had joined
     assert "dispatcher.joins_later" in (pipeline.folder / "dispatcher.2.log").read_text()
+
+
+def test_lost_clients_are_replaced_while_the_process_goes_on(pipeline: Pipeline, until: Until) -> None:
+    """All consumers of a dispatcher are lost in full swing: others take their places, every event arrives, so does a later webhook."""
+    webhook = pipeline.create("hook")
+    process = pipeline.start_dispatcher(**LOSING)
+    until(lambda: at_work(pipeline, process), what="the dispatcher at work")
+    given = pipeline.metric(process, "hookline_dispatcher_rebalances_total")
+    with Load(pipeline) as load:
+        load.run_for(1.0)
+        process.send_signal(signal.SIGUSR1)
+        load.run_for(1.0)
+    account = everything(pipeline, webhook, load.events, until)
+    assert account.delivered == len(load.events) > 200
+    assert account.duplicates <= 200  # what a second brings
+    until(lambda: pipeline.metric(process, "hookline_dispatcher_rebalances_total") >= 3 * given, what="all taken and given anew")
+    later = pipeline.create("later")
+    more = pipeline.publish(count=20)
+    until(lambda: not pipeline.account("later", later, more).lost, what="events for the new webhook")
+    assert pipeline.ready(process)
+    process.terminate()
+    assert process.wait(40) == 0
 
 
 def test_a_zombie_sends_nothing_when_it_wakes(pipeline: Pipeline, until: Until) -> None:

@@ -124,6 +124,18 @@ def test_catching_up_applies_what_others_wrote(rig: Rig) -> None:
     assert seen[5:] == ["True"] * 4
 
 
+def test_a_lost_client_is_replaced(rig: Rig) -> None:
+    """Another one reads on where it was: each record is applied once."""
+    rig.write("a", "b")
+    seen: list[str] = []
+    reader = rig.read(lambda message: seen.append(text(message)))
+    before = reader._consumer
+    reader._loss._note()
+    assert reader.wait_for(rig.write("c", "d"), 20)
+    assert seen == ["a", "b", "c", "d"]
+    assert reader._consumer is not before
+
+
 @pytest.mark.parametrize("commit", [True, False])
 def test_markers_at_the_end_are_passed(rig: Rig, commit: bool) -> None:
     """A topic that ends with what no consumer is shown, a transaction's marker, is read to its end, at start and later."""

@@ -142,6 +142,20 @@ def test_a_member_that_goes_on_asking_is_not_lost(well: dict[str, Any]) -> None:
     assert told == []
 
 
+@pytest.mark.unit
+def test_an_owner_sees_that_its_client_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It replaces it; the process is not told."""
+    told: list[bool] = []
+    monkeypatch.setattr(lost, "_listeners", [lambda: told.append(True)])
+    loss = lost.Loss()
+    hear = loss.settings()["stats_cb"]
+    seen = []
+    for _ in range(3):
+        hear(ALONE)
+        seen.append(loss.happened)
+    assert (seen, told) == ([False, True, True], [])
+
+
 def test_the_processes_listeners_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that nobody replaces ends its process."""
     told: list[bool] = []
