@@ -133,10 +133,11 @@ class CompactedTopic:
 
     def _run(self) -> None:
         while not self._stopping.is_set() and self._consumer is not None:
-            if self._loss.happened:
-                self._consumer.close()
-                self._read_from(self._applied)
             try:
+                if self._loss.happened:
+                    with suppress(KafkaException, RuntimeError):
+                        self._consumer.close()
+                    self._read_from(self._applied)
                 first = self._consumer.poll(_WAIT_S)
                 messages = [first, *self._consumer.consume(_BATCH, 0)] if first is not None else []
             except (KafkaException, RuntimeError) as error:

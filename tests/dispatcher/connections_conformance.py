@@ -160,6 +160,35 @@ class Connections(Suite):
                     assert (await caller.reply(target.url())).status == 200
                     await asyncio.sleep(0.15)
 
+    @pytest.mark.parametrize(
+        "framing",
+        [
+            b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+            b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n",
+            b"Content-Length: 2\r\nContent-Length: 90\r\n",
+            b"Content-Length: 2, 90\r\n",
+            b"Content-Length : 2\r\n",
+            b"Content-Length: +2\r\n",
+            b"Content-Length: 0x2\r\n",
+            b"Content-Length:\r\n 2\r\n",
+            b"X: y\r\n Content-Length: 2\r\n",
+            b"Transfer-Encoding: identity\r\nContent-Length: 2\r\n",
+            b"Transfer-Encoding: chunked, identity\r\nContent-Length: 2\r\n",
+            b"Transfer-Encoding: xchunked\r\nContent-Length: 2\r\n",
+            b"Content-Length: 2\nX: y\r\n",
+        ],
+    )
+    async def test_framing_that_may_be_read_in_two_ways(self, caller: Caller, framing: bytes) -> None:
+        """However the end of such an answer is read: what stands behind it, or within it, is nobody's next answer."""
+        smuggled = b"HTTP/1.1 418 Smuggled\r\nContent-Length: 0\r\n\r\n"
+        answer = b"HTTP/1.1 200 OK\r\n" + framing + b"\r\nok" + smuggled + b"0\r\n\r\n"
+
+        async with Server(always(answer, close=False)).running() as server:
+            for _ in range(3):
+                found = await caller.call(server.url(), 0.5)
+                assert found.status in {0, 200}
+                await asyncio.sleep(0.05)
+
     # ---- many at once ----
 
     async def test_many_requests_at_once(self, caller: Caller) -> None:

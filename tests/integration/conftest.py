@@ -167,6 +167,10 @@ class Pipeline:
         except OSError:
             return 0, ""
 
+    def log(self, process: subprocess.Popen[bytes]) -> str:
+        """Return what a dispatcher has logged."""
+        return (self.folder / f"dispatcher.{self.processes.index(process)}.log").read_text()
+
     def ready(self, process: subprocess.Popen[bytes]) -> bool:
         """Tell whether a dispatcher says that it is ready."""
         return self.page(process, "/readyz")[0] == 200
@@ -252,7 +256,14 @@ def own_broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
 @pytest.fixture
 def own_pipeline(own_broker: EmbeddedBroker, kafka_environ: dict[str, str], tmp_path: Path) -> Iterator[Pipeline]:
     """Yield a pipeline without dispatchers, on a broker of its own."""
-    environ = {**kafka_environ, "KAFKA_BOOTSTRAP_SERVERS": own_broker.bootstrap_servers}
+    with on_broker(own_broker, kafka_environ, tmp_path) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def on_broker(broker: EmbeddedBroker, kafka_environ: dict[str, str], tmp_path: Path) -> Iterator[Pipeline]:
+    """Lay a pipeline on a started broker that has nothing yet."""
+    environ = {**kafka_environ, "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}
     config = load(KafkaConfig, environ)
     create(config, [spec for spec in specs(Topics("unused"), load(TopicsConfig, environ)) if spec.name == SCHEMAS], 1)
     registry = EmbeddedRegistry(config)

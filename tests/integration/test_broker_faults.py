@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from hookline.kernel.config import load
 from hookline.local.kafka_broker import EmbeddedBroker
 from hookline.schemas.events import example_event
 from hookline.schemas.topics import TopicsConfig, create, specs
+from tests.integration.conftest import on_broker
 from tests.integration.load import Load
+from tests.integration.nameless import BehindDoor, Door
 
 pytestmark = [pytest.mark.kafka, pytest.mark.process]
 
@@ -43,6 +46,39 @@ def ready_again(pipeline: Pipeline, process: Any, timeout_s: float = 60.0) -> No
         if time.monotonic() > deadline:
             pytest.fail(f"not ready in {timeout_s:g} s: {pipeline.page(process, '/readyz')}, Kafka at {pipeline.config.bootstrap_servers}")
         time.sleep(0.1)
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    """Give a door that nothing is behind yet."""
+    found = Door()
+    yield found
+    found.close()
+
+
+@pytest.mark.timeout(240)
+def test_a_cluster_that_names_nobody_for_a_moment(door: Door, kafka_environ: dict[str, str], tmp_path: Path, until: Until) -> None:
+    """Clients that are lost by that, for good in librdkafka, are replaced: the process goes on, and every event of later arrives."""
+    broker = BehindDoor(tmp_path / "broker", door)
+    broker.start()
+    with on_broker(broker, kafka_environ, tmp_path) as pipeline:
+        webhook = pipeline.create("hook")
+        dispatcher = pipeline.start_dispatcher()
+        until(lambda: pipeline.ready(dispatcher), what="the dispatcher ready")
+        events = pipeline.publish(count=20)
+        until(lambda: not pipeline.account("hook", webhook, events).lost, what="the events of before")
+        time.sleep(1)  # all of them are confirmed
+        door.shut = True
+        door.drop()
+        time.sleep(4)
+        door.shut = False
+        door.drop()
+        assert door.asked > 5
+        until(lambda: pipeline.log(dispatcher).count("kafka.client_lost") > 0, timeout_s=60, what="a client that is lost")
+        later = pipeline.publish(count=100)
+        until(lambda: not pipeline.account("hook", webhook, later).lost, timeout_s=90, what="the events of after")
+        assert dispatcher.poll() is None
+    broker.stop()
 
 
 def test_a_broker_that_stops_and_is_killed(own_broker: EmbeddedBroker, own_pipeline: Pipeline, until: Until) -> None:

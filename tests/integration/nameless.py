@@ -1,0 +1,101 @@
+"""A real broker behind a door that can answer questions about the cluster as one does whose brokers are all out of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+import threading
+from pathlib import Path
+from typing import Final
+
+from hookline.local.jars import Told
+from hookline.local.kafka_broker import EmbeddedBroker
+
+_METADATA: Final = 3
+_HEADER: Final = struct.Struct(">hhi")
+
+
+def nobody(version: int, correlation: int) -> bytes:
+    """Return the answer, with its size, that names no broker and one topic without partitions; versions 9 to 13 of the protocol."""
+    name, topic_id = bytes([len(b"topic") + 1]) + b"topic", (bytes(15) + b"\1") * (version >= 10)
+    topic = b"\0\0" + name + topic_id + b"\0\1" + struct.pack(">i", -1) + b"\0"
+    end = struct.pack(">i", -1) * (version <= 10) + b"\0\0" * (version >= 13) + b"\0"
+    no_brokers, no_cluster, no_controller = b"\1", b"\0", struct.pack(">i", -1)
+    body = struct.pack(">i", correlation) + b"\0" + bytes(4) + no_brokers + no_cluster + no_controller + b"\2" + topic + end
+    return struct.pack(">i", len(body)) + body
+
+
+class Door:
+    """A port in front of a broker; while `shut` it passes everything but questions about the cluster."""
+
+    def __init__(self) -> None:
+        self.shut = False
+        self.asked = 0
+        self.behind = 0
+        self._streams: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def drop(self) -> None:
+        """End all connections, so that everybody asks again."""
+        self._loop.call_soon_threadsafe(self._drop)
+
+    def close(self) -> None:
+        """Take no more."""
+        self.drop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def _drop(self) -> None:
+        for one in self._streams.copy():
+            one.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            back, forth = await asyncio.open_connection("127.0.0.1", self.behind)
+            self._streams |= {writer, forth}
+            try:
+                await asyncio.gather(self._requests(reader, forth, writer), self._pass(back, writer))
+            finally:
+                self._streams -= {writer, forth}
+                writer.transport.abort()
+                forth.transport.abort()
+
+    async def _requests(self, reader: asyncio.StreamReader, forth: asyncio.StreamWriter, answers: asyncio.StreamWriter) -> None:
+        while True:
+            size = await reader.readexactly(4)
+            request = await reader.readexactly(struct.unpack(">i", size)[0])
+            api, version, correlation = _HEADER.unpack_from(request)
+            if self.shut and api == _METADATA:
+                self.asked += 1
+                answers.write(nobody(version, correlation))
+            else:
+                forth.write(size + request)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            size = await reader.readexactly(4)
+            writer.write(size + await reader.readexactly(struct.unpack(">i", size)[0]))
+
+
+class BehindDoor(EmbeddedBroker):
+    """A broker that is reached through its door alone."""
+
+    def __init__(self, folder: Path, door: Door) -> None:
+        super().__init__(folder)
+        self._door = door
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The door's address."""
+        return f"127.0.0.1:{self._door.port}"
+
+    def prepare(self, told: Told = lambda _: None) -> list[str]:
+        """Have it name the door as its address."""
+        command = super().prepare(told)
+        self._door.behind = int(super().bootstrap_servers.rpartition(":")[2])
+        return [*command, "--override", f"advertised.listeners=PLAINTEXT://{self.bootstrap_servers}"]
