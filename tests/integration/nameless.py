@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import struct
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -34,11 +35,11 @@ class Door:
         self.asked = 0
         self.behind = 0
         self._streams: set[asyncio.StreamWriter] = set()
-        self._loop = asyncio.new_event_loop()
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.port = 0
+        self._open = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
         self._thread.start()
+        assert self._open.wait(10)
 
     def drop(self) -> None:
         """End all connections, so that everybody asks again."""
@@ -46,24 +47,37 @@ class Door:
 
     def close(self) -> None:
         """Take no more."""
-        self.drop()
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(10)
+
+    async def _main(self) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self._open.set()
+        await self._end.wait()
+        server.close()
+        self._drop()
+        await asyncio.sleep(0.2)  # they are gone then
 
     def _drop(self) -> None:
         for one in self._streams.copy():
             one.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError), self._kept(writer):
             back, forth = await asyncio.open_connection("127.0.0.1", self.behind)
-            self._streams |= {writer, forth}
-            try:
+            with self._kept(forth):
                 await asyncio.gather(self._requests(reader, forth, writer), self._pass(back, writer))
-            finally:
-                self._streams -= {writer, forth}
-                writer.transport.abort()
-                forth.transport.abort()
+
+    @contextlib.contextmanager
+    def _kept(self, stream: asyncio.StreamWriter) -> Iterator[None]:
+        self._streams.add(stream)
+        try:
+            yield
+        finally:
+            self._streams.discard(stream)
+            stream.transport.abort()
 
     async def _requests(self, reader: asyncio.StreamReader, forth: asyncio.StreamWriter, answers: asyncio.StreamWriter) -> None:
         while True:
