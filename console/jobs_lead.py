@@ -45,18 +45,17 @@ class Lead:
 
     def start(self) -> None:
         """Join the group."""
-        self._loss = lost.Loss()
-        self._consumer = kafka.group_consumer(self._config, GROUP, on_commit=self._committed, **self._loss.settings())
-        self._consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+        loss = lost.Loss()
+        consumer = kafka.group_consumer(self._config, GROUP, on_commit=self._committed, **loss.settings())
+        consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+        self._loss, self._consumer = loss, consumer
 
     def poll(self) -> None:
         """Stay a member and prove it; waits a tenth of a second. Raises nothing: what fails lets the lead run out."""
         if self._consumer is None:
             return
-        if self._loss.happened:
-            self.stop()
-            self.start()
         try:
+            self._renew()
             self._consumer.poll(_POLL_S)  # its records are followed elsewhere
             if self._assigned and not self._silent:
                 self._consumer.pause(self._consumer.assignment())
@@ -65,15 +64,23 @@ class Lead:
                 self._asked_at = time.monotonic()
                 self._consumer.commit(offsets=[TopicPartition(self._topic, 0, 0)], asynchronous=True)
         except (KafkaException, RuntimeError) as error:
+            time.sleep(_POLL_S)
             self._asked_at = None
             _log.warning("jobs.lead_unproven", error=str(error))
 
     def stop(self) -> None:
         """Leave the group, so that another console can take over at once."""
         self._assigned = False
+        self._proven_at = -float("inf")
         if self._consumer is not None:
             with suppress(KafkaException, RuntimeError):
                 self._consumer.close()
+
+    def _renew(self) -> None:
+        """Join with another client if this one is lost; raise where that cannot be made now."""
+        if self._loss.happened:
+            self.stop()
+            self.start()
 
     # ---- callbacks, in the polling thread ----
 

@@ -81,7 +81,7 @@ class Letters:
                 return False
             try:
                 ends = {share: kafka.end_offset(self._asker, *share) for share in _shares(self._asker, self._names())}
-            except BrokerError:
+            except BrokerUnavailable:
                 self._asker = kafka.instead_of(self._asker, self._config)
                 raise
         with self._moved:
@@ -106,17 +106,22 @@ class Letters:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            loss = lost.Loss()
-            consumer = kafka.plain_consumer(self._config, fetch_wait_max_ms=50, **loss.settings())
             try:
-                while not self._stopping.is_set() and not loss.happened:
-                    self._follow(consumer, loss)
+                self._live()
             except (BrokerError, KafkaException, RuntimeError) as error:
                 _log.warning("letters.waits", error=str(error))
                 self._stopping.wait(_AGAIN_S)
-            finally:
-                with suppress(KafkaException, RuntimeError):
-                    consumer.close()
+
+    def _live(self) -> None:
+        """Follow with one client, until the stop, or until it is lost."""
+        loss = lost.Loss()
+        consumer = kafka.plain_consumer(self._config, fetch_wait_max_ms=50, **loss.settings())
+        try:
+            while not self._stopping.is_set() and not loss.happened:
+                self._follow(consumer, loss)
+        finally:
+            with suppress(KafkaException, RuntimeError):
+                consumer.close()
 
     def _follow(self, consumer: Consumer, loss: lost.Loss) -> None:
         """Read on from where the thread stands, until the stop, a loss, or a time to look for new partitions and old letters."""

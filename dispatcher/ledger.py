@@ -57,7 +57,7 @@ class Ledger:
     ) -> None:
         self._make = make
         self._producer = make(**lost.watched(self._forsake))
-        self._is_lost = False
+        self._is_lost = self._is_told = False
         self._loop = loop
         self._faults = faults
         self._heard = heard
@@ -80,7 +80,7 @@ class Ledger:
         if self._timer is not None:
             self._timer.cancel()
         deadline = time.monotonic() + timeout_s
-        while self._producer.flush(_FLUSH_S) and time.monotonic() < deadline:
+        while not self._is_lost and self._producer.flush(_FLUSH_S) and time.monotonic() < deadline:
             pass
         return len(self._producer) + self._waiting + sum(not write.refused for write in self._again)
 
@@ -157,12 +157,13 @@ class Ledger:
 
     def _replace(self) -> None:
         """Go on with another producer, if nothing of the lost one is open; else end the process, since Kafka may have it already."""
-        self._is_lost = False
-        if len(self._producer):
-            lost.tell()
-        else:
-            _log.warning("ledger.producer_replaced")
+        if not len(self._producer):
             self._producer = self._make(**lost.watched(self._forsake))
+            self._is_lost = False
+            _log.warning("ledger.producer_replaced")
+        elif not self._is_told:
+            self._is_told = True
+            lost.tell()
 
     def _serve(self) -> None:
         try:

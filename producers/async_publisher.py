@@ -17,6 +17,7 @@ from hookline.schemas.events import Event
 
 _ROOM_S: Final = 0.005
 _POLL_S: Final = 0.001
+_GLANCE_S: Final = 1.0
 _BREATH: Final = 20
 
 
@@ -32,6 +33,7 @@ class AsyncPublisher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._polling = False
+        self._glancing: asyncio.TimerHandle | None = None
         self._waiting = 0
 
     @property
@@ -50,11 +52,14 @@ class AsyncPublisher:
         """Open the producer; starting twice is fine."""
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._publisher.open()
+        if self._publisher.open():
+            self._glance(self._loop)
 
     async def close(self, timeout_s: float = 30.0) -> None:
         """Wait for what is in flight, then close; raise `Undelivered` for what was not confirmed in time."""
         left = await self._wait(timeout_s)
+        if self._glancing is not None:
+            self._glancing.cancel()
         with suppress(Undelivered):
             await asyncio.to_thread(self._publisher.close, 0)
         if left:
@@ -152,6 +157,14 @@ class AsyncPublisher:
             self._polling = self._waiting > 0
             if self._polling:
                 loop.call_later(_POLL_S, self._poll, loop)
+
+    def _glance(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Poll once a second though nothing is awaited: the client's reports of itself would pile up, and its loss stay unknown."""
+        try:
+            if not self._polling:
+                self._publisher.poll()
+        finally:
+            self._glancing = loop.call_later(_GLANCE_S, self._glance, loop)
 
     def _report(self, loop: asyncio.AbstractEventLoop, done: Done, outcome: Outcome) -> None:
         if threading.get_ident() == self._thread:

@@ -119,7 +119,7 @@ class Publisher:
         self._rebuilding = threading.Lock()
         self._rebuilt_at = -_REBUILD_APART_S
         self._fatal = ""
-        self._lost = False
+        self._loss = lost.Loss()
         self._owned: SchemaRegistry | None = None
 
     @classmethod
@@ -294,16 +294,23 @@ class Publisher:
             return True
 
     def _made(self) -> Producer:
-        return self._make(self._config, **self._settings.settings(), **lost.watched(self._forsake))
-
-    def _forsake(self) -> None:
-        self._lost = True  # replaced after the poll that this is called from
+        loss = lost.Loss()
+        producer = self._make(self._config, **self._settings.settings(), **loss.settings())
+        self._loss = loss
+        return producer
 
     def _poll(self, producer: Producer, wait_s: float) -> None:
         producer.poll(wait_s)
-        if self._lost:
-            self._lost = False
-            self._rebuild(producer, KafkaError(KafkaError._ALL_BROKERS_DOWN))  # noqa: SLF001  # librdkafka's local codes begin with an underscore
+        if self._loss.happened:
+            self._replace(producer)
+
+    def _replace(self, gone: Producer) -> None:
+        """Go on with another producer for one that knows no broker any more, as often as that happens: it takes 20 s each time."""
+        with self._rebuilding:
+            if self._producer is gone:
+                self._producer = self._made()
+                gone.purge()
+                gone.flush(1)
 
     def _serve(self) -> None:
         """Serve delivery reports until closed; what a callback raises is logged, for it must not end this thread."""

@@ -93,11 +93,15 @@ class Erasures:
         def done(error: KafkaError | None, message: Message) -> None:
             failed.append(kafka.translate(error)) if error is not None else offsets.append(message.offset() or 0)
 
-        for erasure in erasures:
-            key = f"{erasure.store_id}/{erasure.event_id}".encode()
-            with kafka.translated():
-                producer.produce(self._name, key=key, value=self._codec.encode_record(SUBJECT, asdict(erasure)), on_delivery=done)
-            producer.poll(0)
+        try:
+            for erasure in erasures:
+                key = f"{erasure.store_id}/{erasure.event_id}".encode()
+                with kafka.translated():
+                    producer.produce(self._name, key=key, value=self._codec.encode_record(SUBJECT, asdict(erasure)), on_delivery=done)
+                producer.poll(0)
+        except BrokerError:
+            self._writer.drop(producer)
+            raise
         if producer.flush(_WAIT_S) or failed or not self._topic.wait_for(max(offsets) + 1, _WAIT_S):
             self._writer.drop(producer)
             raise failed[0] if failed else BrokerUnavailable("Not all erasures could be written and read back", remedy="Run it again.")

@@ -53,6 +53,7 @@ class CompactedTopic:
         self._thread: threading.Thread | None = None
         self._consumer: Consumer | None = None
         self._loss = lost.Loss()
+        self._first = 0
         self._watermarks: Consumer | None = None
         self._cluster = ""
         self.faults = 0
@@ -113,8 +114,10 @@ class CompactedTopic:
             known = self._applied
             try:
                 end = kafka.end_offset(self._watermarks, self._topic, timeout_s=timeout_s)
-            except BrokerError:
+            except BrokerUnavailable:
                 self._watermarks = kafka.instead_of(self._watermarks, self._config)
+                return False
+            except BrokerError:
                 return False
         if end < known:
             _log.error("compacted.lost_records", topic=self._topic, end=end, applied=known)
@@ -123,11 +126,12 @@ class CompactedTopic:
 
     def _read_from(self, offset: int) -> None:
         """Read on from an offset, with a client of its own."""
-        self._loss = lost.Loss()
+        loss = lost.Loss()
         # The end of the partition is asked for, so that what no consumer is shown at the end (markers of transactions) is passed.
-        settings = {"fetch_wait_max_ms": 500, "enable_partition_eof": True, **self._loss.settings()}
-        self._consumer = kafka.plain_consumer(self._config, **settings)
-        self._consumer.assign([TopicPartition(self._topic, 0, offset)])
+        settings = {"fetch_wait_max_ms": 500, "enable_partition_eof": True, **loss.settings()}
+        consumer = kafka.plain_consumer(self._config, **settings)
+        consumer.assign([TopicPartition(self._topic, 0, offset)])
+        self._loss, self._consumer, self._first = loss, consumer, offset
 
     # ---- the following thread ----
 
@@ -137,7 +141,7 @@ class CompactedTopic:
                 if self._loss.happened:
                     with suppress(KafkaException, RuntimeError):
                         self._consumer.close()
-                    self._read_from(self._applied)
+                    self._read_from(max(self._first, self._applied))
                 first = self._consumer.poll(_WAIT_S)
                 messages = [first, *self._consumer.consume(_BATCH, 0)] if first is not None else []
             except (KafkaException, RuntimeError) as error:

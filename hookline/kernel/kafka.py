@@ -164,9 +164,10 @@ def plain_consumer(config: KafkaConfig, **extra: object) -> Consumer:
 
 def instead_of(failed: Consumer, config: KafkaConfig) -> Consumer:
     """Return a new plain consumer for one whose question failed: it may be one that can never work again (`lost`)."""
+    made = plain_consumer(config)
     with suppress(KafkaException, RuntimeError):
         failed.close()
-    return plain_consumer(config)
+    return made
 
 
 def admin(config: KafkaConfig) -> AdminClient:

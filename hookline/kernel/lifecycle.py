@@ -86,7 +86,7 @@ def on_signals(stop: Stop) -> None:
     def handle(number: int, _frame: object) -> None:
         if received and time.monotonic() - received[0][1] < _ECHO_S:
             return
-        if received or stop.is_set():
+        if received:
             os._exit(EXIT_FORCED)
         received.append((number, time.monotonic()))
         os.write(writing, b"!")

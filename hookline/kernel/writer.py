@@ -5,7 +5,7 @@ from __future__ import annotations
 from confluent_kafka import Producer
 
 from hookline.kernel import kafka
-from hookline.kernel.errors import BrokerUnavailable, Undelivered
+from hookline.kernel.errors import BrokerError, QueueFull
 
 
 class Writer:
@@ -30,8 +30,9 @@ class Writer:
         client = self.open()
         try:
             return kafka.produce_sync(client, topic, key=key, value=value, headers=headers)
-        except (BrokerUnavailable, Undelivered):
-            self.drop(client)
+        except BrokerError as error:
+            if not isinstance(error, QueueFull):
+                self.drop(client)
             raise
 
     def drop(self, client: Producer) -> None:

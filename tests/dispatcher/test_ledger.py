@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -189,3 +190,6 @@ async def test_a_lost_producer_with_records_open_ends_the_process(desk: Desk, mo
     await until(lambda: told)
     await asyncio.sleep(0.05)
     assert (told, desk.made) == ([True], 1)
+    began = time.monotonic()
+    assert desk.ledger.stop(20) == 1
+    assert time.monotonic() - began < 10, "it waited for a producer that reaches nobody"

@@ -6,13 +6,14 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from confluent_kafka import Consumer, KafkaException
 
 from hookline.kernel import kafka, lost
 from hookline.kernel.config import load
-from hookline.kernel.errors import BrokerError, Undelivered
+from hookline.kernel.errors import BrokerError, QueueFull, Undelivered
 from hookline.kernel.kafka import KafkaConfig
 from hookline.kernel.writer import Writer
 from tests.kernel.empty_cluster import EmptyCluster, empty_cluster
@@ -190,6 +191,17 @@ def test_a_writer_that_failed_writes_with_a_new_client(cluster: EmptyCluster, mo
     with pytest.raises(BrokerError):
         writer.write("topic", key=b"k", value=b"v")
     assert writer.open() is not first
+
+
+def test_a_writer_that_has_no_room_keeps_its_client(cluster: EmptyCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is under way would be lost with it; any other failure may be for good."""
+    writer = Writer(config_of(cluster))
+    for error, kept in ((QueueFull("no room"), True), (BrokerError("fatal"), False)):
+        client = writer.open()
+        monkeypatch.setattr(kafka, "produce_sync", Mock(side_effect=error))
+        with pytest.raises(BrokerError):
+            writer.write("topic", key=b"k", value=b"v")
+        assert (writer.open() is client) == kept
 
 
 def test_a_question_that_failed_is_asked_by_another_client(cluster: EmptyCluster) -> None:

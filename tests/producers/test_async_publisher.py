@@ -12,6 +12,7 @@ import pytest
 
 from hookline.kernel.errors import Closed, InputError, QueueFull, Undelivered, UnknownEventType
 from hookline.kernel.kafka import producer as real_producer
+from hookline.producers import async_publisher as module
 from hookline.producers.async_publisher import AsyncPublisher
 from hookline.producers.publisher import Outcome, Published
 from tests.producers.fakes import event, publisher
@@ -42,6 +43,36 @@ async def test_publish_returns_where_the_event_lies(mocked: AsyncPublisher) -> N
     places = [await mocked.publish(event())] + await asyncio.gather(*(mocked.publish(event()) for _ in range(20)))
     assert len({(place.partition, place.offset) for place in places}) == 21
     assert mocked.waiting == 0
+
+
+async def test_one_that_publishes_nothing_is_polled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its client's reports of itself are fetched, so that they do not pile up, and its loss is heard of; until it is closed."""
+    monkeypatch.setattr(module, "_GLANCE_S", 0.02)
+    polls: list[float] = []
+
+    class Idle:
+        def poll(self, _: float = 0) -> int:
+            polls.append(time.monotonic())
+            return 0
+
+        def flush(self, _: float) -> int:
+            return 0
+
+        def purge(self) -> None:
+            """Have nothing."""
+
+        def __len__(self) -> int:
+            return 0
+
+    found = AsyncPublisher(publisher(lambda *_, **__: Idle()))  # type: ignore[arg-type]  # as much of one as is used
+    await found.start()
+    await found.start()
+    await asyncio.sleep(0.5)
+    assert 3 < len(polls) <= 27
+    await found.close()
+    polls.clear()
+    await asyncio.sleep(0.1)
+    assert polls == []
 
 
 async def test_publish_many_keeps_the_order(mocked: AsyncPublisher) -> None:

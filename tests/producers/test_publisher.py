@@ -290,6 +290,25 @@ def test_a_producer_that_is_lost_is_replaced() -> None:
         assert (len(made), found.complaint()) == (2, "")
 
 
+def test_a_producer_that_is_lost_again_is_replaced_again() -> None:
+    """A cluster that names nobody for long loses one after the other."""
+    hears: list[Callable[[str], None]] = []
+
+    def make(config: KafkaConfig, **extra: Any) -> Any:
+        hears.append(extra["stats_cb"])
+        return mock_producer(config, **{name: value for name, value in extra.items() if name not in {"stats_cb", "statistics_interval_ms"}})
+
+    with publisher(make) as found:
+        for number in range(1, 4):
+            for _ in range(2):
+                hears[-1]('{"brokers":{":0/internal":{"source":"internal"}}}')
+            deadline = time.monotonic() + 10
+            while len(hears) == number and time.monotonic() < deadline:
+                time.sleep(0.01)
+        assert found.publish(event()).topic == "hookline.events.products"
+        assert (len(hears), found.complaint()) == (4, "")
+
+
 def test_a_producer_that_fails_again_at_once_is_a_complaint() -> None:
     """The second failure within a minute is raised, and the process is unfit."""
     with publisher(lambda *_, **__: Broken()) as found:  # type: ignore[arg-type]
