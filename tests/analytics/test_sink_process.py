@@ -39,8 +39,10 @@ def test_attempts_arrive_once_and_can_be_asked_for(attempts: Attempts, until: Un
     assert {row["attempt_id"] for row in page.rows} == {one.attempt_id for one in made}
     assert delivery(sink.queries, "shop", made[7].delivery_id)[0]["attempt_id"] == made[7].attempt_id
     assert sink.complaint() == ""
-    assert sink.metric("hookline_sink_lag_records") == 0
-    assert sink.metric("hookline_sink_rows_total") == 800
+    rows, lag = "hookline_sink_rows_total", "hookline_sink_lag_records"
+    until(lambda: (sink.metric(rows), sink.metric(lag)) == (800, 0), what="all rows counted and no lag")
+    assert sink.metric(lag) == 0
+    assert sink.metric(rows) == 800
 
 
 @pytest.mark.timeout(400)
@@ -84,10 +86,11 @@ def test_a_lost_client_is_replaced_while_the_process_goes_on(attempts: Attempts,
         sink.process.send_signal(signal.SIGUSR1)
     total += len(attempts.produce(500))
     until(lambda: sink.audit() == _whole(total), 60, what=f"{total} rows")
-    assert len(sink.said("sink.assigned")) == 4
+    until(lambda: len(sink.said("sink.assigned")) == 4, what="partitions for the last client")
     assert sink.complaint() == ""
     sink.process.terminate()
     assert sink.process.wait(20) == 0
+    assert len(sink.said("sink.assigned")) == 4
 
 
 def test_an_announced_batch_is_written_exactly_as_announced(attempts: Attempts, until: Until) -> None:

@@ -145,20 +145,27 @@ class Connections(Suite):
             assert len(server.seen) == 2
 
     async def test_answer_that_nobody_asked_for(self, caller: Caller) -> None:
-        """Bytes that come after an answer are not taken for the next one."""
+        """Bytes that come after an answer are not taken for the next one: they end the connection."""
         smuggled = b"HTTP/1.1 418 Smuggled\r\nContent-Length: 0\r\n\r\n"
+        ended = asyncio.Event()
 
         async def answer(peer: Peer) -> None:
             while await peer.request():
                 await peer.send(OK)
                 await asyncio.sleep(0.05)
                 await peer.send(smuggled)
+            ended.set()
 
-        async with Server(answer).running() as server, Server(always(OK + smuggled, close=False)).running() as at_once:
+        async def answer_at_once(peer: Peer) -> None:
+            await always(OK + smuggled, close=False)(peer)
+            ended.set()
+
+        async with Server(answer).running() as server, Server(answer_at_once).running() as at_once:
             for target in (server, at_once):
                 for _ in range(3):
+                    ended.clear()
                     assert (await caller.reply(target.url())).status == 200
-                    await asyncio.sleep(0.15)
+                    await asyncio.wait_for(ended.wait(), 20)
 
     @pytest.mark.parametrize(
         "framing",

@@ -115,15 +115,18 @@ def test_offsets_that_go_back_begin_anew() -> None:
 
 def test_a_record_that_is_not_due_waits_where_it_is() -> None:
     """Not due: its partition pauses and seeks back to it, what follows in the batch is left, others go on; due: it comes again."""
-    now_ms = int(time.time() * 1_000)
-    desk = Desk(source={"delay_s": 0.3, "topics": [TIER]})
+    now_ms, passed_s = int(time.time() * 1_000), 0.0
+    desk = Desk(source={"delay_s": 60.0, "topics": [TIER], "wall": lambda: now_ms / 1_000 + passed_s})
     desk.assign(0, 1, topic=TIER)
     assert desk.step(4, 5, topic=TIER, at_ms=now_ms) == []
     assert desk.consumer.what("pause") == [[(TIER, 0)]]
     assert desk.consumer.what("seek") == [(TIER, 0, 4)]
-    assert desk.step(9, topic=TIER, partition=1, at_ms=now_ms - 1_000) == [9]
+    assert desk.step(9, topic=TIER, partition=1, at_ms=now_ms - 61_000) == [9]
     assert desk.consumer.what("resume") == [[(TIER, 0), (TIER, 1)]]
-    time.sleep(0.35)
+    share, passed_s = desk.intake.shares.get(TIER, 0), 61.0
+    assert share is not None
+    share.due_at -= passed_s
+    share.resume_at -= passed_s
     desk.step()
     assert desk.consumer.what("resume")[1:] == [[(TIER, 0)]]
     assert desk.step(4, 5, topic=TIER, at_ms=now_ms) == [4, 5]

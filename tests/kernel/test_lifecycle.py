@@ -31,10 +31,10 @@ run_sync(main)
 """
 
 
-def started(drain: float) -> subprocess.Popen[str]:
-    """Start a process that drains for so long, and wait until it is up."""
+def started(drain: float, before: str = "") -> subprocess.Popen[str]:
+    """Start a process that drains for so long, with some lines before its own, and wait until it is up."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW.format(drain=drain)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", before + SLOW.format(drain=drain)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
@@ -76,6 +76,23 @@ def test_a_lost_client_ends_the_process(run: str) -> None:
     assert (process.stdout.splitlines()[-1], process.returncode) == ("clean", EXIT_LOST), process.stderr
 
 
+TOLD_TOO = """
+import os, signal, time
+def main(stop):
+    lose()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.3)
+    print("clean", flush=True)
+"""
+
+
+def test_the_first_signal_of_a_process_that_ends_by_itself_is_no_second_one() -> None:
+    """A supervisor that stops it meanwhile does not cut its drain short."""
+    program = LOSES.partition("def main")[0] + TOLD_TOO + "run_sync(main)"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=40, check=False)
+    assert (process.stdout.splitlines()[-1], process.returncode) == ("clean", EXIT_LOST), process.stderr
+
+
 HANGS = """
 import time
 from hookline.kernel import lifecycle
@@ -106,9 +123,15 @@ def test_the_second_signal_ends_it() -> None:
     assert process.returncode == EXIT_FORCED
 
 
+LONG_ECHO = """
+from hookline.kernel import lifecycle
+lifecycle._ECHO_S = 30
+"""
+
+
 def test_an_echo_of_the_signal_is_no_second_one() -> None:
     """`timeout` signals its child, then its child's group: the drain still comes to its end."""
-    process = started(1.0)
+    process = started(1.0, LONG_ECHO)
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
     assert process.stdout.readline() == "draining\n"

@@ -82,14 +82,19 @@ async def test_a_pipeline_is_answered_in_order_and_held_back() -> None:
 
 async def test_time_that_we_do_not_read_is_not_the_clients() -> None:
     """A body whose rest was held back by a slow request before it is not late."""
-    async with serving(body_s=0.3, outlet=FakeOutlet(script=lambda _: None)) as ingest:
-        second = whole("b")
-        talking = asyncio.create_task(ingest.raw(whole("a") + second[:-5], second[-5:], wait_s=0.8))
+    async with serving(body_s=3.0, outlet=FakeOutlet(script=lambda _: None)) as ingest:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ingest.port)
+        second = whole("b", "Connection: close")
+        writer.write(whole("a") + second[:-5])
         await _until(lambda: ingest.outlet.waiting)
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(3.3)
         ingest.outlet.script = lambda _: Published("t", 0, 0)
         ingest.outlet.answer(Published("t", 0, 0))
-        assert [answer.status for answer in await talking] == [202, 202]
+        await asyncio.sleep(0.9)  # what is late is looked for four times in the time that a body has
+        writer.write(second[-5:])
+        found = await asyncio.wait_for(reader.read(), 10)
+        assert (found.count(b"HTTP/1.1 "), found.count(b"HTTP/1.1 202 ")) == (2, 2)
+        writer.close()
 
 
 async def test_http_1_0_and_close_end_the_connection(ingest: Serving) -> None:
