@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,14 @@ pytestmark = pytest.mark.kafka
 
 Pipeline = Any  # the fixture's class stands in conftest.py
 Until = Callable[..., None]
+GIVEN = re.compile(r'^hookline_dispatcher_rebalances_total\{source="([^"]+)",what="given"\} (\S+)$', re.MULTILINE)
+
+
+def at_work(pipeline: Pipeline, process: Any) -> bool:
+    """Tell whether a dispatcher is ready and has partitions of all that it reads: events, replays and every retry tier."""
+    wanted = {"events", "replays", *(f"retry.{tier}" for tier in pipeline.environ["HOOKLINE_RETRY_TIERS"].split(","))}
+    given = {source for source, count in GIVEN.findall(pipeline.page(process, "/metrics")[1]) if float(count) > 0}
+    return bool(pipeline.ready(process)) and wanted <= given
 
 
 def test_every_event_type_is_delivered_signed_and_recorded(pipeline: Pipeline, until: Until) -> None:
@@ -84,7 +93,8 @@ def test_retry_after_is_kept(pipeline: Pipeline, until: Until) -> None:
     pipeline.create("busy")
     answers = {1: web.Response(status=429, headers={"Retry-After": "2"})}
     pipeline.receiver.scripts["busy"] = lambda call: answers.get(call.number, web.Response())
-    pipeline.start_dispatcher()
+    dispatcher = pipeline.start_dispatcher()
+    until(lambda: at_work(pipeline, dispatcher), timeout_s=60, what="the dispatcher at work")
     pipeline.publish()
     until(lambda: len(pipeline.receiver.of("busy")) == 2, what="the second call")
     first, second = pipeline.receiver.of("busy")
@@ -217,9 +227,10 @@ def test_a_hanging_webhook_delays_no_other(pipeline: Pipeline, until: Until) -> 
     blackhole.bind(("127.0.0.1", 0))
     blackhole.listen(1)
     pipeline.webhooks.update(hanging.id, {"url": f"http://127.0.0.1:{blackhole.getsockname()[1]}/"}, None)
-    pipeline.start_dispatcher()
-    pipeline.publish(count=150)
+    dispatcher = pipeline.start_dispatcher()
+    until(lambda: at_work(pipeline, dispatcher), timeout_s=60, what="the dispatcher at work")
     began = time.monotonic()
+    pipeline.publish(count=150)
     until(lambda: len(pipeline.receiver.of("healthy")) == 150, timeout_s=20, what="all healthy calls")
     assert time.monotonic() - began < 15
     blackhole.close()

@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self
 
 import fastavro
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
+from hookline.local.kafka_broker import free_port
 from hookline.schemas import catalogue, wire
 from hookline.schemas.events import new_event_id, normalise
 from hookline.schemas.registry import EmbeddedRegistry
@@ -70,7 +70,7 @@ OLDER = changed(lambda fields: fields.pop())  # before there was a coupon_code
 class OtherBuild:
     """A publisher of another build: it has its own schema and nothing of this build's code."""
 
-    config: KafkaConfig
+    producer: Producer
     topic: str
     number: int
     schema: dict[str, Any]
@@ -78,16 +78,16 @@ class OtherBuild:
 
     def publish(self, count: int) -> list[str]:
         """Publish events; return their ids once Kafka has them."""
-        producer, parsed = kafka.producer(self.config), fastavro.parse_schema(deepcopy(self.schema), named_schemas={})
+        parsed = fastavro.parse_schema(deepcopy(self.schema), named_schemas={})
         ids = [new_event_id() for _ in range(count)]
         for event_id in ids:
             out = io.BytesIO(struct.pack(">bI", 0, self.number))
             out.seek(5)
             datum = {"id": event_id, "store_id": "shop", "occurred_at": datetime.now(UTC), "data": self.data}
             fastavro.schemaless_writer(out, parsed, datum)
-            producer.produce(self.topic, out.getvalue(), key=f"shop:{event_id}")
-            producer.poll(0)
-        assert producer.flush(60) == 0
+            self.producer.produce(self.topic, out.getvalue(), key=f"shop:{event_id}")
+            self.producer.poll(0)
+        assert self.producer.flush(60) == 0
         return ids
 
 
@@ -127,12 +127,26 @@ class Load:
         self._thread.join(30)
 
 
-def newer_dispatcher(pipeline: Any, folder: Path) -> subprocess.Popen[bytes]:
-    """Start a dispatcher of a newer build, whose schema has one field more."""
-    with (folder / "newer.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-c", NEWER_BUILD], env=pipeline.environ, stdout=log, stderr=log)
+def other_build(pipeline: Any, number: int, schema: dict[str, Any], data: dict[str, Any]) -> OtherBuild:
+    """Return a publisher of another build to the pipeline's topic; `number` is its schema's."""
+    return OtherBuild(kafka.producer(pipeline.config), pipeline.topics.events("customers"), number, schema, data)
+
+
+def newer_dispatcher(pipeline: Any) -> subprocess.Popen[bytes]:
+    """Start a dispatcher of a newer build, whose schema has one field more, as `Pipeline.start_dispatcher` does one of this build."""
+    port = free_port()
+    environ = {**pipeline.environ, "HOOKLINE_METRICS_PORT": str(port)}
+    with (pipeline.folder / f"dispatcher.{len(pipeline.processes)}.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-c", NEWER_BUILD], env=environ, stdout=log, stderr=log)
     pipeline.processes.append(process)
+    pipeline.ports[process.pid] = port
     return process
+
+
+def at_work(pipeline: Any, process: subprocess.Popen[bytes]) -> bool:
+    """Tell whether a dispatcher has partitions and is well; fail with the end of its log when it has ended."""
+    assert process.poll() is None, pipeline.log(process)[-3_000:]
+    return bool(pipeline.ready(process)) and pipeline.metric(process, "hookline_dispatcher_rebalances_total") > 0
 
 
 def bodies(pipeline: Any, path: str) -> dict[str, dict[str, Any]]:
@@ -152,10 +166,10 @@ def test_a_schema_changes_while_a_dispatcher_runs(pipeline: Any, registrar: Embe
     with Load(pipeline) as load_of_this_build:
         until(lambda: pipeline.receiver.of("hook"), 60, "first deliveries")
         number = registrar.register(KIND.subject, NEWER)
-        newer = OtherBuild(pipeline.config, pipeline.topics.events("customers"), number, NEWER, {**data, "referral": "friend"}).publish(100)
+        newer = other_build(pipeline, number, NEWER, {**data, "referral": "friend"}).publish(100)
         without = {name: value for name, value in data.items() if name != "coupon_code"}
         number = registrar.register(KIND.subject, OLDER)
-        older = OtherBuild(pipeline.config, pipeline.topics.events("customers"), number, OLDER, without).publish(100)
+        older = other_build(pipeline, number, OLDER, without).publish(100)
         until(lambda: {*newer, *older} <= set(bodies(pipeline, "hook")), 60, "all events of the other builds")
     published = {*load_of_this_build.ids, *newer, *older}
     until(lambda: published <= set(bodies(pipeline, "hook")), 60, "all events")
@@ -169,24 +183,26 @@ def test_a_schema_changes_while_a_dispatcher_runs(pipeline: Any, registrar: Embe
     assert dispatcher.poll() is None
 
 
-def test_dispatchers_are_upgraded_one_after_the_other(
-    pipeline: Any, registrar: EmbeddedRegistry, until: Callable[..., None], tmp_path: Path
-) -> None:
+@pytest.mark.timeout(300)
+def test_dispatchers_are_upgraded_one_after_the_other(pipeline: Any, registrar: EmbeddedRegistry, until: Callable[..., None]) -> None:
     """An old and a new dispatcher share the work while both old and new events come; then the old one leaves; nothing is lost.
 
-    The new one reads old events with the default of its new field, the old one new events without that field.
+    The new one reads old events with the default of its new field, the old one new events without that field. The new one is
+    given the partitions whose topics come first by name, these events' among them.
     """
     pipeline.create("hook", TYPE)
     old = pipeline.start_dispatcher()
     number = registrar.register(KIND.subject, NEWER)
-    publisher = OtherBuild(
-        pipeline.config, pipeline.topics.events("customers"), number, NEWER, {**data_of_this_build(), "referral": "friend"}
-    )
-    newer: list[str] = []
+    publisher = other_build(pipeline, number, NEWER, {**data_of_this_build(), "referral": "friend"})
     with Load(pipeline) as load_of_this_build:
         until(lambda: pipeline.receiver.of("hook"), 60, "first deliveries")
-        newer_dispatcher(pipeline, tmp_path)
-        until(lambda: _shares(pipeline, newer, publisher) == {"with", "without"}, 90, "both dispatchers at work on new events")
+        newer = set(publisher.publish(30))
+        until(lambda: newer <= set(bodies(pipeline, "hook")), 60, "new events from the old dispatcher")
+        assert _shares(pipeline, newer) == {"without"}
+        upgraded = newer_dispatcher(pipeline)
+        _wait_for_its_share(pipeline, upgraded, newer, publisher, until)
+        assert _shares(pipeline, newer) == {"with", "without"}
+        assert old.poll() is None
         old.terminate()
         assert old.wait(60) == 0
         last = publisher.publish(50)
@@ -201,10 +217,26 @@ def test_dispatchers_are_upgraded_one_after_the_other(
     assert pipeline.letters() == []
 
 
-def _shares(pipeline: Any, ids: list[str], publisher: OtherBuild) -> set[str]:
-    """Publish a few new events; return whether they came with the new field, without it, or both."""
-    ids += publisher.publish(30)
-    time.sleep(0.3)
+def _wait_for_its_share(
+    pipeline: Any, process: subprocess.Popen[bytes], ids: set[str], publisher: OtherBuild, until: Callable[..., None]
+) -> None:
+    """Wait until a newer dispatcher is at work, and then, publishing, until it has delivered new events; print its log's end."""
+
+    def delivers() -> bool:
+        assert process.poll() is None
+        ids.update(publisher.publish(30))
+        time.sleep(0.3)
+        return "with" in _shares(pipeline, ids)
+
+    try:
+        until(lambda: at_work(pipeline, process), 90, "the newer dispatcher at work")
+        until(delivers, 60, "new events from the newer dispatcher")
+    finally:
+        sys.stderr.write(pipeline.log(process)[-3_000:])
+
+
+def _shares(pipeline: Any, ids: set[str]) -> set[str]:
+    """Return whether these events came with the new field, without it, or both."""
     return {"with" if "referral" in body["data"] else "without" for event_id, body in bodies(pipeline, "hook").items() if event_id in ids}
 
 
@@ -212,7 +244,7 @@ def test_a_new_reader_reads_the_log_of_an_old_writer(pipeline: Any, registrar: E
     """What this build wrote to the broker is read by a build whose schema has grown, and the other way round."""
     pipeline.publish(TYPE, 2)
     number = registrar.register(KIND.subject, NEWER)
-    OtherBuild(pipeline.config, pipeline.topics.events("customers"), number, NEWER, {**data_of_this_build(), "referral": "x"}).publish(2)
+    other_build(pipeline, number, NEWER, {**data_of_this_build(), "referral": "x"}).publish(2)
     values = [m.value() or b"" for m in kafka.scan(pipeline.config, [pipeline.topics.events("customers")])]
     old_reader = [Codec(registrar).decode(value).data for value in values]
     assert old_reader == [data_of_this_build()] * 4
