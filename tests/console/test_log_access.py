@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from hookline.analytics.queries import Queries
 from hookline.analytics.warehouse import Parameters, Rows
+from hookline.console import log_access
 from hookline.console.log_access import LogAccess
 from hookline.kernel.errors import WarehouseUnavailable
 
 pytestmark = pytest.mark.unit
 
 
+class Clock:
+    """A clock that is moved by hand, in place of the module `time`."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give the clock by which answers are kept."""
+    found = Clock()
+    monkeypatch.setattr(log_access, "time", found)
+    return found
+
+
 class Slow:
     """A session that counts its questions and takes its time."""
 
-    def __init__(self, takes_s: float) -> None:
+    def __init__(self, clock: Clock, takes_s: float) -> None:
+        self.clock = clock
         self.takes_s = takes_s
         self.asked: list[dict[str, Any]] = []
         self.down = False
@@ -27,7 +47,7 @@ class Slow:
         """Answer with how often it was asked."""
         if self.down:
             raise WarehouseUnavailable("down")
-        time.sleep(self.takes_s)
+        self.clock.now_s += self.takes_s
         self.asked.append(dict(parameters))
         return [{"name": name, "count": len(self.asked)}]
 
@@ -42,9 +62,9 @@ def access(session: Queries) -> LogAccess:
     return found
 
 
-def test_a_costly_answer_is_kept_for_a_while() -> None:
+def test_a_costly_answer_is_kept_for_a_while(clock: Clock) -> None:
     """The same question at another time is not asked again; another store's is."""
-    session = Slow(0.05)
+    session = Slow(clock, 0.05)
     log = access(session)
     first = log.lately("waiting", {"store_id": "a", "since_us": 1})
     assert log.lately("waiting", {"store_id": "a", "since_us": 2}) == first
@@ -52,18 +72,18 @@ def test_a_costly_answer_is_kept_for_a_while() -> None:
     assert [one["store_id"] for one in session.asked] == ["a", "b"]
 
 
-def test_a_cheap_answer_is_fresh() -> None:
-    """What takes nothing is asked again at once, or nearly."""
-    session = Slow(0.0)
+def test_a_cheap_answer_is_fresh(clock: Clock) -> None:
+    """What takes next to nothing is asked again at once, or nearly."""
+    session = Slow(clock, 0.001)
     log = access(session)
     log.lately("waiting", {"store_id": "a"})
-    time.sleep(0.1)
+    clock.now_s += 0.1
     assert log.lately("waiting", {"store_id": "a"})[0]["count"] == 2
 
 
-def test_a_failure_is_not_kept() -> None:
+def test_a_failure_is_not_kept(clock: Clock) -> None:
     """The next who asks is not told of it."""
-    session = Slow(0.0)
+    session = Slow(clock, 0.0)
     log = access(session)
     session.down = True
     with pytest.raises(WarehouseUnavailable):

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -93,15 +92,22 @@ def query_url(stack: Stack) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def test_sigterm_answers_what_is_under_way(kafka_environ: dict[str, str], tmp_path: Path, console_alone: Any, client_of: Any) -> None:
+def _sent(kafka_environ: dict[str, str], prefix: str) -> bool:
+    """Tell whether a console of its own topics has sent a test call to the dispatchers."""
+    return list(kafka.scan(load(KafkaConfig, kafka_environ), [Topics(prefix).replays])) != []
+
+
+def test_sigterm_answers_what_is_under_way(
+    kafka_environ: dict[str, str], tmp_path: Path, console_alone: Any, client_of: Any, store: str, until: Until
+) -> None:
     """A request that is being worked on when the signal comes gets its own answer; then nobody listens, and the exit is 0."""
-    with console_alone(kafka_environ, tmp_path, HOOKLINE_CONSOLE_TRIAL_WAIT_S="3") as (port, process):
+    with console_alone(kafka_environ, tmp_path, HOOKLINE_TOPIC_PREFIX=store, HOOKLINE_CONSOLE_TRIAL_WAIT_S="3") as (port, process):
         client = client_of(port)
         client.key = "operator-token-of-the-tests-0123456789"
         webhook = client.post("/webhooks?store=a", {"url": "http://127.0.0.1:9/", "event_types": ["order.paid"]}).json["id"]
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(client.post, f"/webhooks/{webhook}/test?store=a")
-            time.sleep(1)
+            until(lambda: _sent(kafka_environ, store), what="the test call on its way")
             process.send_signal(signal.SIGTERM)
             answer = asked.result(30)
         assert (answer.status, answer.code) == (503, "no_dispatcher")
@@ -110,15 +116,18 @@ def test_sigterm_answers_what_is_under_way(kafka_environ: dict[str, str], tmp_pa
             pass
 
 
-def test_a_drain_has_an_end(kafka_environ: dict[str, str], tmp_path: Path, console_alone: Any, client_of: Any) -> None:
+def test_a_drain_has_an_end(
+    kafka_environ: dict[str, str], tmp_path: Path, console_alone: Any, client_of: Any, store: str, until: Until
+) -> None:
     """A request that takes longer than the drain is given up, and the process ends all the same, long before the request would."""
-    with console_alone(kafka_environ, tmp_path, HOOKLINE_CONSOLE_TRIAL_WAIT_S="300", HOOKLINE_CONSOLE_DRAIN_S="1") as (port, process):
+    settings = {"HOOKLINE_TOPIC_PREFIX": store, "HOOKLINE_CONSOLE_TRIAL_WAIT_S": "300", "HOOKLINE_CONSOLE_DRAIN_S": "1"}
+    with console_alone(kafka_environ, tmp_path, **settings) as (port, process):
         client = client_of(port)
         client.key = "operator-token-of-the-tests-0123456789"
         webhook = client.post("/webhooks?store=a", {"url": "http://127.0.0.1:9/", "event_types": ["order.paid"]}).json["id"]
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(client.post, f"/webhooks/{webhook}/test?store=a")
-            time.sleep(1)
+            until(lambda: _sent(kafka_environ, store), what="the test call on its way")
             process.send_signal(signal.SIGTERM)
             assert process.wait(40) == 0
             with pytest.raises((OSError, HTTPException)):

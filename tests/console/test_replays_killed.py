@@ -84,10 +84,10 @@ def test_a_console_that_is_killed_half_way_doubles_nothing(mortal: Mortal, until
     count, key = 40, {"Idempotency-Key": "only-once"}
     letters_admin, letters_webhook, _ = _dead(mortal, "letters", count, until)
     log_admin, log_webhook, _ = _dead(mortal, "log", count, until)
-    wish = {"source": "dead_letters", "rate": 10}
+    wish = {"source": "dead_letters", "rate": 4}
     jobs = {
         made(letters_admin, wish, **key)["id"]: (letters_admin, letters_webhook),
-        made(log_admin, {"source": "log", "filter": {"outcome": "dead"}, "rate": 10})["id"]: (log_admin, log_webhook),
+        made(log_admin, {"source": "log", "filter": {"outcome": "dead"}, "rate": 4})["id"]: (log_admin, log_webhook),
     }
     for share in (8, 20):
         until(lambda share=share: sum(_replayed(mortal).values()) >= 2 * share, what="half of it")
