@@ -28,6 +28,8 @@ def two_at_work(pipeline: Pipeline, until: Until) -> list[Any]:
     """Return two dispatchers that share the work."""
     both = [pipeline.start_dispatcher(), pipeline.start_dispatcher()]
     until(lambda: all(at_work(pipeline, one) for one in both), what="both dispatchers at work")
+    given = 'hookline_dispatcher_rebalances_total{source="events",what="given"}'  # the later one has some when the group has settled
+    until(lambda: all(pipeline.metric(one, given) > 0 for one in both), what="the events shared")
     return both
 
 
@@ -75,9 +77,10 @@ def test_a_killed_dispatcher_loses_nothing(pipeline: Pipeline, until: Until) -> 
     assert pipeline.letters() == []
 
 
+@pytest.mark.timeout(300)
 def test_two_dispatchers_killed_within_one_session_repeat_no_more_than_one_by_one(pipeline: Pipeline, until: Until) -> None:
     """The first one is started again, and joins only when Kafka has forgotten its former life: until then the other's commits work."""
-    pipeline.environ["HOOKLINE_SESSION_TIMEOUT_MS"] = "10000"
+    pipeline.environ["HOOKLINE_SESSION_TIMEOUT_MS"] = "30000"
     webhook = pipeline.create("hook")
     both = two_at_work(pipeline, until)
     with Load(pipeline) as load:
@@ -88,10 +91,11 @@ def test_two_dispatchers_killed_within_one_session_repeat_no_more_than_one_by_on
         again = pipeline.start_dispatcher()
         until(lambda: "joined then" in pipeline.page(again, "/readyz")[1], what="the first one started again")
         load.run_for(5.0)
+        until(lambda: len(load.events) > 1_000, what="events enough")
         busy.kill()
         busy.wait(10)
         pipeline.start_dispatcher()
-    account = everything(pipeline, webhook, load.events, until)
+    account = everything(pipeline, webhook, load.events, until, timeout_s=90)
     assert account.delivered == len(load.events) > 1_000
     assert account.duplicates <= 300  # about a second; it was 800, all since the first one had joined
     assert "dispatcher.joins_later" in (pipeline.folder / "dispatcher.2.log").read_text()
@@ -107,6 +111,7 @@ def test_lost_clients_are_replaced_while_the_process_goes_on(pipeline: Pipeline,
         load.run_for(1.0)
         process.send_signal(signal.SIGUSR1)
         load.run_for(1.0)
+        until(lambda: len(load.events) > 200, what="events enough")
     account = everything(pipeline, webhook, load.events, until)
     assert account.delivered == len(load.events) > 200
     assert account.duplicates <= 200  # what a second brings
