@@ -81,7 +81,7 @@ class Letters:
                 return False
             try:
                 ends = {share: kafka.end_offset(self._asker, *share) for share in _shares(self._asker, self._names())}
-            except BrokerUnavailable:
+            except BrokerError:
                 self._asker = kafka.instead_of(self._asker, self._config)
                 raise
         with self._moved:

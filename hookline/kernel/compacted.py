@@ -114,10 +114,8 @@ class CompactedTopic:
             known = self._applied
             try:
                 end = kafka.end_offset(self._watermarks, self._topic, timeout_s=timeout_s)
-            except BrokerUnavailable:
+            except BrokerError:  # also that there is no such topic: a cluster that has just started may have said so
                 self._watermarks = kafka.instead_of(self._watermarks, self._config)
-                return False
-            except BrokerError:
                 return False
         if end < known:
             _log.error("compacted.lost_records", topic=self._topic, end=end, applied=known)

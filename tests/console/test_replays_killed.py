@@ -8,8 +8,10 @@ import time
 from collections import Counter
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from hookline.console.jobs_lead import Lead
 from hookline.kernel import kafka
@@ -125,6 +127,28 @@ def test_a_lead_whose_client_is_lost_leads_again(stack: Stack, kafka_environ: di
     until(leads, what="the lead again")
     assert lead.term == term + 1
     lead.stop()
+
+
+def test_a_lead_that_cannot_be_renewed_now_is_renewed_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`poll` raises nothing, and tries again."""
+    clients: list[Mock] = []
+
+    def make(*_: object, **__: object) -> Mock:
+        if len(clients) == 1:
+            clients.append(Mock())
+            raise KafkaException(KafkaError(KafkaError._FAIL))
+        clients.append(Mock())
+        return clients[-1]
+
+    monkeypatch.setattr(kafka, "group_consumer", make)
+    lead = Lead(load(KafkaConfig, {"KAFKA_BOOTSTRAP_SERVERS": "nowhere:1"}), Topics("x"))
+    lead.start()
+    lead._loss._note()
+    lead.poll()
+    assert lead._consumer is clients[0]
+    lead.poll()
+    assert lead._consumer is clients[2]
+    assert clients[0].close.called
 
 
 def test_one_console_leads_and_another_takes_over(stack: Stack, kafka_environ: dict[str, str], until: Until) -> None:
