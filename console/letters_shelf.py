@@ -18,6 +18,7 @@ Position: TypeAlias = tuple[int, str, int, int]
 Key = TypeVar("Key")
 _ALL: Final = ""
 _SLACK: Final = 1_000
+_STORES_SLACK: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +198,7 @@ class Shelf:
             for name in {_ALL, letter.store_id}:
                 order = self._orders[name]
                 order.gone += 1
-                if order.gone >= min(len(order.letters), max(_SLACK, len(order.letters) // 4)):
+                if order.gone >= min(len(order.letters), max(_SLACK if name == _ALL else _STORES_SLACK, len(order.letters) // 4)):
                     self._orders[name] = _Order([one for one in order.letters if one.place in self._by_place], order.sorted)
                     if name != _ALL and not self._orders[name].letters:
                         del self._orders[name]

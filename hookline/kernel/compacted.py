@@ -73,6 +73,7 @@ class CompactedTopic:
 
         Raises `BrokerError` when the topic does not exist, or has lost records since `memory` was written.
         """
+        self._stopping.clear()  # it may be a second try, after one that took too long
         self._watermarks = kafka.plain_consumer(self._config)
         assert_topic(self._watermarks, self._topic)
         self._target = kafka.end_offset(self._watermarks, self._topic)

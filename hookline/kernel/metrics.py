@@ -6,6 +6,7 @@ import json
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,8 @@ from hookline.kernel.errors import ConfigError
 Probe: TypeAlias = Callable[[], str]
 """Returns an empty text when all is well, else one sentence that says what is not."""
 
+_PATIENCE_S: Final = 10.0
+"""With a client that sends no request, or does not read its answer."""
 LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -108,6 +111,13 @@ class MetricsServer:
         health, registry = self._health, self._registry
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = _PATIENCE_S
+
+            def handle(self) -> None:
+                """Answer one request; a client that goes away or stalls is its own affair, and keeps no thread."""
+                with suppress(ConnectionError, TimeoutError):
+                    super().handle()
+
             def do_GET(self) -> None:  # the name http.server calls
                 if self.path == "/metrics":
                     self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry))

@@ -102,6 +102,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    @property
+    def _is_closing(self) -> bool:
+        """Whether it waits only for the client to read what was written."""
+        return self._transport is not None and self._transport.is_closing()
+
     def abort(self) -> None:
         """Close at once."""
         if self._transport is not None:
@@ -116,7 +121,7 @@ class Connection(asyncio.Protocol):
                 self.abort()
         elif self._held or front is None:
             if waited > self._host.idle_s:
-                self.abort() if self._held else self.close()
+                self.abort() if self._held or self._is_closing else self.close()
         elif not front.whole and front.problem is None and now - front.arrived_s > self._host.body_s:
             words = f"The body did not arrive in {self._host.body_s:g} s"
             front.problem = refused("body_timeout", words, remedy="Send it again.").problem

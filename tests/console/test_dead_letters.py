@@ -247,6 +247,16 @@ def test_the_oldest_fall_off_a_full_shelf() -> None:
 
 
 @pytest.mark.unit
+def test_what_fell_off_is_not_held_by_its_store() -> None:
+    """A store with few letters keeps hardly more than those, however many it had."""
+    shelf = Shelf(10)
+    for number in range(200):
+        shelf.add(letter(number))
+    assert len(shelf._orders["shop"].letters) <= 10 + 16
+    assert [one.at_us for one in shelf.find(LetterQuery(store_id="shop"))] == list(range(199, 189, -1))
+
+
+@pytest.mark.unit
 def test_what_retention_took_is_forgotten() -> None:
     """Letters below the first offset of their partition go, those of other partitions stay, and stores without any are empty."""
     shelf = Shelf(10)

@@ -124,6 +124,25 @@ def test_catching_up_applies_what_others_wrote(rig: Rig) -> None:
     assert seen[5:] == ["True"] * 4
 
 
+def test_a_start_that_took_too_long_may_be_tried_again(rig: Rig) -> None:
+    """The same object reads to the end then, and follows."""
+    rig.write("a")
+    held, seen = threading.Event(), list[str]()
+
+    def apply(message: Message) -> None:
+        held.wait(5)
+        seen.append(text(message))
+
+    reader = CompactedTopic(rig.config, rig.topic, apply)
+    rig.readers.append(reader)
+    with pytest.raises(BrokerUnavailable, match="could not be read to its end"):
+        reader.start(0.2)
+    held.set()
+    reader.start(20)
+    assert reader.wait_for(rig.write("b"), 20)
+    assert seen[-1] == "b"
+
+
 def test_a_lost_client_is_replaced(rig: Rig) -> None:
     """Another one reads on where it was: each record is applied once."""
     rig.write("a", "b")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from hookline.kernel import metrics
 from hookline.kernel.errors import ConfigError
 from hookline.kernel.metrics import LATENCY_BUCKETS_S, Health, LoopHistogram, MetricsConfig, MetricsServer
 
@@ -42,6 +44,23 @@ def test_three_pages_and_what_makes_them_fail() -> None:
         complaint["alive"] = "the loop hangs"
         assert get(server.port, "/healthz")[0] == 503
         assert get(server.port, "/nothing")[0] == 404
+    finally:
+        server.stop()
+
+
+def test_a_client_that_asks_nothing_keeps_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a request, or none, is waited for so long and no longer; others are answered meanwhile."""
+    monkeypatch.setattr(metrics, "_PATIENCE_S", 0.3)
+    server = MetricsServer(MetricsConfig(host="127.0.0.1", port=0), Health(), CollectorRegistry())
+    server.start()
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", server.port), 10) as silent,
+            socket.create_connection(("127.0.0.1", server.port), 10) as half,
+        ):
+            half.sendall(b"GET /metrics HT")
+            assert get(server.port, "/metrics")[0] == 200
+            assert (silent.recv(1), half.recv(1)) == (b"", b"")
     finally:
         server.stop()
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from hookline.producers.api_keys import compose
 from hookline.producers.ingest.app import PATH
+from hookline.producers.ingest.connection import Connection
 from hookline.producers.publisher import Published
 from tests.producers.fakes import FakeOutlet
 from tests.producers.serving import Serving, http, request, serving
@@ -218,6 +220,20 @@ async def test_a_client_that_does_not_read_is_not_answered_for_ever() -> None:
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(_write_for_ever(writer, many), 20)
         writer.close()
+
+
+async def test_a_client_that_does_not_read_its_last_answer_is_cut() -> None:
+    """Closing waits for what was written to be read, but not for ever."""
+    host, transport = Mock(idle_s=5.0), Mock(get_extra_info=Mock(return_value=None))
+    transport.is_closing.return_value = False
+    connection = Connection(host)
+    connection.connection_made(transport)
+    later = asyncio.get_running_loop().time() + 6
+    connection.sweep(later)
+    assert (transport.close.called, transport.abort.called) == (True, False)
+    transport.is_closing.return_value = True
+    connection.sweep(later + 1)
+    assert transport.abort.called
 
 
 async def test_a_key_that_was_made_a_moment_ago_is_known() -> None:
