@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from hookline.kernel.errors import TemplateError
+from hookline.kernel.memo import Memo
 from hookline.schemas.catalogue import event_type
 from hookline.webhooks.filter_syntax import TOKEN
 from hookline.webhooks.presets import PRESETS
@@ -25,6 +26,8 @@ from hookline.webhooks.template_formats import MissingValue, formats_of, json_of
 from hookline.webhooks.template_values import Expression, Field, Subject, compile_value
 
 MAX_BYTES: Final = 16_384
+_KEPT: Final = 2**21
+"""Characters of templates that are kept compiled, at up to 80 bytes each."""
 MOST_PLACEHOLDERS: Final = 100
 ROOM: Final = 262_144
 """Bytes that a body may have beyond those of the event's usual one."""
@@ -152,9 +155,7 @@ def template_text(given: object) -> str:
     return compile_template(text).text
 
 
-@lru_cache(maxsize=5_000)
-def compile_template(text: str) -> Template:
-    """Return the compiled template, a preset's name or JSON; raise `TemplateError` with what is wrong and where."""
+def _compiled(text: str) -> Template:
     preset = PRESETS.get(text)
     if preset is None:
         form = _form(_tree(text), "application/json", {})
@@ -165,6 +166,10 @@ def compile_template(text: str) -> Template:
         return _form(preset.tree(name), preset.content_type, preset.headers)
 
     return Template(text, form_of)
+
+
+compile_template: Final = Memo(_compiled, _KEPT)
+"""Returns the compiled template, a preset's name or JSON; raises `TemplateError` with what is wrong and where."""
 
 
 def check_template(text: str, event_types: Iterable[str]) -> None:
