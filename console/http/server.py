@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -19,6 +20,7 @@ from hookline.kernel.log import logger
 _log = logger("console")
 MAX_URL: Final = 8_192
 MAX_HEADERS: Final = 16_384
+_UNREAD_MS: Final = 120_000
 _LINE: Final = 2 * MAX_URL
 _FIELD: Final = MAX_HEADERS + 1  # not the line's limit: by the limit it broke one tells what was too long
 _CONNECTION: Final[dict[str, Any]] = {
@@ -91,6 +93,13 @@ class Connection(web.RequestHandler):
     """A connection whose parser's complaints become problems."""
 
     __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Have the kernel end a connection whose client reads nothing for long: nobody else would, and an export has few places."""
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
+        super().connection_made(transport)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import socket
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -217,3 +218,31 @@ async def test_a_file_that_breaks_off_is_an_error_to_its_reader() -> None:
     assert await _serving([b"a\r\n", b"b\r\n"], None) == (200, b"a\r\nb\r\n")
     with pytest.raises(aiohttp.ClientError):
         await _serving([b"a\r\n" * 100_000, b"b\r\n"], RuntimeError("ClickHouse went away"))
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux ends such connections")
+async def test_a_reader_that_stops_reading_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection is ended after a while, and with it the export."""
+    monkeypatch.setattr("hookline.console.http.server._UNREAD_MS", 500)
+    ended = asyncio.Event()
+
+    async def endless() -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                yield b"a" * 65_536
+        finally:
+            ended.set()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await api.streamed(request, exports.ROUTES[0], Answer(stream=endless(), content_type="text/csv"))
+
+    app = root()
+    app.router.add_get("/file", handler)
+    server = Server(app, "127.0.0.1", 0, 1)
+    await server.start()
+    try:
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.wait_for(ended.wait(), 30)
+    finally:
+        await server.stop()
