@@ -357,13 +357,14 @@ class Intake:
         if self._paused_full:
             consumer.pause(partitions)
         self.member = consumer.memberid() or ""
+        self._next_commit = 0.0  # what was settled while the group was joining is not committed yet
         self._rebalanced("given", partitions)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         found = [self.shares.get(p.topic, p.partition) for p in partitions]
         shares = [share for share in found if share is not None]
         self._drain_shares(shares)
-        self._commit_sync(consumer, shares)
+        self._commit_sync(consumer, list(self.shares))  # of those that are kept too: until the others have joined, Kafka hears no commit
         for share in shares:
             self.shares.end(share.key)
         consumer.incremental_unassign(partitions)

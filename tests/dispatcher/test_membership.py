@@ -8,6 +8,7 @@ import time
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from tests.dispatcher.fake_kafka import message
 from tests.dispatcher.intake_desk import ORDERS, Desk
 
 pytestmark = pytest.mark.unit
@@ -85,10 +86,37 @@ def test_a_partition_taken_away_waits_for_what_was_started() -> None:
     desk.intake._revoked(desk.consumer, [TopicPartition(ORDERS, 0)])
     timer.join()
     assert seen == [False]
-    assert desk.consumer.what("commit now") == [[(ORDERS, 0, 2)]]
+    assert desk.consumer.what("commit now") == [[(ORDERS, 0, 2), (ORDERS, 1, 1)]]
     assert (first.share.open, other.share.open) == (False, True)
     assert desk.intake.shares.records == 1
     assert desk.consumer.what("unassign") == [[(ORDERS, 0)]]
+
+
+def test_what_was_settled_in_a_rebalance_is_committed_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it, of the partitions that are kept too; afterwards at once, since no commit was heard in between."""
+    desk = Desk(limits={"commit_s": 60.0})
+    desk.consumer.subscribe = lambda *_a, **_k: None
+    monkeypatch.setattr("hookline.kernel.kafka.group_consumer", lambda *_a, **_k: desk.consumer)
+    commits = [[(ORDERS, 1, 1)], [(ORDERS, 1, 2)], [(ORDERS, 1, 3)]]
+
+    def rebalance() -> None:
+        at = len(desk.consumer.what("commit")) + len(desk.consumer.what("commit now"))
+        if at == 1 and desk.taken:  # the first turn has committed: what is settled from here on waits for a minute
+            desk.intake.done(desk.taken[0])
+            desk.intake._revoked(desk.consumer, [TopicPartition(ORDERS, 0)])
+            desk.intake.done(desk.taken[1])
+            desk.intake._settle_done()
+            desk.assign()
+
+    desk.assign(0, 1)
+    desk.consumer.batches.append([message(b"x", topic=ORDERS, partition=1, offset=o) for o in (1, 2, 3)])
+    desk.consumer.on_poll = rebalance
+    desk.intake.start()
+    deadline = time.monotonic() + 10
+    while len(desk.consumer.what("commit") + desk.consumer.what("commit now")) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (desk.consumer.what("commit"), desk.consumer.what("commit now")) == ([commits[0], commits[2]], [commits[1]])
+    desk.intake.stop()
 
 
 def test_a_rebalance_does_not_wait_for_ever() -> None:
