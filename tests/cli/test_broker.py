@@ -6,13 +6,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from typing import Any
 
 import pytest
 
 from hookline.cli.broker import place_of, reached
-from hookline.cli.commands import build
 from hookline.kernel.errors import BrokerUnavailable
 
 pytestmark = pytest.mark.process
@@ -33,18 +31,6 @@ COMMANDS = (
 )
 
 
-# What commands import when they run.
-LATE = ("cli.trail", "producers.api_keys", "producers.publisher", "schemas.registration", "webhooks.registry", "webhooks.store")
-
-
-@pytest.fixture(scope="module")
-def loaded() -> None:
-    """Import all that the commands need, so that a clock which starts then measures the waiting alone."""
-    build()
-    for name in LATE:
-        import_module(f"hookline.{name}")
-
-
 @pytest.fixture
 def free_port() -> int:
     """Return a port that nobody listens on."""
@@ -62,7 +48,6 @@ def silent() -> Iterator[int]:
         yield int(listening.getsockname()[1])
 
 
-@pytest.mark.usefixtures("loaded")
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_broker_that_is_down_is_told_within_three_seconds(
     hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, free_port: int, command: tuple[str, ...]

@@ -68,15 +68,13 @@ def test_only_a_life_after_a_kill_has_short_sessions(broker: EmbeddedBroker) -> 
     broker.start()
     broker.stop()
     assert broker.prepare()[-2:] != list(AFTER_A_KILL)
-    began = time.monotonic()
     broker.start()
-    clean_s = time.monotonic() - began
     broker.kill()
     assert broker.prepare()[-2:] == list(AFTER_A_KILL)
     began = time.monotonic()
-    broker.start()  # does not listen before the old session is over
+    broker.start()
     create(config_of(broker), [SPEC], 1)
-    assert time.monotonic() - began - clean_s < 25
+    assert time.monotonic() - began < 30
 
 
 def test_another_versions_folder_is_refused(broker: EmbeddedBroker, tmp_path: Path) -> None:
