@@ -8,7 +8,8 @@ import io
 import json
 import os
 import socket
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -189,6 +190,23 @@ def test_exports_leave_room_for_others() -> None:
     slots.check()
 
 
+@asynccontextmanager
+async def _offered(stream: AsyncGenerator[bytes, None]) -> AsyncIterator[int]:
+    """Offer a stream as an export at `/file`; give the port."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await api.streamed(request, exports.ROUTES[0], Answer(stream=stream, content_type="text/csv"))
+
+    app = root()
+    app.router.add_get("/file", handler)
+    server = Server(app, "127.0.0.1", 0, 1)
+    await server.start()
+    try:
+        yield server.port
+    finally:
+        await server.stop()
+
+
 async def _serving(pieces: Sequence[bytes], error: Exception | None) -> tuple[int, bytes]:
     """Return status and body of an answer that is streamed and may break off; raise what the client's library makes of it."""
 
@@ -199,18 +217,8 @@ async def _serving(pieces: Sequence[bytes], error: Exception | None) -> tuple[in
         if error is not None:
             raise error
 
-    async def handler(request: web.Request) -> web.StreamResponse:
-        return await api.streamed(request, exports.ROUTES[0], Answer(stream=stream(), content_type="text/csv"))
-
-    app = root()
-    app.router.add_get("/file", handler)
-    server = Server(app, "127.0.0.1", 0, 1)
-    await server.start()
-    try:
-        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{server.port}/file") as answer:
-            return answer.status, await answer.read()
-    finally:
-        await server.stop()
+    async with _offered(stream()) as port, aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/file") as answer:
+        return answer.status, await answer.read()
 
 
 async def test_a_file_that_breaks_off_is_an_error_to_its_reader() -> None:
@@ -233,16 +241,7 @@ async def test_a_reader_that_stops_reading_keeps_no_place(monkeypatch: pytest.Mo
         finally:
             ended.set()
 
-    async def handler(request: web.Request) -> web.StreamResponse:
-        return await api.streamed(request, exports.ROUTES[0], Answer(stream=endless(), content_type="text/csv"))
-
-    app = root()
-    app.router.add_get("/file", handler)
-    server = Server(app, "127.0.0.1", 0, 1)
-    await server.start()
-    try:
-        with socket.create_connection(("127.0.0.1", server.port)) as client:
+    async with _offered(endless()) as port:
+        with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
             await asyncio.wait_for(ended.wait(), 30)
-    finally:
-        await server.stop()
