@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import ssl
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -90,6 +91,32 @@ class Handler(ResponseHandler):
                 return
             super().data_received(piece[: at + len(_HEAD_END)])
             piece = piece[at + len(_HEAD_END) :]
+
+
+class _Giving(ssl.SSLObject):
+    """Ends what was read instead of losing it: loops read until there is no more, and an error before that costs all that came with it."""
+
+    _gave = False
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002, ANN401  # ssl's own names and types
+        """Return what there is; after some of it, a broken record is an end, and the answer's head decides what that means."""
+        try:
+            found = super().read(len, buffer)
+        except ssl.SSLWantReadError:
+            self._gave = False
+            raise
+        except ssl.SSLError:
+            if not self._gave:
+                raise
+            return b"" if buffer is None else 0
+        self._gave = True
+        return found
+
+
+def giving(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Return the context, whose connections give what they have decrypted before they say that TLS has failed."""
+    context.sslobject_class = _Giving
+    return context
 
 
 class Connector(aiohttp.TCPConnector):

@@ -16,7 +16,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from hookline.dispatcher.transport.aiohttp_protocol import STEPS, Connector
+from hookline.dispatcher.transport.aiohttp_protocol import STEPS, Connector, giving
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result
 from hookline.dispatcher.transport.look_ups import LookUps
 from hookline.dispatcher.transport.phases import CONNECT_S, Phase, Steps, malformed
@@ -73,7 +73,7 @@ class AiohttpTransport:
 
     def __init__(self, policy: UrlPolicy, tls: Callable[[], ssl.SSLContext] = tls_context) -> None:
         self._policy = policy
-        self._identities = Identities(tls)
+        self._identities = Identities(lambda: giving(tls()))
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._urls: dict[str, URL] = {}

@@ -149,6 +149,13 @@ class TlsConnection(Connection):
             if self.idle:
                 self._look()
         except ssl.SSLError as error:
+            self._broken_off(error)
+
+    def _broken_off(self, error: ssl.SSLError) -> None:
+        """Keep the answer whose head has come: its status stands, whatever ends the body, as in plain HTTP; else fail."""
+        if self.answering and not self.idle:
+            self._answer(reusable=False)
+        else:
             self._break(error)
 
     def _look(self) -> None:

@@ -3,7 +3,7 @@
 Subclass `Conformance`, say in `make` how the transport is made, and pytest runs all of it against real, hostile servers:
 answers here, time and connections in `connections_conformance.py`, the words of timeouts in `phases_conformance.py`,
 whom not to call in `guard_conformance.py` and, for the whole table of bad and good places, `spellings_conformance.py`; as whom, in
-`certificates_conformance.py`.
+`certificates_conformance.py`; TLS that breaks off in `broken_tls_conformance.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 
 from hookline.dispatcher.transport.contract import Reply
 from hookline.schemas.records import ErrorKind
+from tests.dispatcher.broken_tls_conformance import BrokenTls
 from tests.dispatcher.certificates_conformance import Certificates
 from tests.dispatcher.connections_conformance import Connections
 from tests.dispatcher.hostile import CHUNKED, OK, Caller, Peer, Server, always
@@ -243,5 +244,5 @@ class Answers(Suite):
             assert len(server.seen) <= 1
 
 
-class Conformance(Answers, Connections, Phases, Certificates, Spellings):
+class Conformance(Answers, Connections, Phases, Certificates, BrokenTls, Spellings):
     """All of it."""
