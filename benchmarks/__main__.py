@@ -65,7 +65,7 @@ def _run(chosen: argparse.Namespace, out: Console) -> tuple[list[dict[str, Value
         out.print(f"[{time.monotonic() - began:4.0f} s] {line}", markup=False)
 
     with kafka() as broker:
-        cases = _picked([*quick(broker, size), *(longer(broker, size) if chosen.full else ())], chosen)
+        cases = _picked([*quick(broker, size, full=chosen.full), *(longer(broker, size) if chosen.full else ())], chosen)
         repeats, failed = interleave(cases, chosen.repeats, tell)
     rows = size.of(_FILLED_FULL if chosen.full else _FILLED)
     if not chosen.only or "statistics" in chosen.only:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks import ingest, latency, reference, sender, sink, templates, whole
-from benchmarks.dispatcher import LARGE, SMALL, Backlog, further_us, measure_backlog, measure_memory
+from benchmarks.dispatcher import EVERY_TOPIC, LARGE, SMALL, Backlog, further_us, measure_backlog, measure_memory
 from benchmarks.plot import Chart
 from benchmarks.repeats import Case, Figure, Found, Values
 from benchmarks.stack import receiver, stack
@@ -15,7 +15,10 @@ from hookline.local.kafka_broker import EmbeddedBroker
 
 _FAN_OUTS = {1: "dispatcher", 10: "fan-out-10", 1_000: "fan-out-1000"}
 _WEBHOOKS = {100: "webhooks-100", 100_000: "webhooks-many"}
+_LEAST = "100/s"
 _LOADS = {"10 %": 0.1, "50 %": 0.5, "80 %": 0.8}
+_SECONDS = {_LEAST: 10.0, "10 %": 3.0, "50 %": 5.0, "80 %": 3.0}
+_SECONDS_FULL = {_LEAST: 30.0, "10 %": 10.0, "50 %": 20.0, "80 %": 10.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +36,8 @@ class Size:
         return max(1.0, number * self.scale)
 
 
-def quick(broker: EmbeddedBroker, size: Size) -> list[Case]:
-    """Return the cases of `make bench`; references come before what is put beside them."""
+def quick(broker: EmbeddedBroker, size: Size, *, full: bool = False) -> list[Case]:
+    """Return the cases of `make bench`; references come before what is put beside them. In a full run latency is measured longer."""
 
     def backlog(name: str, **more: object) -> Case:
         return _backlog(broker, size, name, 15_000, **more)
@@ -45,13 +48,13 @@ def quick(broker: EmbeddedBroker, size: Size) -> list[Case]:
         Case("sender", lambda _: _sender(broker, size)),
         backlog("dispatcher"),
         backlog("dispatcher-tls", tls=True),
-        backlog("dispatcher-large", event_type=LARGE),
+        backlog("dispatcher-large", event_types=(LARGE,)),
         Case("fan-out-10", lambda found: _fan_out(broker, size, 10, found)),
         Case("templates", lambda _: templates.measure(size.of(20_000))),
         Case("ingest", lambda _: ingest.measure(SMALL, size.of(10_000), size.of(200), broker)),
         Case("whole", lambda _: whole.measure(SMALL, size.of(15_000), broker, publish=whole.one_by_one)),
         Case("whole-batch", lambda _: whole.measure(SMALL, size.of(20_000), broker, publish=whole.by_hundreds)),
-        Case("latency", lambda found: _latency(broker, size, found)),
+        Case("latency", lambda found: _latency(broker, size, found, full=full)),
         Case("sink", lambda _: sink.measure(size.of(100_000, 20_000), broker)),
     ]
 
@@ -66,10 +69,11 @@ def longer(broker: EmbeddedBroker, size: Size) -> list[Case]:
     return [
         backlog("webhooks-100", webhooks=100),
         backlog("webhooks-many", webhooks=many),
-        backlog("hung-none", hung=1, live=True),
-        backlog("hung-800", hung=size.of(800), live=True),
+        backlog("hung-none", hung=1),
+        backlog("hung-800", hung=size.of(800)),
         Case("fan-out-1000", lambda found: _fan_out(broker, size, 1_000, found)),
-        backlog("dispatchers-2", dispatchers=2),
+        backlog("dispatchers-1", event_types=EVERY_TOPIC),
+        backlog("dispatchers-2", event_types=EVERY_TOPIC, dispatchers=2),
         backlog("dispatcher-aiohttp", transport="aiohttp"),
         Case("memory", lambda _: measure_memory(many, size.of(2_000), broker)),
     ]
@@ -95,11 +99,12 @@ def _fan_out(broker: EmbeddedBroker, size: Size, fan_out: int, found: Found) -> 
     return many | ({"further_us": further_us(found["dispatcher"], many, fan_out)} if "dispatcher" in found else {})
 
 
-def _latency(broker: EmbeddedBroker, size: Size, found: Found) -> Values:
-    rates: dict[str, float] = {"100/s": latency.LEAST}
+def _latency(broker: EmbeddedBroker, size: Size, found: Found, *, full: bool) -> Values:
+    seconds = _SECONDS_FULL if full else _SECONDS
+    rates: dict[str, float] = {_LEAST: latency.LEAST}
     if "whole" in found:
         rates |= {name: part * found["whole"]["rate_per_s"] for name, part in _LOADS.items()}
-    return latency.measure(SMALL, rates, size.seconds(2.5), broker)
+    return latency.measure(SMALL, {name: latency.At(rate, size.seconds(seconds[name])) for name, rate in rates.items()}, broker)
 
 
 _PER_WEBHOOKS = ("webhooks-many.cpu_us_per_delivery", "webhooks-100.cpu_us_per_delivery")
@@ -122,8 +127,8 @@ FIGURES: Sequence[Figure] = (
     Figure("aiohttp-us", "dispatcher with HOOKLINE_TRANSPORT=aiohttp, CPU", "µs", "dispatcher-aiohttp.cpu_us_per_delivery"),
     Figure("many-ratio", "cost with 100,000 webhooks ÷ with 100", "", *_PER_WEBHOOKS, 1.1, at_most=True),
     Figure("hung-ratio", "healthy rate with 800 hung calls ÷ without", "", "hung-800.rate_per_s", "hung-none.rate_per_s", 0.85),
-    Figure("two-rate", "rate with 2 dispatchers ÷ with 1", "", "dispatchers-2.rate_per_s", "dispatcher.rate_per_s"),
-    Figure("two-cost", "cost with 2 dispatchers ÷ with 1", "", "dispatchers-2.cpu_us_per_delivery", "dispatcher.cpu_us_per_delivery"),
+    Figure("two-rate", "rate with 2 dispatchers ÷ with 1", "", "dispatchers-2.rate_per_s", "dispatchers-1.rate_per_s"),
+    Figure("two-cost", "cost with 2 dispatchers ÷ with 1", "", "dispatchers-2.cpu_us_per_delivery", "dispatchers-1.cpu_us_per_delivery"),
     Figure("memory", "dispatcher, 100,000 webhooks, 2,000 in flight", "MB", "memory.rss_mb", "", 400, at_most=True),
     Figure("ingest", "ingest, single events per CPU-second", "/s", "ingest.single_per_cpu_s", "", 8_000),
     Figure("ingest-batch", "ingest, in batches of 100, per CPU-second", "/s", "ingest.batch_per_cpu_s", "", 25_000),
@@ -152,7 +157,7 @@ FIGURES: Sequence[Figure] = (
 
 def charts(repeats: Sequence[Found]) -> dict[str, Chart]:
     """Return the charts of a run by name, each of medians; one whose cases were not run is left out."""
-    load = {f"p{q}": [p for name in ("100/s", *_LOADS) if (p := _latency_point(repeats, name, q))] for q in (50, 99)}
+    load = {f"p{q}": [p for name in (_LEAST, *_LOADS) if (p := _latency_point(repeats, name, q))] for q in (50, 99)}
     fan_out = [(n, v) for n, case in _FAN_OUTS.items() if (v := median(repeats, case, "cpu_us_per_delivery")) is not None]
     webhooks = [(n, v) for n, case in _WEBHOOKS.items() if (v := median(repeats, case, "cpu_us_per_delivery")) is not None]
     lines: dict[str, Sequence[tuple[float, float]]] = {"of an event": fan_out, "in all": webhooks}

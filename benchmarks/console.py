@@ -73,17 +73,17 @@ def measure(rows: int = ROWS, webhooks: int = WEBHOOKS) -> dict[str, Any]:
     with stack() as on:
         to = receiver(on)
         (busy,) = write_many(on, [(STORE, to.url("busy"))])
-        others = write_many(on, [(STORE, to.url(f"hook{n}")) for n in range(webhooks - 1)], "customer.created")
-        _fill(on, [busy, *others], rows)
+        others = write_many(on, [(STORE, to.url(f"hook{n}")) for n in range(webhooks - 1)], ("customer.created",))
+        _fill(on, [one.webhook.id for one in (busy, *others)], rows)
         process, port = _console(on)
         on.hookline("dispatch")
         asker = Asker(port)
         wait(lambda: asker.ask("GET", "/statistics?days=1")[0] == _OK, 90, "the console")
-        event = _delivered(asker, busy)
+        event = _delivered(asker, busy.webhook.id)
         with largest(process) as seen:
-            found = {name: _cost(process, asker, path) for name, path in _questions(busy, others[0], event).items()}
+            found = {name: _cost(process, asker, path) for name, path in _questions(busy.webhook.id, others[0].webhook.id, event).items()}
             visitor = _visitor(on, port)
-            found |= {name: _cost(process, visitor, path) for name, path in pages(STORE, busy).items()}
+            found |= {name: _cost(process, visitor, path) for name, path in pages(STORE, busy.webhook.id).items()}
         times = {f"{name}_{unit}": value for name, costs in found.items() for unit, value in costs.items()}
         return {"rows": rows, "webhooks": webhooks, **times, "rss_mb": max(seen)}
 

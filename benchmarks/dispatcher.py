@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
+from benchmarks.checks import reconcile, verify
+from benchmarks.entities import examples
 from benchmarks.many import write_many
 from benchmarks.repeats import Values
 from benchmarks.stack import STORE, Process, Receiver, Stack, metric, receiver, stack, wait
 from hookline.kernel.clock import SystemClock
+from hookline.kernel.config import load
+from hookline.kernel.errors import BrokerError
 from hookline.local.kafka_broker import EmbeddedBroker, free_port
-from hookline.schemas.events import example_event
+from hookline.producers.event_record import EventRecord
+from hookline.producers.publisher import Outcome, Publisher
+from hookline.schemas.events import Event, example_event, new_event_id, normalise
+from hookline.schemas.topics import TopicsConfig
 
 SMALL = "product.changed"  # 1,023 bytes of JSON
 LARGE = "order.created"  # 3.1 KB
+EVERY_TOPIC: Final = (SMALL, LARGE, "cart.updated", "customer.created")
+"""One of each topic. Kafka gives two dispatchers whole topics: of one topic's events one of the two would get all."""
 UNDER_WAY = 64
-_ACTIVE = 100
+LEAST_SHARE: Final = 0.25
+"""What each of several dispatchers must do of the work; else it was one that worked and one that looked on."""
+_ACTIVE = 10_000
+_PORTS = 16
 _WARM_PART = 10
-_SETTLE_S = 0.5
+_SETTLE_S = 0.7  # more than a commit takes to come, which also tells how many records are pending
 _PATIENCE_S = 240
+_READY_S = 120
+_HANG_S = 30.0
+_ATTEMPTS = "hookline_dispatcher_attempts_total"
+_PENDING = "hookline_dispatcher_pending_records"
+_IN_FLIGHT = "hookline_dispatcher_in_flight"
+_WEBHOOKS = "hookline_dispatcher_webhooks"
+_REBALANCES = "hookline_dispatcher_rebalances_total"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +47,14 @@ class Backlog:
     """What a dispatcher works off.
 
     `fan_out`: webhooks that match each event. `webhooks`: how many there are in all, those beyond `fan_out` of other stores. `hung`: calls
-    that get no answer meanwhile. `live`: published while the dispatcher runs. `dispatchers`: how many processes share the work.
+    that get no answer meanwhile. `dispatchers`: how many processes share the work.
     """
 
     events: int
-    event_type: str = SMALL
+    event_types: tuple[str, ...] = (SMALL,)
     fan_out: int = 1
     webhooks: int = 1
     hung: int = 0
-    live: bool = False
     dispatchers: int = 1
     tls: bool = False
     transport: str = "native"
@@ -47,87 +65,174 @@ class Backlog:
         return self.events * self.fan_out
 
 
-def measure_backlog(backlog: Backlog, broker: EmbeddedBroker | None = None) -> Values:
-    """Return CPU per delivery and rate of dispatchers that work off a backlog that is on Kafka before they start.
+@dataclass(frozen=True, slots=True)
+class _Dispatchers:
+    """Running dispatchers, each with its metrics' port."""
 
-    A tenth more, before what is counted, makes connections and warms caches. The CPU is read half a second after the last call.
+    processes: list[Process] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
+
+    def start(self, on: Stack, **settings: str) -> None:
+        """Start one more."""
+        self.ports.append(free_port())
+        self.processes.append(on.hookline("dispatch", HOOKLINE_METRICS_PORT=str(self.ports[-1]), **settings))
+
+    def each(self, name: str, labels: str = "") -> list[float]:
+        """Return a metric of each; -1 of one that does not answer yet."""
+        return [_metric(port, name, labels) for port in self.ports]
+
+    def partitions(self) -> list[float]:
+        """Return how many partitions of events each has."""
+        found = [self.each(_REBALANCES, f'source="events",what="{what}"') for what in ("given", "taken", "lost")]
+        return [given - taken - lost for given, taken, lost in zip(*found, strict=True)]
+
+    def ready(self, webhooks: int, partitions: int) -> bool:
+        """Tell whether each knows all webhooks and has partitions, and all partitions are given out."""
+        if min(self.each(_WEBHOOKS)) < webhooks:
+            return False
+        found = self.partitions()
+        return min(found) > 0 and sum(found) == partitions
+
+
+def measure_backlog(backlog: Backlog, broker: EmbeddedBroker | None = None) -> Values:
+    """Return CPU per delivery and rate of dispatchers that work off events, from nothing in hand to nothing in hand.
+
+    They run and are warm (a tenth more events, before), and everything is settled, when the clock begins. The events, encoded before, then
+    come onto Kafka together, in a small part of the time that they keep a dispatcher busy, and are a backlog to it. The rate counts until
+    the last call; the CPU until all is settled, half a second of idling included. So each event is counted whole: fetched, decoded,
+    matched, each of its deliveries made, called, and committed. A clock that begins in the midst of a backlog leaves out what is taken up
+    and fetched ahead by then, thousands of events, and at 10 webhooks an event ten times as many deliveries.
     """
     settings = {"HOOKLINE_LANE_CONCURRENCY": str(max(1, UNDER_WAY // backlog.fan_out)), "HOOKLINE_LANE_QUEUE": "10000"}
     settings |= {"HOOKLINE_TRANSPORT": backlog.transport, "HOOKLINE_IN_FLIGHT": "2000"}
-    with stack(broker, **settings) as on:
-        to = receiver(on)
-        trust = {"SSL_CERT_FILE": str(to.authority)} if backlog.tls else {}
-        stores = _webhooks(on, to, backlog)
-        if not backlog.live:
-            _publish(on, backlog, stores)
-        ports = [free_port() for _ in range(backlog.dispatchers)]
-        started = [on.hookline("dispatch", HOOKLINE_METRICS_PORT=str(port), **trust) for port in ports]
+    with stack(broker, **settings) as on, on.publisher() as publisher:
+        to = receiver(on, ports=_PORTS if backlog.webhooks > 1 else 1)
+        stores, secrets = _webhooks(on, to, backlog)
+        warm, events = _warm(backlog), backlog.events
+        records = prepared(publisher, backlog.event_types, stores, warm + events)
+        works = _started(on, to, backlog, len(secrets))
         if backlog.hung:
-            _hang(on, ports[0], backlog.hung)
-        if not backlog.live:
-            return _timed(started, to, backlog)
-        with ThreadPoolExecutor(1) as publishing:
-            published = publishing.submit(_publish, on, backlog, stores)
-            found = _timed(started, to, backlog)
-            published.result()
-        return found
+            _hang(publisher, backlog, works)
+        _publish(publisher, records[:warm])
+        wait(lambda: to.count() >= backlog.hung + warm * backlog.fan_out, _PATIENCE_S, "the first calls")
+        found = _timed(works, to, backlog, lambda: _publish(publisher, records[warm:]))
+        return found | {"stores": len(stores), "signatures_verified": verify(to.sample(), secrets)}
 
 
-def _webhooks(on: Stack, to: Receiver, backlog: Backlog) -> list[str]:
-    """Write the webhooks; return the stores that publish: the one of the fan-out, or up to 100 that have one webhook each."""
-    url = to.tls_url if backlog.tls else to.url
-    wanted = [(STORE, url(f"hook{n}")) for n in range(backlog.fan_out)]
-    others = [f"store{n}" for n in range(backlog.webhooks - backlog.fan_out)]
-    wanted += [(store, url("hook")) for store in others]
-    write_many(on, wanted, backlog.event_type)
-    if backlog.hung:
-        write_many(on, [(f"hung{n}", to.url("hang")) for n in range(backlog.hung)], backlog.event_type, timeout_s=30.0)
-    return [STORE, *others[:: max(1, len(others) // _ACTIVE)][: _ACTIVE - 1]] if backlog.fan_out == 1 else [STORE]
+def _webhooks(on: Stack, to: Receiver, backlog: Backlog) -> tuple[list[str], dict[str, str]]:
+    """Write the webhooks; return the stores that publish, one of a fan-out or up to 10,000, and the secret behind each path."""
+    stores = [STORE] * backlog.fan_out + [f"store{n}" for n in range(backlog.webhooks - backlog.fan_out)]
+    paths = [f"hook{n}" for n in range(len(stores))]
+    urls = [to.tls_url(path) if backlog.tls else to.url(path, n) for n, path in enumerate(paths)]
+    made = write_many(on, list(zip(stores, urls, strict=True)), backlog.event_types)
+    hang = [f"hang{n}" for n in range(backlog.hung)]
+    made += write_many(on, [(f"hung{n}", to.url(path)) for n, path in enumerate(hang)], backlog.event_types, _HANG_S)
+    secrets = {path: one.secret for path, one in zip([*paths, *hang], made, strict=True)}
+    return ([STORE] if backlog.fan_out > 1 else stores[:: max(1, len(stores) // _ACTIVE)][:_ACTIVE]), secrets
 
 
-def _hang(on: Stack, port: int, hung: int) -> None:
-    clock = SystemClock()
-    with on.publisher() as publisher:
-        publisher.publish_many([example_event(SMALL, f"hung{n}", clock=clock) for n in range(hung)])
-    wait(lambda: _metric(port, "hookline_dispatcher_in_flight") >= hung, 60, f"{hung} calls that hang")
+def prepared(publisher: Publisher, event_types: Sequence[str], stores: Sequence[str], events: int) -> list[EventRecord]:
+    """Return the records of events that happen now, going round types, stores and entities."""
+    clock, kinds = SystemClock(), [[normalise(name, data) for data in examples(name)] for name in event_types]
+
+    def event(number: int) -> Event:
+        turn, kind = divmod(number, len(kinds))
+        data, store_id = kinds[kind][turn % len(kinds[kind])], stores[number % len(stores)]
+        return Event(id=new_event_id(), type=event_types[kind], store_id=store_id, occurred_at=clock.now(), data=data)
+
+    return publisher.prepare(map(event, range(events)))
 
 
-def _publish(on: Stack, backlog: Backlog, stores: Sequence[str]) -> None:
-    clock, events = SystemClock(), backlog.events + _warm(backlog)
-    with on.publisher() as publisher:
-        for start in range(0, events, 5_000):
-            numbers = range(start, min(start + 5_000, events))
-            publisher.publish_many([example_event(backlog.event_type, stores[n % len(stores)], clock=clock) for n in numbers])
+def _started(on: Stack, to: Receiver, backlog: Backlog, webhooks: int) -> _Dispatchers:
+    works, trust = _Dispatchers(), {"SSL_CERT_FILE": str(to.authority)} if backlog.tls else {}
+    for _ in range(backlog.dispatchers):
+        works.start(on, **trust)
+    partitions = len(on.topics.all_events()) * load(TopicsConfig, on.environ).event_partitions
+    wait(lambda: works.ready(webhooks, partitions), _READY_S, "dispatchers that know all webhooks and share all partitions", every_s=0.2)
+    return works
+
+
+def _hang(publisher: Publisher, backlog: Backlog, works: _Dispatchers) -> None:
+    _publish(publisher, prepared(publisher, backlog.event_types, [f"hung{n}" for n in range(backlog.hung)], backlog.hung))
+    wait(lambda: sum(works.each(_IN_FLIGHT)) >= backlog.hung, 60, f"{backlog.hung} calls that hang")
+
+
+def _publish(publisher: Publisher, records: Sequence[EventRecord]) -> float:
+    """Hand records to Kafka and wait until it has them; return the seconds, and end the program when it lacks one."""
+    began, failed = time.monotonic(), list[str]()
+
+    def done(outcome: Outcome) -> None:
+        if isinstance(outcome, BrokerError):
+            failed.append(str(outcome))
+
+    for record in records:
+        publisher.send_record(record, done)
+    publisher.flush(60)
+    if failed:
+        raise SystemExit(f"{len(failed)} events did not come onto Kafka: {failed[0]}")
+    return time.monotonic() - began
 
 
 def _warm(backlog: Backlog) -> int:
     return max(1, backlog.events // _WARM_PART)
 
 
-def _timed(started: Sequence[Process], to: Receiver, backlog: Backlog) -> Values:
-    hung, warm = backlog.hung, _warm(backlog) * backlog.fan_out
-    last = hung + warm + backlog.deliveries
-    wait(lambda: to.count() >= hung + warm, _PATIENCE_S, "the first calls")
-    began, first, cpu = time.monotonic(), to.count(), [process.cpu_s for process in started]
-    wait(lambda: to.count() >= last, _PATIENCE_S, "all calls")
+def _timed(works: _Dispatchers, to: Receiver, backlog: Backlog, publish: Callable[[], float]) -> Values:
+    _settled(works, backlog)
+    first, attempts, cpu = to.count(), works.each(_ATTEMPTS), [process.cpu_s for process in works.processes]
+    began = time.monotonic()
+    published_s = publish()
+    wait(lambda: to.count() >= first + backlog.deliveries, _PATIENCE_S, "all calls")
     took = time.monotonic() - began
     time.sleep(_SETTLE_S)
-    if (seen := to.unique()) != last:
-        raise SystemExit(f"{last} deliveries were to be made, {to.count()} calls of {seen} deliveries came")
-    if not (done := last - first):
-        raise SystemExit("all calls came before they could be timed; make the case larger")
-    used = sum(process.cpu_s - before for process, before in zip(started, cpu, strict=True))
+    used = sum(process.cpu_s - before for process, before in zip(works.processes, cpu, strict=True))
+    _settled(works, backlog)
+    made = [now - before for now, before in zip(works.each(_ATTEMPTS), attempts, strict=True)]
+    least = _checked(works, to, backlog, made)
     return {
-        "deliveries": done,
-        "rate_per_s": done / took,
-        "rate_per_cpu_s": done / used,
-        "cpu_us_per_delivery": used / done * 1e6,
-        "rss_mb": max(process.rss_mb for process in started),
+        "deliveries": backlog.deliveries,
+        "published_s": published_s,
+        "rate_per_s": backlog.deliveries / took,
+        "rate_per_cpu_s": backlog.deliveries / used,
+        "cpu_us_per_delivery": used / backlog.deliveries * 1e6,
+        "rss_mb": max(process.rss_mb for process in works.processes),
+        "least_share": least,
     }
 
 
+def _settled(works: _Dispatchers, backlog: Backlog) -> None:
+    """Wait until nothing is in hand but the calls that hang; end the program when that takes long, or when one of those hangs no more."""
+
+    def alone() -> bool:
+        return sum(works.each(_PENDING)) == sum(works.each(_IN_FLIGHT)) == backlog.hung
+
+    time.sleep(_SETTLE_S)
+    wait(alone, 10, f"everything to be settled, and {backlog.hung} calls still to hang", every_s=0.2)
+
+
+def _checked(works: _Dispatchers, to: Receiver, backlog: Backlog, made: Sequence[float]) -> float:
+    """Return the least part of the work that one dispatcher did; end the program when it is too little, or a count is off."""
+    reconcile(to_be_made=backlog.deliveries, attempts=round(sum(made)))
+    wanted = backlog.deliveries + _warm(backlog) * backlog.fan_out
+    delivered = round(sum(works.each(_ATTEMPTS, 'outcome="delivered"')))
+    calls = {"calls": to.count() - backlog.hung, "different_deliveries": to.unique() - backlog.hung}
+    reconcile(to_be_delivered=wanted, delivered=delivered, **calls)
+    return fair(made)
+
+
+def fair(made: Sequence[float]) -> float:
+    """Return the least part that one of several has of what they did together; end the program when it is below `LEAST_SHARE`."""
+    least = min(made) / sum(made)
+    if len(made) > 1 and least < LEAST_SHARE:
+        raise SystemExit(f"one of {len(made)} dispatchers made {least:.0%} of the calls: that is not {len(made)} at work")
+    return least
+
+
 def further_us(one: Values, many: Values, fan_out: int) -> float:
-    """Return the CPU of a further webhook of the same event: (cost of an event with `fan_out` - with one) / (`fan_out` - 1)."""
+    """Return the CPU of a further webhook of the same event: (cost of an event with `fan_out` - with one) / (`fan_out` - 1).
+
+    Both are the whole cost of events, of which nothing was in hand at the clock's beginning, nor at its end.
+    """
     return float((many["cpu_us_per_delivery"] * fan_out - one["cpu_us_per_delivery"]) / (fan_out - 1))
 
 
@@ -135,21 +240,21 @@ def measure_memory(webhooks: int, in_flight: int, broker: EmbeddedBroker | None 
     """Return the resident megabytes of a dispatcher that knows many webhooks while many calls hang."""
     with stack(broker, HOOKLINE_IN_FLIGHT=str(in_flight)) as on:
         to = receiver(on)
-        write_many(on, [(f"store{n}", to.url("hang")) for n in range(webhooks)], timeout_s=30.0)
+        write_many(on, [(f"store{n}", to.url("hang")) for n in range(webhooks)], timeout_s=_HANG_S)
         port = free_port()
         dispatcher = on.hookline("dispatch", HOOKLINE_METRICS_PORT=str(port))
-        wait(lambda: _metric(port, "hookline_dispatcher_webhooks") >= webhooks, 120, "the dispatcher to know all webhooks")
+        wait(lambda: _metric(port, _WEBHOOKS) >= webhooks, 120, "the dispatcher to know all webhooks")
         idle = dispatcher.rss_mb
         with on.publisher() as publisher:
             clock = SystemClock()
             publisher.publish_many([example_event(LARGE, f"store{n % webhooks}", clock=clock) for n in range(in_flight * 2)])
-        wait(lambda: metric(port, "hookline_dispatcher_in_flight") >= in_flight, 60, f"{in_flight} calls in flight")
+        wait(lambda: metric(port, _IN_FLIGHT) >= in_flight, 60, f"{in_flight} calls in flight")
         return {"webhooks": webhooks, "in_flight": in_flight, "idle_rss_mb": idle, "rss_mb": dispatcher.rss_mb}
 
 
-def _metric(port: int, name: str) -> float:
+def _metric(port: int, name: str, labels: str = "") -> float:
     try:
-        return metric(port, name)
+        return metric(port, name, labels)
     except OSError:
         return -1
 

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import orjson
 
+from benchmarks.entities import examples
 from benchmarks.load import Body, DueBody, Load
 from benchmarks.stack import STORE, Process, Stack, wait
 from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import load
 from hookline.local.kafka_broker import free_port
 from hookline.producers.api_keys import ApiKeyConfig, ApiKeys, ApiKeyWriter
-from hookline.schemas.catalogue import EVENT_TYPES
 from hookline.schemas.registry import EmbeddedRegistry
 from hookline.schemas.wire import Codec
 
@@ -29,9 +29,17 @@ def ingest(on: Stack) -> tuple[Process, Load]:
 
 
 def due(event_type: str) -> DueBody:
-    """Return what makes the body of one event; its id tells when the post was due: a load that is late hides nothing."""
-    before, _, after = orjson.dumps(_event(event_type, "@")).partition(b"@")
-    return lambda number, due_ns: b"%sbench-%d-%d%s" % (before, due_ns, number, after)
+    """Return what makes the body of one event; its id tells when the post was due: a load that is late hides nothing.
+
+    Events go round the entities, so that they lie on every partition; what differs between them is made here, once.
+    """
+    parts = [(before, after) for before, _, after in (orjson.dumps(one).partition(b"@") for one in _events(event_type))]
+
+    def body(number: int, due_ns: int) -> bytes:
+        before, after = parts[number % len(parts)]
+        return b"%sbench-%d-%d%s" % (before, due_ns, number, after)
+
+    return body
 
 
 def single(event_type: str) -> Body:
@@ -46,8 +54,8 @@ def batch(event_type: str) -> Body:
     return lambda number: b'{"events":[%s]}' % b",".join([one(number * BATCH + place) for place in range(BATCH)])
 
 
-def _event(event_type: str, name: str) -> dict[str, Any]:
-    return {"type": event_type, "id": name, "data": EVENT_TYPES[event_type].example}
+def _events(event_type: str) -> list[dict[str, Any]]:
+    return [{"type": event_type, "id": "@", "data": data} for data in examples(event_type)]
 
 
 def _api_key(on: Stack) -> str:

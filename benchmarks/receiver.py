@@ -1,8 +1,8 @@
 """A receiver that costs little beside what it measures: a bare asyncio protocol that answers 200 to every POST.
 
-`python -m benchmarks.receiver PORT DELAY_S [TLS_PORT CERTIFICATE]`; the certificate's file has its key too. A path with `hang` is never
-answered. An event id `bench-<nanoseconds>-<n>` tells when it was made, or due. `GET /_count`, `/_unique` (different webhook-ids),
-`/_latencies` and `/_sample` (every 97th call, as JSON) tell what came.
+`python -m benchmarks.receiver DELAY_S TLS_PORT CERTIFICATE PORT...`; the certificate's file has its key too. A path that begins with
+`hang` is never answered. An event id `bench-<nanoseconds>-<n>` tells when it was made, or due. `GET /_count`, `/_unique` (different
+webhook-ids), `/_latencies` and `/_sample` (every 97th call, as JSON) tell what came.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import ssl
 import sys
 import time
+from collections.abc import Sequence
 
 import uvloop
 
@@ -105,17 +106,15 @@ class Receive(asyncio.Protocol):
             self._transport.write(data)
 
 
-async def serve(port: int, delay_s: float, tls_port: int, certificate: str) -> None:
-    """Listen until the process is ended; over TLS too when a certificate is given."""
+async def serve(delay_s: float, tls_port: int, certificate: str, ports: Sequence[int]) -> None:
+    """Listen at every port, and over TLS at one, until the process is ended; what comes is counted together."""
     seen, loop = Seen(), asyncio.get_running_loop()
-    if certificate:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        await loop.create_server(lambda: Receive(seen, delay_s), "127.0.0.1", tls_port, ssl=context, backlog=4096)
-    server = await loop.create_server(lambda: Receive(seen, delay_s), "127.0.0.1", port, backlog=4096)
-    await server.serve_forever()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    await loop.create_server(lambda: Receive(seen, delay_s), "127.0.0.1", tls_port, ssl=context, backlog=4096)
+    servers = [await loop.create_server(lambda: Receive(seen, delay_s), "127.0.0.1", port, backlog=4096) for port in ports]
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":
-    more = sys.argv[3:] or ["0", ""]
-    uvloop.run(serve(int(sys.argv[1]), float(sys.argv[2]), int(more[0]), more[1]))
+    uvloop.run(serve(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3], [int(port) for port in sys.argv[4:]]))

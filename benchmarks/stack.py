@@ -192,14 +192,17 @@ class Receiver:
     tls_port: int
     authority: Path
     """Certificate that vouches for the receiver; a process trusts it with SSL_CERT_FILE."""
+    more: tuple[int, ...] = ()
+    """Further ports that it answers at: each is an origin of its own to a sender."""
 
     def tls_url(self, path: str = "") -> str:
         """Return an address it answers at over TLS."""
         return f"https://127.0.0.1:{self.tls_port}/{path}"
 
-    def url(self, path: str = "") -> str:
-        """Return an address it answers at."""
-        return f"http://127.0.0.1:{self.port}/{path}"
+    def url(self, path: str = "", place: int = 0) -> str:
+        """Return an address it answers at; places go round its ports."""
+        ports = (self.port, *self.more)
+        return f"http://127.0.0.1:{ports[place % len(ports)]}/{path}"
 
     def count(self) -> int:
         """Return how many calls came so far."""
@@ -222,14 +225,14 @@ class Receiver:
             return str(answer.read().decode())
 
 
-def receiver(on: Stack, delay_s: float = 0.0) -> Receiver:
-    """Start a receiver that answers after `delay_s`, and wait until it listens."""
-    port, tls_port = free_port(), free_port()
+def receiver(on: Stack, delay_s: float = 0.0, ports: int = 1) -> Receiver:
+    """Start a receiver that answers after `delay_s` at so many ports, and wait until it listens."""
+    (port, *more), tls_port = [free_port() for _ in range(ports)], free_port()
     authority, own = trustme.CA(), on.folder / "receiver.pem"
     authority.cert_pem.write_to_path(on.folder / "authority.pem")
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(own)
-    process = on.python("receiver", "-m", "benchmarks.receiver", str(port), str(delay_s), str(tls_port), str(own))
-    made = Receiver(process, port, tls_port, on.folder / "authority.pem")
+    process = on.python("receiver", "-m", "benchmarks.receiver", str(delay_s), str(tls_port), str(own), *map(str, (port, *more)))
+    made = Receiver(process, port, tls_port, on.folder / "authority.pem", tuple(more))
     wait(lambda: _answers(made), 20, "the receiver")
     return made
 
@@ -268,8 +271,8 @@ def largest(process: Process) -> Iterator[list[float]]:
         thread.join()
 
 
-def metric(port: int, name: str) -> float:
-    """Return a metric of a process's own port, summed over its labels."""
+def metric(port: int, name: str, labels: str = "") -> float:
+    """Return a metric of a process's own port, summed over those of its labels that hold a text such as `source="events"`."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + " ", name + "{")))
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + " ", name + "{")) and labels in line)

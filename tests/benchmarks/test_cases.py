@@ -7,17 +7,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+import orjson
 import pytest
 from standardwebhooks.webhooks import Webhook
 
 from benchmarks import reference
 from benchmarks.cases import FIGURES, Size, charts, longer, median, quick
-from benchmarks.dispatcher import SMALL, further_us
+from benchmarks.checks import reconcile, verify
+from benchmarks.dispatcher import EVERY_TOPIC, SMALL, fair, further_us
+from benchmarks.entities import ENTITIES, examples
 from benchmarks.latency import histogram, percentile
+from benchmarks.publishing import batch, due
 from benchmarks.repeats import STAND_IN
 from benchmarks.stack import Process, Receiver
-from benchmarks.whole import verify
 from hookline.local.kafka_broker import EmbeddedBroker
+from hookline.schemas.catalogue import EVENT_TYPES
+from hookline.schemas.events import normalise
+from hookline.schemas.topics import CATEGORIES
 
 pytestmark = pytest.mark.unit
 
@@ -85,12 +91,59 @@ def _call(body: str = "{}") -> dict[str, object]:
 
 
 def test_signatures_are_verified() -> None:
-    """A good sample passes; one changed body, or no call at all, ends the run."""
-    verify([_call(), _call()], SECRET)
+    """A good sample passes, each call with its path's secret; a changed body, another's secret, or no call at all ends the run."""
+    other = "whsec_" + base64.b64encode(b"o" * 24).decode()
+    assert verify([_call(), _call()], {"hook": SECRET, "hook1": other}) == 2
     with pytest.raises(SystemExit, match="msg_1 does not verify"):
-        verify([_call(), _call('{"a":1}')], SECRET)
+        verify([_call(), _call('{"a":1}')], {"hook": SECRET})
+    with pytest.raises(SystemExit, match="msg_1 does not verify"):
+        verify([_call()], {"hook": other, "hook1": SECRET})
+    with pytest.raises(SystemExit, match="/hook, which is no webhook's"):
+        verify([_call()], {"hook1": SECRET})
     with pytest.raises(SystemExit, match="no call was kept"):
-        verify([], SECRET)
+        verify([], {"hook": SECRET})
+
+
+def test_counts_that_differ_end_the_run() -> None:
+    """Each is named, so that it is plain which one is off."""
+    reconcile(published=3, calls=3, rows=3)
+    with pytest.raises(SystemExit, match="the counts differ: published 3, different deliveries 2"):
+        reconcile(published=3, different_deliveries=2)
+
+
+def test_two_dispatchers_must_both_work() -> None:
+    """One that works beside one that looks on is no measurement of two."""
+    assert fair([25, 75]) == 0.25
+    assert fair([7]) == 1.0
+    with pytest.raises(SystemExit, match="one of 2 dispatchers made 24% of the calls"):
+        fair([24, 76])
+
+
+@pytest.mark.parametrize("event_type", EVERY_TOPIC)
+def test_events_are_spread_over_keys(event_type: str) -> None:
+    """With one key all of them would lie on one partition; the bodies are all of one size."""
+    kind = EVENT_TYPES[event_type]
+    found = examples(event_type)
+    keys = {kind.entity_of(normalise(event_type, data)) for data in found}
+    assert len(keys) == ENTITIES == len(found)
+    assert {len(orjson.dumps(data)) for data in found} == {len(orjson.dumps(kind.example))}
+
+
+def test_every_topic_has_its_events() -> None:
+    """Kafka gives two dispatchers whole topics."""
+    assert {EVENT_TYPES[name].category for name in EVERY_TOPIC} == set(CATEGORIES)
+
+
+def test_posts_are_spread_over_keys() -> None:
+    """Singly and in batches; each has its own id, and is a whole event of the stated size."""
+    made = due(SMALL)
+    singly = [orjson.loads(made(number, 7)) for number in range(2 * ENTITIES)]
+    assert len({one["id"] for one in singly}) == 2 * ENTITIES
+    assert [one["id"] for one in singly[:2]] == ["bench-7-0", "bench-7-1"]
+    assert len({one["data"]["product"]["id"] for one in singly}) == ENTITIES
+    together = orjson.loads(batch(SMALL)(3))["events"]
+    assert len(together) == 100
+    assert len({one["data"]["product"]["id"] for one in together}) == ENTITIES
 
 
 def test_charts_are_of_medians() -> None:
