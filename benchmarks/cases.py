@@ -55,7 +55,7 @@ def quick(broker: EmbeddedBroker, size: Size, *, full: bool = False) -> list[Cas
         Case("whole", lambda _: whole.measure(SMALL, size.of(15_000), broker, publish=whole.one_by_one)),
         Case("whole-batch", lambda _: whole.measure(SMALL, size.of(20_000), broker, publish=whole.by_hundreds)),
         Case("latency", lambda found: _latency(broker, size, found, full=full)),
-        Case("sink", lambda _: sink.measure(size.of(100_000, 20_000), broker)),
+        Case("sink", lambda _: sink.measure(size.of(sink.ROWS, 20_000), broker)),
     ]
 
 

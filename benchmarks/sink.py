@@ -1,6 +1,9 @@
 """How fast the sink moves attempt records from a real Kafka into ClickHouse; `python -m benchmarks.sink [--json FILE]`.
 
-The records are on Kafka before the sink starts; the first batches are left out, while connections are made.
+The clock begins and ends with nothing in hand. The sink runs and has written the first rows, and ClickHouse has merged them; then the
+process is halted while the records come onto Kafka, and the clock begins as it goes on. The rate counts until the last row is written, the
+CPU until ClickHouse has merged what was. So every row is counted whole: fetched, held, written, merged. A clock that begins with the first
+batch leaves out what the consumer holds by then, which can be almost the whole backlog, and the merges after the last row.
 """
 
 from __future__ import annotations
@@ -9,7 +12,10 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +24,6 @@ from confluent_kafka import Producer
 from benchmarks.stack import STORE, Process, Stack, largest, metric, stack, wait
 from hookline.analytics.gateway import RemoteQueries
 from hookline.analytics.queries import audit
-from hookline.analytics.rows import SUBJECT
 from hookline.kernel import kafka
 from hookline.local.kafka_broker import EmbeddedBroker, free_port
 from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger
@@ -27,8 +32,13 @@ from hookline.schemas.wire import Codec
 
 ROWS: Final = 400_000
 WEBHOOKS: Final = 200
+_WARM: Final = 20_000
 _TOKEN: Final = "bench"  # of a process that lives for a minute on loopback
 _ROWS_METRIC: Final = "hookline_sink_rows_total"
+_SESSION_MS: Final = "45000"  # longer than the sink is halted; then Kafka would take it for dead
+_RESTING: Final = 0.05  # of a core: an idle sink with its ClickHouse takes 0.01 to 0.02
+_REST_S: Final = 1.5
+_LONGEST_S: Final = 60.0
 _HEADERS: Final = "content-type: application/json\nuser-agent: Hookline/0.1\nwebhook-id: {}\nwebhook-timestamp: 1795500000\n"
 _ANSWER: Final = "HTTP/1.1 {} \nserver: nginx\ncontent-type: application/json\nconnection: keep-alive\ncontent-length: 15\n"
 
@@ -38,27 +48,61 @@ def measure(rows: int = ROWS, broker: EmbeddedBroker | None = None) -> dict[str,
     metrics, queries = free_port(), free_port()
     settings = {"HOOKLINE_METRICS_PORT": str(metrics), "HOOKLINE_QUERY_PORT": str(queries), "HOOKLINE_QUERY_TOKEN": _TOKEN}
     with stack(broker) as on:
-        _produce(on, rows)
-        sink = on.hookline("sink", **settings)
+        sink = on.hookline("sink", HOOKLINE_SESSION_TIMEOUT_MS=_SESSION_MS, **settings)
+        _produce(on, range(_WARM))
+        wait(lambda: _written(metrics) >= _WARM, 60, "the first rows")
+        rested(sink)
+        with halted(sink):
+            began = time.monotonic()
+            _produce(on, range(_WARM, _WARM + rows))
+            filled_s = time.monotonic() - began
         with largest(sink) as seen:
-            found = {**_timed(sink, metrics, rows), "rss_mb": max(seen)}
+            found = {**_timed(sink, metrics, rows), "filled_s": filled_s, "rss_mb": max(seen)}
         asked = RemoteQueries(f"http://127.0.0.1:{queries}", _TOKEN)
-        if not (checked := audit(asked, STORE)).adds_up or checked.rows != rows:
+        if not (checked := audit(asked, STORE)).adds_up or checked.rows != _WARM + rows:
             raise SystemExit(f"the log does not add up: {checked}")
         return found
 
 
 def _timed(sink: Process, port: int, rows: int) -> dict[str, Any]:
-    wait(lambda: _written(port) > 0, 60, "the first rows")
-    began, first, cpu = time.monotonic(), _written(port), sink.cpu_s
-    wait(lambda: _written(port) >= rows, 120, "all rows")
-    took, done, used = time.monotonic() - began, rows - first, sink.cpu_s - cpu
+    began, cpu = time.monotonic(), sink.cpu_s
+    wait(lambda: _written(port) >= _WARM + rows, 120, "all rows")
+    took, written = time.monotonic() - began, sink.cpu_s - cpu
+    used = rested(sink) - cpu
     return {
         "rows": rows,
-        "rows_per_s": done / took,
-        "rows_per_cpu_s": done / used,
-        "cpu_us_per_row": used / done * 1e6,
+        "rows_per_s": rows / took,
+        "rows_per_cpu_s": rows / used,
+        "cpu_us_per_row": used / rows * 1e6,
+        "merged_later_us": (used - written) / rows * 1e6,
     }
+
+
+@contextmanager
+def halted(process: Process) -> Iterator[None]:
+    """Have a process stand still meanwhile."""
+    process.popen.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.popen.send_signal(signal.SIGCONT)
+
+
+def rested(process: Process) -> float:
+    """Return the CPU seconds at which a process came to rest; end the program when it does not within a minute.
+
+    At rest: ClickHouse merges nothing. It runs in the sink's process, which alone could be asked for its `system.merges` and answers named
+    queries only; but a merge keeps a core busy, and a process that hardly uses one has none under way.
+    """
+    deadline = time.monotonic() + _LONGEST_S
+    since, used = time.monotonic(), process.cpu_s
+    while (lasted := time.monotonic() - since) < _REST_S:
+        time.sleep(0.1)
+        if process.cpu_s - used > _RESTING * max(lasted, 0.5):
+            since, used = time.monotonic(), process.cpu_s
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{process.name} did not come to rest within {_LONGEST_S:g} s")
+    return used
 
 
 def _written(port: int) -> float:
@@ -68,17 +112,18 @@ def _written(port: int) -> float:
         return 0
 
 
-def _produce(on: Stack, rows: int) -> None:
+def _produce(on: Stack, numbers: range) -> None:
     registry = EmbeddedRegistry(on.config)
     registry.start()
     codec, producer = Codec(registry), kafka.producer(on.config, linger_ms=20)
-    began_us = time.time_ns() // 1_000 - rows
-    for number in range(rows):
-        datum = attempt(number, began_us + number)
-        value = codec.encode_record(SUBJECT, datum)
+    began_us = time.time_ns() // 1_000 - len(numbers)
+    for place, number in enumerate(numbers):
+        datum = attempt(number, began_us + place)
+        value = codec.encode_attempt_fields(datum)
         while not _queued(producer, on.topics.attempts, datum["webhook_id"].encode(), value):
             producer.poll(0.1)
-    producer.flush(60)
+    if left := producer.flush(60):
+        raise SystemExit(f"{left} records did not come onto Kafka")
     registry.stop()
 
 
