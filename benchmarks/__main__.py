@@ -1,6 +1,6 @@
 """`make bench` and `make bench-full`: each figure as the median of its repeats, with least and most, beside its target.
 
-A JSON file keeps every repeat; two charts lie beside it. `--scale 0.1` does a tenth of each: to see that it works, not for figures.
+A JSON file keeps every repeat; charts lie beside it. `--scale 0.1` does a tenth of each: to see that it works, not for figures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import console as console_answers
-from benchmarks import reference, statistics
+from benchmarks import histograms, reference, statistics
+from benchmarks.build import build
+from benchmarks.build import told as build_told
 from benchmarks.cases import FIGURES, Size, charts, longer, quick
 from benchmarks.plot import svg
 from benchmarks.repeats import Case, Measured, Values, interleave, machine, measured, row, versions
@@ -30,13 +32,16 @@ def main() -> None:
     """Run what was asked for, print the table, and keep the result; exit with 1 when a case failed."""
     chosen = _arguments()
     out = Console()
-    told: Values = {"machine": machine(), "versions": versions(), "reference": reference.name(), "scale": chosen.scale}
+    told: Values = {"machine": machine(), "versions": versions(), "build": build(), "reference": reference.name()}
+    told["scale"] = chosen.scale
     began = time.monotonic()
     repeats, failed = _run(chosen, out)
     figures = measured(FIGURES, repeats, _planned(chosen))
     result = told | {"took_s": round(time.monotonic() - began), "failed": failed, "repeats": repeats}
     result["figures"] = {one.figure.key: one.to_json() for one in figures}
-    out.print(_table(figures, told))
+    for table in (_table(figures, told), histograms.table(repeats)):
+        if table is not None:
+            out.print(table)
     _keep(chosen.json, result, out)
     for name, why in failed.items():
         out.print(f"{name} failed: {why}", markup=False)
@@ -99,7 +104,8 @@ def _add(repeats: list[dict[str, Values]], found: list[dict[str, Values]], why: 
 
 def _table(figures: Sequence[Measured], told: Values) -> Table:
     on = told["machine"]
-    title = f"{on['cores']} cores, {on['cpu']}, CPython {told['versions']['python']}; reference: {told['reference']}"
+    where = f"{on['cores']} cores, {on['cpu']}, CPython {told['versions']['python']}"
+    title = f"{where}; {build_told(told['build'])}; reference: {told['reference']}"
     table = Table("figure", "median (least .. most)", "target", "", title=title)
     for one in figures:
         table.add_row(*row(one))

@@ -115,6 +115,7 @@ FIGURES: Sequence[Figure] = (
     Figure("dispatcher-ratio", "dispatcher ÷ reference, per CPU-second", "", "dispatcher.rate_per_cpu_s", "wrk.rate_per_cpu_s", 0.12),
     Figure("tls-ratio", "the same over TLS kept alive", "", "dispatcher-tls.rate_per_cpu_s", "wrk-tls.rate_per_cpu_s", 0.15),
     Figure("dispatcher-us", "dispatcher, CPU per delivery, 1 KiB", "µs", "dispatcher.cpu_us_per_delivery", "", 80, at_most=True),
+    Figure("dispatcher-memory", "dispatcher, memory with a backlog of events of 1 KiB", "MB", "dispatcher.rss_mb"),
     Figure("large-us", "dispatcher, CPU per delivery, 3.1 KB", "µs", "dispatcher-large.cpu_us_per_delivery"),
     Figure("further-us", "a further webhook of the same event, CPU", "µs", "fan-out-10.further_us", "", 45, at_most=True),
     Figure(
@@ -142,7 +143,11 @@ FIGURES: Sequence[Figure] = (
     *(Figure(f"batch-{part}", f"  {part}", "µs", f"whole-batch.{part}_us") for part in ("broker", "ingest", "dispatcher", "sink")),
     Figure("p50", "publish→receive at 100/s, p50", "ms", "latency.100/s_p50_ms", "", 2, at_most=True),
     Figure("p99", "publish→receive at 100/s, p99", "ms", "latency.100/s_p99_ms", "", 5, at_most=True),
-    *(Figure(f"p99 {load}", f"publish→receive at {load} load, p99", "ms", f"latency.{load}_p99_ms") for load in _LOADS),
+    *(
+        Figure(f"p{q} {load}", f"publish→receive at {load} load, p{q}", "ms", f"latency.{load}_p{q}_ms")
+        for load in _LOADS
+        for q in (50, 99)
+    ),
     Figure("added-p99", "added p99 at half load, above the receiver's own", "ms", "latency.50 %_added_p99_ms", "", 15, at_most=True),
     Figure("statistics", "30-day statistics of one webhook", "ms", "statistics.statistics_ms", "", 50, at_most=True),
     Figure("log-page", "filtered page of the log", "ms", "statistics.log_page_ms", "", 200, at_most=True),
@@ -158,14 +163,21 @@ FIGURES: Sequence[Figure] = (
 def charts(repeats: Sequence[Found]) -> dict[str, Chart]:
     """Return the charts of a run by name, each of medians; one whose cases were not run is left out."""
     load = {f"p{q}": [p for name in (_LEAST, *_LOADS) if (p := _latency_point(repeats, name, q))] for q in (50, 99)}
-    fan_out = [(n, v) for n, case in _FAN_OUTS.items() if (v := median(repeats, case, "cpu_us_per_delivery")) is not None]
-    webhooks = [(n, v) for n, case in _WEBHOOKS.items() if (v := median(repeats, case, "cpu_us_per_delivery")) is not None]
-    lines: dict[str, Sequence[tuple[float, float]]] = {"of an event": fan_out, "in all": webhooks}
     made = {
         "latency": Chart("publish→receive against load", "events a second", "milliseconds", {k: sorted(v) for k, v in load.items()}),
-        "webhooks": Chart("CPU per delivery against webhooks", "webhooks", "µs", {k: v for k, v in lines.items() if v}, powers=True),
+        "rate": Chart("rate against webhooks", "webhooks", "calls a second", _by_webhooks(repeats, "rate_per_s"), powers=True),
+        "cost": Chart("CPU per delivery against webhooks", "webhooks", "µs", _by_webhooks(repeats, "cpu_us_per_delivery"), powers=True),
     }
     return {name: chart for name, chart in made.items() if any(chart.lines.values())}
+
+
+def _by_webhooks(repeats: Sequence[Found], value: str) -> dict[str, Sequence[tuple[float, float]]]:
+    """Return the medians of a value by how many webhooks match an event, and by how many there are in all."""
+    lines = {
+        name: [(number, found) for number, case in cases.items() if (found := median(repeats, case, value)) is not None]
+        for name, cases in (("of an event", _FAN_OUTS), ("in all", _WEBHOOKS))
+    }
+    return {name: line for name, line in lines.items() if line}
 
 
 def median(repeats: Sequence[Found], case: str, value: str) -> float | None:

@@ -1,7 +1,7 @@
 """Two results side by side: `make bench-compare A=old.json B=new.json`.
 
 A ratio counts only where the ranges of the repeats do not touch; such a line is marked `<` (B is less) or `>` (B is more). Below the
-table stands what differs between the two runs, which cases failed, and which figures only one of them has.
+table stand the builds, what else differs between the two runs, which cases failed, and which figures only one of them has.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.build import told as build_told
 from benchmarks.repeats import Values, few, shown
 
 _OF_THE_MOMENT = ("began_at", "load_average")
@@ -64,6 +65,12 @@ def _setting(result: Values) -> Values:
     return {name: value for name, value in told.items() if name not in _OF_THE_MOMENT}
 
 
+def builds(old: Values, new: Values) -> list[str]:
+    """Return which builds were measured, in one line, where they differ, as they do in most comparisons."""
+    before, after = (build_told(one.get("build", {})) for one in (old, new))
+    return [f"builds: {before} → {after}"] if before != after else []
+
+
 def failures(old: Values, new: Values) -> list[str]:
     """Return which cases failed in which of two results, and why, a line each."""
     sides = [("old", old), ("new", new)]
@@ -79,7 +86,7 @@ def lacking(old: Values, new: Values) -> list[str]:
 
 def remarks(old: Values, new: Values) -> list[str]:
     """Return what is to be known beside the table, a line each; none when the two runs are alike and whole."""
-    return [*(f"not the same: {line}" for line in differing(old, new)), *failures(old, new), *lacking(old, new)]
+    return [*builds(old, new), *(f"not the same: {line}" for line in differing(old, new)), *failures(old, new), *lacking(old, new)]
 
 
 def main() -> None:

@@ -16,9 +16,10 @@ from benchmarks.cases import FIGURES, Size, charts, longer, median, quick
 from benchmarks.checks import reconcile, verify
 from benchmarks.dispatcher import EVERY_TOPIC, SMALL, fair, further_us
 from benchmarks.entities import ENTITIES, examples
+from benchmarks.histograms import shares, table
 from benchmarks.latency import histogram, percentile
 from benchmarks.publishing import batch, due
-from benchmarks.repeats import STAND_IN
+from benchmarks.repeats import STAND_IN, Values
 from benchmarks.stack import Process, Receiver
 from hookline.local.kafka_broker import EmbeddedBroker
 from hookline.schemas.catalogue import EVENT_TYPES
@@ -78,6 +79,14 @@ def test_a_histogram_loses_no_value() -> None:
 def test_the_cost_of_a_further_webhook() -> None:
     """100 µs with one webhook, 550 µs with ten: 50 µs for each of the nine others."""
     assert further_us({"cpu_us_per_delivery": 100.0}, {"cpu_us_per_delivery": 55.0}, 10) == pytest.approx(50)
+
+
+def test_the_histogram_of_all_repeats() -> None:
+    """The calls of every repeat together; a bound that no load has calls at is no row."""
+    some: Values = {"100/s_histogram": {"1": 1, "2": 0}, "50 %_histogram": {"1": 0, "2": 4, "inf": 4}, "100/s_p50_ms": 1.0}
+    repeats: list[dict[str, Values]] = [{"latency": some}, {"latency": {"100/s_histogram": {"1": 2, "2": 1}}}, {"whole": {}}]
+    assert shares(repeats) == (["100/s", "50 %"], [["1", "75.00%", ""], ["2", "25.00%", "50.00%"], ["more", "", "50.00%"]])
+    assert table([{}]) is None
 
 
 def _call(body: str = "{}") -> dict[str, object]:
@@ -150,7 +159,13 @@ def test_charts_are_of_medians() -> None:
     """One chart for each thing that was measured, none for what was not."""
     repeats = [{"dispatcher": {"cpu_us_per_delivery": cost}} for cost in (80.0, 99.0, 81.0)]
     assert charts([{}]) == {}
-    assert charts(repeats)["webhooks"].lines == {"of an event": [(1, 81.0)]}
+    assert charts(repeats)["cost"].lines == {"of an event": [(1, 81.0)]}
+    rates: list[dict[str, Values]] = [
+        {"webhooks-100": {"rate_per_s": 7.0}, "webhooks-many": {"rate_per_s": 6.0}, "fan-out-10": {"rate_per_s": 9.0}}
+    ]
+    assert {name: chart.lines for name, chart in charts(rates).items()} == {
+        "rate": {"of an event": [(10, 9.0)], "in all": [(100, 7.0), (100_000, 6.0)]}
+    }
     assert median(repeats, "dispatcher", "no such value") is None
     latency = {"100/s_rate_per_s": 100, "100/s_p50_ms": 1.5, "100/s_p99_ms": 4.0}
     assert charts([{"latency": latency}])["latency"].lines == {"p50": [(100, 1.5)], "p99": [(100, 4.0)]}

@@ -28,16 +28,20 @@ def test_the_table_says_what_a_figure_rests_on(
     monkeypatch.setenv("COLUMNS", "180")
     monkeypatch.setattr("sys.argv", ["benchmarks", "--json", str(kept)])
     monkeypatch.setattr(program, "_run", lambda *_: (_repeats(stand_in=stand_in), {"sink": "not within 3 s"}))
+    monkeypatch.setattr(program, "build", lambda: {"commit": "0123456789abcdef", "dirty": True})
     with pytest.raises(SystemExit) as ended:
         program.main()
     assert ended.value.code == 1
     lines = capsys.readouterr().out.splitlines()
+    assert any("; commit 0123456789ab, changed; reference: " in line for line in lines)
     (sender,) = [line for line in lines if "sender alone" in line]
     (sink,) = [line for line in lines if "sink, rows" in line]
     (console,) = [line for line in lines if "console: memory" in line]
     assert verdict in sender
     assert "2 of 3 repeats" in sink
     assert "repeats" not in console + sender
-    figures = json.loads(kept.read_text("utf-8"))["figures"]
+    result = json.loads(kept.read_text("utf-8"))
+    assert result["build"] == {"commit": "0123456789abcdef", "dirty": True}
+    figures = result["figures"]
     assert figures["sender-ratio"]["met"] is (None if stand_in else True)
     assert (figures["sink"]["planned"], len(figures["sink"]["values"])) == (3, 2)

@@ -164,6 +164,14 @@ def test_other_settings_are_told() -> None:
     assert remarks(old, old) == []
 
 
+def test_builds_are_named() -> None:
+    """Two results of one build differ in nothing; of two builds, or of one that was changed, both are named."""
+    old, new = (_result((1,)) | {"build": {"commit": commit * 40, "dirty": commit == "b"}} for commit in "ab")
+    assert remarks(old, new) == ["builds: commit aaaaaaaaaaaa → commit bbbbbbbbbbbb, changed"]
+    assert remarks(_result((1,)), old) == ["builds: build not known → commit aaaaaaaaaaaa"]
+    assert remarks(new, new) == []
+
+
 def test_failed_cases_are_told_of_both() -> None:
     """A figure can be missing, or rest on fewer repeats, because its case failed."""
     old, new = _result((1,)) | {"failed": {"sink": "not within 3 s"}}, _result((1,)) | {"failed": {"whole": "KeyError: 'x'"}}
