@@ -26,6 +26,7 @@ from hookline.kernel.errors import BrokerError, HooklineError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.kernel.lifecycle import Stop
 from hookline.kernel.log import logger
+from hookline.kernel.sessions import lease_s
 from hookline.kernel.writer import Writer
 from hookline.schemas.topics import Topics
 
@@ -68,6 +69,7 @@ class Sink:
 
     def run(self, stop: Stop) -> None:
         """Move records until `stop`, then write what is held if that needs no waiting, and leave the group."""
+        lease_s(self._kafka, [GROUP])  # it acts on no lease: what it announces, and commits, Kafka grants to members alone
         writer = BatchWriter(self._client, self._codec, Writer(self._kafka), self._rejected_topic, self._settings)
         try:
             while not stop.is_set():

@@ -54,6 +54,10 @@ _LEADER_MOVES: Final = frozenset(
     }
 )
 _LEADER_WAIT_S: Final = 0.05
+_FATAL_REMEDY: Final = (
+    "Brokers before 4.0, or without the protocol `consumer` (group.coordinator.rebalance.protocols), need HOOKLINE_GROUP_PROTOCOL=classic; "
+    "for missing rights see deploy/kafka/acls.csv."
+)
 _METADATA_MS: Final = 30_000
 """How often a group's consumer asks for its topics' partitions: events wait on an added one until then. librdkafka's own is 5 minutes."""
 _CALLBACKS: Final = frozenset({"error_cb", "on_commit", "on_delivery", "stats_cb"})
@@ -84,8 +88,8 @@ class KafkaConfig:
     topic_prefix: str = setting("HOOKLINE_TOPIC_PREFIX", "hookline", "first part of every topic's name")
     group_protocol: str = setting(
         "HOOKLINE_GROUP_PROTOCOL",
-        "classic",
-        "classic (cooperative-sticky) or consumer (KIP-848, brokers 4.0 and up)",
+        "consumer",
+        "consumer (KIP-848, brokers 4.0 and up) or classic (cooperative-sticky), for older brokers",
         one_of("classic", "consumer"),
     )
     session_timeout_ms: int = setting(
@@ -141,7 +145,7 @@ def group_consumer(config: KafkaConfig, group: str, **extra: object) -> Consumer
         protocol |= {
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": config.session_timeout_ms,
-            "heartbeat.interval.ms": max(100, config.session_timeout_ms // 10),
+            "heartbeat.interval.ms": heartbeat_ms(config),
         }
     return Consumer(
         {
@@ -155,6 +159,11 @@ def group_consumer(config: KafkaConfig, group: str, **extra: object) -> Consumer
         },
         logger=_LIBRARY_LOG,
     )
+
+
+def heartbeat_ms(config: KafkaConfig) -> int:
+    """Return how often a member of a group tells Kafka that it lives: ten times a session."""
+    return max(100, config.session_timeout_ms // 10)
 
 
 def plain_consumer(config: KafkaConfig, **extra: object) -> Consumer:
@@ -230,7 +239,7 @@ def fetch(consumer: Consumer, most: int, wait_s: float) -> list[Message]:
     """Return up to `most` messages, waiting at most `wait_s` for the first and not at all for the others.
 
     `consume(n, t)` alone waits its whole timeout unless n messages are there. Messages that are errors are
-    logged and left out.
+    logged and left out; raises `BrokerError` for one after which the client never reads again.
     """
     first = consumer.poll(wait_s)
     if first is None:
@@ -243,6 +252,8 @@ def _is_error(message: Message) -> bool:
     error = message.error()
     if error is None:
         return False
+    if error.code() == KafkaError._FATAL:  # noqa: SLF001
+        raise BrokerError(f"Kafka refuses this consumer for good: {error.str()}", remedy=_FATAL_REMEDY)
     if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
         log_error(error)
     return True

@@ -67,9 +67,23 @@ def test_the_file_is_about_what_there_is() -> None:
 @pytest.mark.unit
 def test_nobody_but_the_operator_makes_or_changes_topics() -> None:
     """What creates and alters is no process that anybody reaches from outside; nobody has rights on the cluster."""
-    strong = {right.principal for right in RIGHTS if set(right.operations) - {"Read", "Write"}}
+    strong = {right.principal for right in RIGHTS if set(right.operations) - {"Read", "Write"} and right.resource == "topic"}
     assert strong == {"hookline-operator"}
     assert {right.resource for right in RIGHTS} == {"topic", "group"}
+
+
+@pytest.mark.unit
+def test_members_may_set_the_sessions_of_their_own_groups_alone() -> None:
+    """Beside reading for them: under KIP-848 how long Kafka waits for a silent member is a setting of the group."""
+    of_groups = {(right.principal, right.name): set(right.operations) for right in RIGHTS if right.resource == "group"}
+    strong = {key for key, operations in of_groups.items() if operations != {"Read"}}
+    assert strong == {
+        ("hookline-dispatch", f"{PREFIX}.dispatch"),
+        ("hookline-dispatch", f"{PREFIX}.dispatch."),
+        ("hookline-sink", f"{PREFIX}.sink"),
+        ("hookline-console", f"{PREFIX}.jobs"),
+    }
+    assert all(of_groups[key] == {"Read", "DescribeConfigs", "AlterConfigs"} for key in strong)
 
 
 @pytest.mark.unit
@@ -211,7 +225,9 @@ def test_the_pipeline_works_with_least_rights(guarded: GuardedBroker, receiver: 
         until(lambda: admin.get(f"/webhooks/{hook}").json["state"] == "disabled", what="the webhook disabled")
         until(lambda: admin.get("/dead-letters").json["data"], what="the dead letter")
         until(lambda: len(admin.get("/deliveries?each=attempt").json["data"]) == 3, what="three attempts in the log")
-        assert "kafka.trouble" not in "".join(log.read_text() for log in logs.values())
+        said = "".join(log.read_text() for log in logs.values())
+        assert "kafka.trouble" not in said
+        assert "sessions.are_kafkas" not in said
 
 
 def published(port: int, key: str, data: Any) -> None:

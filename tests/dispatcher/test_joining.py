@@ -47,7 +47,11 @@ class Clock:
 
 def joining(former: str = FORMER, **environ: str) -> Joining:
     """Return a gate that asks, with sessions of a second."""
-    settings = {"KAFKA_BOOTSTRAP_SERVERS": "nowhere:1", "HOOKLINE_SESSION_TIMEOUT_MS": "1000"} | environ
+    settings = {
+        "KAFKA_BOOTSTRAP_SERVERS": "nowhere:1",
+        "HOOKLINE_SESSION_TIMEOUT_MS": "1000",
+        "HOOKLINE_GROUP_PROTOCOL": "classic",
+    } | environ
     made = Joining(load(kafka.KafkaConfig, settings), "dispatch", former)
     made.start()
     return made
