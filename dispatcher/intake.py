@@ -18,9 +18,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from hookline.dispatcher import metrics
 from hookline.dispatcher.joining import Joining
-from hookline.dispatcher.shares import Record, Share, Shares
+from hookline.dispatcher.lease import NORMAL, Lease
+from hookline.dispatcher.shares import Record, Share, Shares, positions
 from hookline.dispatcher.source import IntakeLimits, Sink, Source
 from hookline.kernel import kafka, lost
+from hookline.kernel.errors import BrokerError
 from hookline.kernel.lifecycle import Stop
 from hookline.kernel.log import logger
 
@@ -32,18 +34,9 @@ _FULL_PAUSE_S: Final = 0.2
 _LEAST_PAUSE_S: Final = 0.05
 _AHEAD_PAUSE_S: Final = 0.2
 _TELL_S: Final = 5.0
+_REFUSED_S: Final = 10.0
 _BATCH: Final = 500
 _AHEAD: Final = 50_000
-_NORMAL: Final = frozenset(  # in a rebalance
-    {
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.FENCED_MEMBER_EPOCH,
-        KafkaError.STALE_MEMBER_EPOCH,
-        KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001  # librdkafka's local codes begin with an underscore
-    }
-)
 
 
 class Intake:
@@ -68,7 +61,7 @@ class Intake:
         self._full_since: float | None = None
         self._paused_full = False
         self._told_at = -_TELL_S
-        self.beat = time.monotonic()
+        self.lease = Lease(limits.lease_s, by_commits=config.group_protocol == "consumer")
         self.failure = ""
         self.member = ""
 
@@ -100,8 +93,8 @@ class Intake:
         self._let_go.append(record)
 
     def fit(self, record: Record) -> bool:
-        """Tell whether an attempt may start now: the partition is ours as far as a fresh poll can tell."""
-        return record.share.open and not record.share.closing and time.monotonic() - self.beat < self._limits.lease_s
+        """Tell whether an attempt may start now: the partition is ours as far as a fresh poll and a fresh proof can tell."""
+        return record.share.open and not record.share.closing and self.lease.holds()
 
     @property
     def crowded(self) -> bool:
@@ -124,7 +117,7 @@ class Intake:
 
     def _main(self) -> None:
         while self._joining is not None and not self._joining.wait(_POLL_S):
-            self.beat = time.monotonic()
+            self.lease.beat = time.monotonic()
             if self._stop.is_set():
                 return
         try:
@@ -136,7 +129,8 @@ class Intake:
 
     def _live(self) -> None:
         """Read with one client, until the stop, or until that client is lost and another one must do it."""
-        loss = lost.Loss()
+        loss, refused = lost.Loss(), False
+        self.lease.forget()
         consumer = kafka.group_consumer(
             self._config,
             self.source.group,
@@ -146,11 +140,18 @@ class Intake:
             **loss.settings(),
         )
         consumer.subscribe(list(self.source.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
-        self._loop(consumer, loss)
+        try:
+            self._loop(consumer, loss)
+        except BrokerError as error:
+            if not self.member:  # it never was one: what is wrong is a setting, and the process says so
+                raise
+            loss.happened = refused = True
+            self._tell("intake.refused", error=error.message, remedy=error.remedy)
         if loss.happened:  # what was not committed is read again, by whom Kafka gives it to
             for share in self.shares:
                 self.shares.end(share.key)
         self._close(consumer)
+        self._stop.wait(_REFUSED_S if refused else 0)
 
     def _loop(self, consumer: Consumer, loss: lost.Loss) -> None:
         while not self._stop.is_set() and not loss.happened:
@@ -208,21 +209,22 @@ class Intake:
     # ---- is it still ours? ----
 
     def _ours(self, consumer: Consumer, messages: list[Message]) -> bool:
-        """Tell whether what is read may be taken up; after a gap in polling (the process stood still) prove it by a commit.
+        """Tell whether what is read may be taken up; where that is not certain (the process stood still, no commit was granted) prove it.
 
         While the proof is owed, no attempt starts (`fit`) and nothing is taken up. It is asked for until Kafka grants it,
         or takes the partitions away (`_lost`): to forget them here could leave some that a rebalance lets us keep.
         """
         now = time.monotonic()
-        if now - self.beat > self._limits.lease_s and self.shares:
-            self._tell("intake.stalled", gap_s=round(now - self.beat, 1))
+        if self.lease.owed(now, at_work=bool(messages or self.shares.records)) and self.shares:
+            if now - self.lease.beat > self._limits.lease_s:
+                self._tell("intake.stalled", gap_s=round(now - self.lease.beat, 1))
             try:
                 self._prove(consumer, messages)
             except KafkaException as error:
                 self._tell("intake.unproven", error=str(error))
                 time.sleep(_POLL_S)
                 return False
-        self.beat = now
+        self.lease.beat = now
         return True
 
     def _prove(self, consumer: Consumer, messages: list[Message]) -> None:
@@ -233,15 +235,13 @@ class Intake:
             if share is not None and share.next is None:
                 places[share] = message.offset() or 0
         if places:
-            consumer.commit(offsets=[share.at(offset) for share, offset in places.items()], asynchronous=False)
+            self._commit(consumer, [share.at(offset) for share, offset in places.items()])
 
     def _tell(self, what: str, **details: object) -> None:
         """Log what may repeat many times a second, once in a while."""
         if time.monotonic() - self._told_at >= _TELL_S:
             self._told_at = time.monotonic()
             _log.warning(what, source=self.source.name, **details)
-
-    # ---- taking up ----
 
     def _hand_over(self, consumer: Consumer, messages: list[Message]) -> None:
         if not messages:
@@ -317,28 +317,31 @@ class Intake:
         while self._let_go:
             self.shares.let_go(self._let_go.popleft())
 
-    def _positions(self, shares: Sequence[Share]) -> list[TopicPartition]:
-        """Return what is to be committed: the positions that moved."""
-        moved = [(share, share.offsets.position) for share in shares if share.offsets.position != share.committed]
-        return [share.at(position) for share, position in moved if position is not None]
-
     def _commit_async(self, consumer: Consumer) -> None:
-        positions = self._positions(list(self.shares))
-        if positions:
+        found = positions(list(self.shares), every=self.lease.ages and self.shares.records > 0)
+        if found:
             with suppress(KafkaException):  # tried again in a moment
-                consumer.commit(offsets=positions, asynchronous=True)
+                consumer.commit(offsets=found, asynchronous=True)
+                self.lease.sent()
+
+    def _commit(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """Commit and wait; raise `KafkaException`."""
+        asked_at = time.monotonic()
+        consumer.commit(offsets=places, asynchronous=False)
+        self.lease.granted(asked_at)
 
     def _commit_sync(self, consumer: Consumer, shares: Sequence[Share]) -> None:
-        positions = self._positions(shares)
-        if positions:
+        moved = positions(shares)
+        if moved:
             try:
-                consumer.commit(offsets=positions, asynchronous=False)
+                self._commit(consumer, moved)
             except KafkaException as error:  # normal in a rebalance: it means duplicates, never loss
                 _log.info("intake.commit_refused", source=self.source.name, error=str(error))
 
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        self.lease.answered(granted=error is None and any(partition.error is None for partition in partitions))
         if error is not None:
-            if error.code() not in _NORMAL:
+            if error.code() not in NORMAL:
                 _log.warning("intake.commit_failed", source=self.source.name, error=error.str())
             return
         for partition in partitions:

@@ -31,7 +31,7 @@ from hookline.dispatcher.settlement import Settlement, SettlementParts
 from hookline.dispatcher.signatures import Signatures
 from hookline.dispatcher.slot import Slot
 from hookline.dispatcher.soundings import Soundings
-from hookline.dispatcher.source import IntakeLimits, again, fresh, tiers_to_read
+from hookline.dispatcher.source import IntakeLimits, Source, again, fresh, tiers_to_read
 from hookline.dispatcher.transport.aiohttp_transport import AiohttpTransport
 from hookline.dispatcher.transport.contract import Transport
 from hookline.dispatcher.transport.native_transport import NativeTransport
@@ -42,6 +42,7 @@ from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.lifecycle import Stop, raise_file_limit, spare_collections
 from hookline.kernel.log import logger
 from hookline.kernel.metrics import Health, MetricsConfig, MetricsServer
+from hookline.kernel.sessions import lease_s
 from hookline.kernel.tracing import TracingConfig, open_tracing
 from hookline.schemas.audit import AuditWriter, Entry
 from hookline.schemas.erasures import Erasures
@@ -124,6 +125,7 @@ class Dispatcher:
         self._slot = Slot(settings.state_dir / "decoding")
         self._marker = CrashMarker(settings.state_dir / "decoding", self._slot)
         self._intakes: list[Intake] = []
+        self._lease_s = 0.0
         self._soundings = Soundings(settings.kafka, self._intakes, self._registry.catch_up)
 
     async def run(self, stop: Stop) -> None:
@@ -149,7 +151,9 @@ class Dispatcher:
         }
         ledger = Ledger(partial(kafka.producer, self._settings.kafka, **extra), loop, self._faults, self._broker_clock.heard)
         tiers = await asyncio.to_thread(tiers_to_read, self._settings.kafka, self._topics, self._settings.topics.retry_tiers)
-        sending = self._wire(loop, ledger, tiers)
+        sources = [fresh(self._topics, self._barrier), *again(self._topics, tiers, self._barrier, self._broker_clock.now)]
+        self._lease_s = await asyncio.to_thread(lease_s, self._settings.kafka, [source.group for source in sources])
+        sending = self._wire(loop, ledger, sources)
         pulse = Pulse(self._faults, (sending.tick, self._note_member), partial(self._measure, sending))
         server = MetricsServer(self._settings.metrics, self._health)
         joining = Joining(self._settings.kafka, self._intakes[0].source.group, self._slot.former)
@@ -184,7 +188,7 @@ class Dispatcher:
 
     # ---- wiring ----
 
-    def _wire(self, loop: asyncio.AbstractEventLoop, ledger: Ledger, tiers: list[str]) -> Sending:
+    def _wire(self, loop: asyncio.AbstractEventLoop, ledger: Ledger, sources: list[Source]) -> Sending:
         settings = self._settings
         settlement = Settlement(
             SettlementParts(
@@ -226,17 +230,14 @@ class Dispatcher:
             executor=self._look_ups,
             wall=self._broker_clock.now,
         )
-        self._intakes.extend(self._make_intakes(Reception(parts, settings.dispatch.poison_limit), tiers))
+        self._intakes.extend(self._make_intakes(Reception(parts, settings.dispatch.poison_limit), sources))
         return out
 
-    def _make_intakes(self, taken_by: Reception, tiers: list[str]) -> list[Intake]:
-        config, topics = self._settings.kafka, self._topics
+    def _make_intakes(self, taken_by: Reception, sources: list[Source]) -> list[Intake]:
+        config, (events, *waiting) = self._settings.kafka, sources
         return [
-            Intake(config, fresh(topics, self._barrier), self._limits(1), taken_by.events),
-            *(
-                Intake(config, source, self._limits(4), taken_by.waiting)
-                for source in again(topics, tiers, self._barrier, self._broker_clock.now)
-            ),
+            Intake(config, events, self._limits(1), taken_by.events),
+            *(Intake(config, source, self._limits(4), taken_by.waiting) for source in waiting),
         ]
 
     def _limits(self, part: int) -> IntakeLimits:
@@ -247,7 +248,7 @@ class Dispatcher:
             pending_bytes=max(1, config.pending_bytes // part),
             commit_s=config.commit_s,
             revoke_s=config.revoke_s,
-            lease_s=self._settings.kafka.session_timeout_ms / 2_000,
+            lease_s=self._lease_s,
         )
 
     def _writer(self) -> Webhooks:
@@ -286,7 +287,7 @@ class Dispatcher:
         self._health.ready("faults", self._faults.complaint)
 
     def _polling(self) -> str:
-        stale = [i.source.name for i in self._intakes if time.monotonic() - i.beat > _STALE_S]
+        stale = [i.source.name for i in self._intakes if time.monotonic() - i.lease.beat > _STALE_S]
         return f"no poll for {_STALE_S:g} s: {', '.join(stale)}" if stale else ""
 
     def _measure(self, out: Sending) -> None:

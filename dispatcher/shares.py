@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -128,3 +128,9 @@ class Shares:
         record.share.bytes += sign * record.bytes
         self.records += sign
         self.bytes += sign * record.bytes
+
+
+def positions(shares: Iterable[Share], *, every: bool = False) -> list[TopicPartition]:
+    """Return what is to be committed: the positions that moved, or `every` one."""
+    found = [(share, share.offsets.position) for share in shares if every or share.offsets.position != share.committed]
+    return [share.at(position) for share, position in found if position is not None]

@@ -25,9 +25,10 @@ class Desk:
 
     source: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
+    protocol: str = "classic"
 
     def __post_init__(self) -> None:
-        config = load(KafkaConfig, {"KAFKA_BOOTSTRAP_SERVERS": "nowhere:1"})
+        config = load(KafkaConfig, {"KAFKA_BOOTSTRAP_SERVERS": "nowhere:1", "HOOKLINE_GROUP_PROTOCOL": self.protocol})
         limits = {"pending": 100, "pending_bytes": 10_000, "commit_s": 1.0, "revoke_s": 0.5, "lease_s": 5.0} | self.limits
         source = {"name": "test", "topics": [ORDERS], "group": "g"} | self.source
         self.taken: list[Record] = []
@@ -70,4 +71,4 @@ class Desk:
 
     def stand_still(self, seconds: float = 60.0) -> None:
         """Let the process have been stopped."""
-        self.intake.beat -= seconds
+        self.intake.lease.beat -= seconds

@@ -8,6 +8,7 @@ import time
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from hookline.kernel.errors import BrokerError
 from tests.dispatcher.fake_kafka import message
 from tests.dispatcher.intake_desk import ORDERS, Desk
 
@@ -18,7 +19,15 @@ pytestmark = pytest.mark.unit
 
 
 @pytest.mark.parametrize(
-    "code", [KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError._TIMED_OUT]
+    "code",
+    [
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.FENCED_MEMBER_EPOCH,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError._TIMED_OUT,
+    ],
 )
 def test_a_zombie_does_nothing_until_it_is_proven_or_loses_its_partitions(code: int) -> None:
     """After a gap: no attempt may start, nothing is taken up, whatever Kafka's reason; its partitions stay until Kafka takes them."""
@@ -163,3 +172,35 @@ def test_a_new_assignment_begins_awake() -> None:
     desk.step()
     desk.assign(1)
     assert desk.consumer.told[-2:] == [("resume", [(ORDERS, 1)]), ("pause", [(ORDERS, 1)])]
+
+
+# ---- a client that Kafka refuses for good ----
+
+
+@pytest.mark.parametrize("member", [True, False], ids=["was a member", "never was one"])
+def test_a_member_that_is_refused_tries_again_and_who_never_was_one_ends(monkeypatch: pytest.MonkeyPatch, *, member: bool) -> None:
+    """The first is a matter of rights that come back, and what was settled is committed by its next life; the second of a wrong setting."""
+    monkeypatch.setattr("hookline.dispatcher.intake._REFUSED_S", 0.05)
+    desk = Desk()
+    made: list[bool] = []
+
+    def make(*_: object, **__: object) -> object:
+        made.append(True)
+        return desk.consumer
+
+    def refuse() -> None:
+        if len(made) == 1:
+            if member:
+                desk.assign(0)
+            raise BrokerError("Kafka refuses this consumer for good", remedy="Mend it.")
+
+    monkeypatch.setattr("hookline.kernel.kafka.group_consumer", make)
+    desk.consumer.subscribe = lambda *_a, **_k: None
+    desk.consumer.on_poll = refuse
+    desk.intake.start()
+    deadline = time.monotonic() + 10
+    while len(made) < 2 and not desk.intake.failure and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (len(made), "for good" in desk.intake.complaint()) == ((2, False) if member else (1, True))
+    assert not list(desk.intake.shares)
+    desk.intake.stop()

@@ -1,4 +1,4 @@
-"""A real broker behind a door that can answer questions about the cluster as one does whose brokers are all out of it."""
+"""A real broker behind a door: it can answer about the cluster as if its brokers were all out of it, and let nothing through."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from hookline.local.jars import Told
-from hookline.local.kafka_broker import EmbeddedBroker
+from hookline.local.kafka_broker import EmbeddedBroker, free_port
 
 _METADATA: Final = 3
 _HEADER: Final = struct.Struct(">hhi")
@@ -28,10 +28,10 @@ def nobody(version: int, correlation: int) -> bytes:
 
 
 class Door:
-    """A port in front of a broker; while `shut` it passes everything but questions about the cluster."""
+    """A port in front of a broker; while `shut` it passes everything but questions about the cluster, while `cut` it keeps all back."""
 
     def __init__(self) -> None:
-        self.shut = False
+        self.shut = self.cut = False
         self.asked = 0
         self.behind = 0
         self._streams: set[asyncio.StreamWriter] = set()
@@ -83,6 +83,7 @@ class Door:
         while True:
             size = await reader.readexactly(4)
             request = await reader.readexactly(struct.unpack(">i", size)[0])
+            await self._uncut()
             api, version, correlation = _HEADER.unpack_from(request)
             if self.shut and api == _METADATA:
                 self.asked += 1
@@ -93,7 +94,13 @@ class Door:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             size = await reader.readexactly(4)
-            writer.write(size + await reader.readexactly(struct.unpack(">i", size)[0]))
+            answer = await reader.readexactly(struct.unpack(">i", size)[0])
+            await self._uncut()
+            writer.write(size + answer)
+
+    async def _uncut(self) -> None:
+        while self.cut:  # noqa: ASYNC110  # set by another thread
+            await asyncio.sleep(0.02)
 
 
 class BehindDoor(EmbeddedBroker):
@@ -113,3 +120,30 @@ class BehindDoor(EmbeddedBroker):
         command = super().prepare(told)
         self._door.behind = int(super().bootstrap_servers.rpartition(":")[2])
         return [*command, "--override", f"advertised.listeners=PLAINTEXT://{self.bootstrap_servers}"]
+
+
+class WithSideDoor(EmbeddedBroker):
+    """A broker that is reached directly, and by a second way through a door."""
+
+    def __init__(self, folder: Path, door: Door) -> None:
+        super().__init__(folder)
+        self._door = door
+        self._door.behind = free_port()
+
+    @property
+    def side(self) -> str:
+        """The address of the second way."""
+        return f"127.0.0.1:{self._door.port}"
+
+    def prepare(self, told: Told = lambda _: None) -> list[str]:
+        """Have it listen a second time, and name the door to who comes by that way."""
+        command = super().prepare(told)
+        own = f"PLAINTEXT://{self.bootstrap_servers}"
+        settings = dict(line.partition("=")[::2] for line in Path(command[-1]).read_text().splitlines())
+        more = {
+            "listeners": f"{settings['listeners']},SIDE://127.0.0.1:{self._door.behind}",
+            "advertised.listeners": f"{own},SIDE://{self.side}",
+            "listener.security.protocol.map": f"{settings['listener.security.protocol.map']},SIDE:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
+        }
+        return [*command, *(word for name, value in more.items() for word in ("--override", f"{name}={value}"))]

@@ -1,0 +1,205 @@
+"""Until when an intake may take itself for the owner of its partitions, in a group of KIP-848."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from hookline.dispatcher import lease as lease_module
+from hookline.dispatcher.lease import Lease
+from tests.dispatcher.intake_desk import ORDERS, Desk
+
+pytestmark = pytest.mark.unit
+
+
+class Clock:
+    """A monotonic clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give the lease's clock."""
+    made = Clock()
+    monkeypatch.setattr(lease_module, "time", made)
+    return made
+
+
+@pytest.fixture
+def lease(clock: Clock) -> Lease:
+    """Give a lease of three seconds that has just been proven."""
+    made = Lease(3.0, by_commits=True)
+    made.granted(clock.now)
+    return made
+
+
+def test_polling_alone_does_not_keep_it(clock: Clock, lease: Lease) -> None:
+    """Who does not reach Kafka goes on polling its empty queue."""
+    for _ in range(3):
+        clock.now += 0.99
+        lease.beat = clock.now
+        assert lease.holds()
+    clock.now += 0.99
+    lease.beat = clock.now
+    assert not lease.holds()
+    assert lease.owed(clock.now, at_work=True)
+    assert not lease.owed(clock.now, at_work=False)
+
+
+def test_commits_alone_do_not_keep_it(clock: Clock, lease: Lease) -> None:
+    """Who stood still heard of nothing that was decided meanwhile."""
+    clock.now += 4
+    lease.granted(clock.now)
+    assert not lease.holds()
+    assert lease.owed(clock.now, at_work=False)
+
+
+def test_a_member_of_a_classic_group_needs_no_commits(clock: Clock) -> None:
+    """There they wait for others to join, and librdkafka ends the session by itself."""
+    lease = Lease(3.0, by_commits=False)
+    clock.now += 100
+    lease.beat = clock.now
+    assert lease.holds()
+    assert not lease.owed(clock.now, at_work=True)
+    assert not lease.ages
+
+
+def test_it_counts_from_when_the_commit_was_sent(clock: Clock, lease: Lease) -> None:
+    """Its answer may have waited."""
+    lease.sent()
+    clock.now += 2.9
+    lease.answered(granted=True)
+    lease.beat = clock.now
+    assert lease.holds()
+    clock.now += 0.2
+    lease.beat = clock.now
+    assert not lease.holds()
+
+
+def test_of_several_commits_the_first_answer_proves_the_first_moment(clock: Clock, lease: Lease) -> None:
+    """And the others prove nothing: which was answered is not known."""
+    lease.sent()
+    clock.now += 2
+    lease.sent()
+    lease.answered(granted=True)
+    lease.answered(granted=True)
+    clock.now += 1.5
+    lease.beat = clock.now
+    assert not lease.holds()
+
+
+def test_a_refusal_proves_nothing(clock: Clock, lease: Lease) -> None:
+    """Of two that are on their way the one that is granted counts as the older one."""
+    lease.sent()
+    clock.now += 1
+    lease.sent()
+    lease.answered(granted=False)
+    clock.now += 2.5
+    lease.beat = clock.now
+    assert not lease.holds()
+    lease.answered(granted=True)
+    assert not lease.holds()
+    lease.sent()
+    lease.answered(granted=True)
+    assert lease.holds()
+
+
+def test_another_client_is_another_member(clock: Clock, lease: Lease) -> None:
+    """What the former one was granted proves nothing for it; late answers to the former one change nothing."""
+    lease.sent()
+    lease.forget()
+    lease.answered(granted=True)
+    lease.beat = clock.now
+    assert not lease.holds()
+
+
+# ---- the intake ----
+
+
+def desk(**limits: float) -> Desk:
+    """Return an intake in a group of KIP-848 with two partitions."""
+    made = Desk(limits=limits, protocol="consumer")
+    made.assign(0, 1)
+    return made
+
+
+def cut_off(made: Desk, seconds: float = 60.0) -> None:
+    """Let Kafka have granted nothing for a while, though the intake polled."""
+    made.intake.lease._granted_at -= seconds
+
+
+def test_the_first_records_are_taken_up_after_a_proof() -> None:
+    """The assignment may be old; further ones within the lease need none."""
+    made = desk()
+    assert made.step(1, 2) == [1, 2]
+    assert made.consumer.what("commit now") == [[(ORDERS, 0, 1)]]
+    assert made.step(3) == [3]
+    assert len(made.consumer.what("commit now")) == 1
+    assert all(made.intake.fit(record) for record in made.taken)
+
+
+def test_who_is_cut_off_starts_nothing() -> None:
+    """Neither what is in hand nor what comes, until Kafka grants a commit."""
+    made = desk()
+    made.step(1, 2)
+    cut_off(made)
+    assert not made.intake.fit(made.taken[0])
+    made.consumer.commit_error = KafkaException(KafkaError(KafkaError._TRANSPORT))
+    assert made.step(3) == []
+    assert not made.intake.fit(made.taken[0])
+    made.consumer.commit_error = None
+    assert made.step(3) == [3]
+    assert made.intake.fit(made.taken[0])
+
+
+def test_who_has_nothing_to_do_asks_nothing() -> None:
+    """An idle group writes no commits."""
+    made = desk()
+    made.step(1)
+    made.settle(1)
+    made.commits()
+    made.intake._committed(None, [TopicPartition(ORDERS, 0, 2)])
+    before = len(made.consumer.told)
+    cut_off(made)
+    made.step()
+    made.intake._commit_async(made.consumer)
+    assert [what for what, _ in made.consumer.told[before:] if what.startswith("commit")] == []
+
+
+def test_what_hangs_is_proven_by_the_same_position_again() -> None:
+    """Calls that take long move no offset; their partitions are ours all the same, and Kafka is asked in time."""
+    made = desk(lease_s=3.0)
+    made.step(1, 2)
+    made.settle(1)
+    made.intake._commit_async(made.consumer)
+    made.intake._committed(None, [TopicPartition(ORDERS, 0, 2)])
+    made.intake._commit_async(made.consumer)
+    assert made.consumer.what("commit") == [[(ORDERS, 0, 2)]]
+    cut_off(made, 2.0)
+    made.intake._commit_async(made.consumer)
+    assert made.consumer.what("commit") == [[(ORDERS, 0, 2)]] * 2
+    cut_off(made)
+    made.intake._committed(None, [TopicPartition(ORDERS, 0, 2)])
+    assert made.intake.fit(made.taken[1])
+
+
+@pytest.mark.parametrize("code", [KafkaError.FENCED_MEMBER_EPOCH, KafkaError.STALE_MEMBER_EPOCH, KafkaError.UNKNOWN_MEMBER_ID])
+def test_a_member_that_was_put_out_starts_nothing(code: int) -> None:
+    """Until Kafka gives it partitions again."""
+    made = desk()
+    made.step(1, 2)
+    made.stand_still()
+    made.consumer.commit_error = KafkaException(KafkaError(code))
+    assert made.step(3) == []
+    assert not made.intake.fit(made.taken[0])
+    made.intake._lost(made.consumer, [TopicPartition(ORDERS, 0), TopicPartition(ORDERS, 1)])
+    made.consumer.commit_error = None
+    made.assign(0)
+    assert made.step(1, 2) == [1, 2]
+    assert not made.intake.fit(made.taken[0])
