@@ -17,10 +17,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from hookline.dispatcher.transport.aiohttp_protocol import STEPS, Connector, giving
-from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result
+from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result, Unsendable, header_lines
 from hookline.dispatcher.transport.look_ups import LookUps
-from hookline.dispatcher.transport.phases import CONNECT_S, Phase, Steps, malformed
-from hookline.dispatcher.transport.tls import Identities, tls_context
+from hookline.dispatcher.transport.phases import CONNECT_S, Late, Phase, Steps, malformed
+from hookline.dispatcher.transport.tls import READY_S, Identities, tls_context
 from hookline.kernel.errors import CertificateError
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.urls import UrlPolicy, refusal
@@ -120,18 +120,21 @@ class AiohttpTransport:
         started, steps = time.monotonic(), Steps()
         STEPS.set(steps)
         try:
-            result = await self._exchange(request, started)
+            result = await self._exchange(request, started, steps)
         except Exception as error:  # noqa: BLE001  # the contract: whatever happens, there is a result
-            result = _failure(error, time.monotonic() - started, request.timeout_s, steps.phase)
+            result = _failure(error, time.monotonic() - started, request.timeout_s, _to_blame(error, steps, started, request.timeout_s))
         on_done(result)
 
-    async def _exchange(self, request: Request, started: float) -> Result:
+    async def _exchange(self, request: Request, started: float, steps: Steps) -> Result:
         if self._session is None:
             return Failure(ErrorKind.INTERNAL, "the transport is closed", 0.0)
-        timeout = aiohttp.ClientTimeout(total=request.timeout_s, connect=min(CONNECT_S, request.timeout_s))
+        header_lines(request.headers)  # aiohttp would send anything, as UTF-8
+        context = (await self._identities.of(request.identity, min(READY_S, request.timeout_s))).context
+        steps.ready_at = time.monotonic()
+        left_s = max(0.001, request.timeout_s - (steps.ready_at - started))
+        timeout = aiohttp.ClientTimeout(total=left_s, connect=min(CONNECT_S, request.timeout_s))
         # aiohttp warns of bytes above a mebibyte, not of a file of them.
         data = request.body if len(request.body) <= _LARGE else io.BytesIO(request.body)
-        context = (await self._identities.of(request.identity)).context
         response = await self._session.post(
             self._url(request.url), data=data, headers=request.headers, allow_redirects=False, timeout=timeout, ssl=context
         )
@@ -190,6 +193,12 @@ def _failure(error: Exception, elapsed_s: float, timeout_s: float, phase: Phase)
     return Failure(kind, detail[:MAX_DETAIL], elapsed_s)
 
 
+def _to_blame(error: Exception, steps: Steps, started: float, timeout_s: float) -> Phase:
+    """Return what was waited for: the context, when the receiver had less than half of the time; a connect has its own bound."""
+    kept = 2 * (steps.ready_at - started) >= timeout_s and not isinstance(error, aiohttp.ConnectionTimeoutError)
+    return Phase.READY if kept else steps.phase
+
+
 def _by_cause(error: Exception) -> tuple[ErrorKind, str] | None:
     """Look behind aiohttp's error for what it does not tell apart, None when there is nothing of the kind."""
     for cause in _causes(error):
@@ -208,10 +217,14 @@ def _by_cause(error: Exception) -> tuple[ErrorKind, str] | None:
 def _by_kind(error: Exception, timeout_s: float, phase: Phase) -> tuple[ErrorKind, str]:  # noqa: PLR0911  # one line per kind
     """Tell by aiohttp's own error; the order matters, since they inherit from each other."""
     match error:
+        case Late():
+            return error.phase.kind, str(error)
+        case Unsendable():
+            return ErrorKind.INTERNAL, f"Hookline could not send: {error}"
         case aiohttp.ConnectionTimeoutError():
             return ErrorKind.TIMEOUT, phase.late(min(CONNECT_S, timeout_s))
         case TimeoutError():
-            return ErrorKind.TIMEOUT, phase.late(timeout_s)
+            return phase.kind, phase.late(timeout_s)
         case aiohttp.ClientConnectorDNSError() | socket.gaierror():
             return ErrorKind.DNS, f"the host name was not found: {_words(error)}"
         case aiohttp.ClientConnectorError() if not isinstance(error.os_error, _BROKEN):

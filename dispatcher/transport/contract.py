@@ -54,6 +54,19 @@ class Failure:
 Result: TypeAlias = Reply | Failure
 
 
+class Unsendable(Exception):
+    """A request that cannot be sent, whatever its receiver is like; the words name no value."""
+
+
+def header_lines(headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Return headers as they are sent; raise `Unsendable` when one is not Latin-1, which is all that HTTP carries."""
+    try:
+        return "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("latin-1")
+    except UnicodeEncodeError:
+        wrong = next(name for name, value in headers if any(letter > "\xff" for letter in name + value))
+        raise Unsendable(f"the header {wrong!a} has characters that are not Latin-1; correct it on the webhook") from None
+
+
 class Transport(Protocol):
     """Sends requests. All calls on the event loop's thread."""
 

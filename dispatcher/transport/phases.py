@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from hookline.schemas.records import ErrorKind
+
 CONNECT_S: Final = 3.0
 """Name look-up, connect and TLS handshake together."""
 MOST_HEADERS: Final = 128
@@ -31,17 +33,40 @@ class Phase(StrEnum):
     HANDSHAKE = "no end of the TLS handshake"
     ANSWER = "no answer"
     HEAD = "no end of the answer's head"
+    # Of our own: the receiver was not asked for anything yet.
+    ROOM = "Hookline could not send: no free connection"
+    READY = "Hookline could not send: no TLS context for the client certificate"
+
+    @property
+    def kind(self) -> ErrorKind:
+        """Whose fault it is: a receiver's timeout, or ours, which counts against no receiver."""
+        return ErrorKind.INTERNAL if self in _REMEDIES else ErrorKind.TIMEOUT
 
     def late(self, within_s: float) -> str:
         """Return the words of a timeout; `within_s` is how long the call, or its connect, had."""
-        return f"{self} within {within_s:g} s"
+        return f"{self} within {within_s:g} s{_REMEDIES.get(self, '')}"
+
+
+_REMEDIES: Final = {
+    Phase.ROOM: "; start another dispatcher, or lower HOOKLINE_IN_FLIGHT",
+    Phase.READY: "; start another dispatcher, or give this one more CPU",
+}
+
+
+class Late(TimeoutError):
+    """A part of a call that has a bound of its own took longer."""
+
+    def __init__(self, phase: Phase, within_s: float) -> None:
+        super().__init__(phase.late(within_s))
+        self.phase = phase
 
 
 @dataclass(slots=True)
 class Steps:
-    """How far a call has come; whoever takes it on says so here."""
+    """How far a call has come; whoever takes it on says so here. `ready_at`: when what we had to make for it first was there."""
 
     phase: Phase = Phase.LOOK_UP
+    ready_at: float = 0.0
 
 
 def malformed(said: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hookline.dispatcher.transport.connection import Connection
+from hookline.dispatcher.transport.phases import Late, Phase
 from hookline.webhooks.certificates import Identity
 
 _READ: Final = 64 * 1024
@@ -16,6 +17,9 @@ _LOOKS: Final = 4
 """A server of TLS 1.3 sends its tickets when it likes, most with the handshake's end or the first answer; some send none."""
 MOST_IDENTITIES: Final = 64
 """A context has the authorities of the world in it: 0.8 MiB each, and some 30 ms to make."""
+
+READY_S: Final = 10.0
+"""For a context, with the wait for those that are asked for before it: some 300."""
 
 
 def tls_context() -> ssl.SSLContext:
@@ -66,20 +70,43 @@ class Identities:
         self._make = make
         self._without = TlsSessions(make())
         self._kept: OrderedDict[Identity, TlsSessions] = OrderedDict()
-        self._making = asyncio.Lock()
+        self._turn = asyncio.Lock()
 
-    async def of(self, identity: Identity | None) -> TlsSessions:
-        """Return what connections are made with; raise `CertificateError`. A new context is made in a thread, one at a time."""
+    async def of(self, identity: Identity | None, within_s: float = READY_S) -> TlsSessions:
+        """Return what connections are made with; raise `CertificateError`, or `Late` when it could not be made in time.
+
+        Contexts are made in a thread, one at a time, for as long as somebody waits; what is made too late is there for the next one.
+        """
         if identity is None:
             return self._without
-        if identity not in self._kept:
-            async with self._making:
-                if identity not in self._kept:
-                    self._kept[identity] = await asyncio.to_thread(lambda: TlsSessions(presenting(self._make(), identity)))
-                    while len(self._kept) > MOST_IDENTITIES:
-                        self._kept.popitem(last=False)
-        self._kept.move_to_end(identity)
-        return self._kept[identity]
+        found = self._kept.get(identity)
+        if found is None:
+            try:
+                async with asyncio.timeout(within_s):
+                    found = await self._made(identity)
+            except TimeoutError:
+                raise Late(Phase.READY, within_s) from None
+        if identity in self._kept:
+            self._kept.move_to_end(identity)
+        return found
+
+    async def _made(self, identity: Identity) -> TlsSessions:
+        await self._turn.acquire()
+        found = self._kept.get(identity)
+        if found is not None:  # whoever had the turn before has made it
+            self._turn.release()
+            return found
+        making = asyncio.get_running_loop().run_in_executor(None, lambda: TlsSessions(presenting(self._make(), identity)))
+        making.add_done_callback(lambda done: self._keep(identity, done))  # it has the turn until then, whoever gives up
+        return await asyncio.shield(making)
+
+    def _keep(self, identity: Identity, made: asyncio.Future[TlsSessions]) -> None:
+        self._turn.release()
+        if made.cancelled() or made.exception() is not None:
+            return
+        self._kept[identity] = made.result()
+        while len(self._kept) > MOST_IDENTITIES:
+            self._kept.popitem(last=False)
 
 
 class TlsConnection(Connection):

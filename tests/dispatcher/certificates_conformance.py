@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
@@ -14,7 +15,8 @@ import pytest
 import trustme
 
 from hookline.dispatcher.transport import tls
-from hookline.dispatcher.transport.contract import Reply, Result
+from hookline.dispatcher.transport.contract import Failure, Reply, Result
+from hookline.dispatcher.transport.phases import Phase
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.certificates import Identity
 from tests.dispatcher.guard_conformance import Guard, Names, trusting
@@ -161,3 +163,69 @@ class Certificates(Guard):
             assert failure.kind is ErrorKind.TLS
             assert isinstance(await self.call_as(caller, server, good), Reply)
             assert came == ["shop-a"]
+
+    async def test_certificate_that_is_not_ready_in_time(self, names: Names, authority: trustme.CA) -> None:
+        """A context that we do not make in time is our fault; other calls go on, and the next one finds what was made meanwhile."""
+        go, made = threading.Event(), list[int]()
+
+        def make() -> ssl.SSLContext:
+            made.append(1)
+            assert len(made) == 1 or go.wait(30)  # the first is for calls without a certificate
+            return trusting(authority)
+
+        own = identity(authority, "shop-a")
+        async with self.asking(authority, names, ssl.CERT_OPTIONAL) as (server, came), self.calling(tls=make) as caller:
+            url = server.url(scheme="https", host=HOST)
+            try:
+                late = asyncio.gather(*(caller.send(replace(caller.request(url, 0.7), identity=own)) for _ in range(3)))
+                assert (await caller.reply(url)).status == 200
+                for failure in await late:
+                    assert isinstance(failure, Failure)
+                    assert (failure.kind, failure.detail) == (ErrorKind.INTERNAL, Phase.READY.late(0.7))
+                    assert failure.elapsed_s < 10
+            finally:
+                go.set()
+            assert isinstance(await self.call_as(caller, server, own), Reply)
+            assert (came, len(made)) == (["", "shop-a"], 2)
+
+    async def test_certificate_takes_none_of_the_receivers_time(
+        self, names: Names, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The time for look-up, connect and handshake begins when the context is there."""
+        for module in ("native_transport", "aiohttp_transport"):
+            monkeypatch.setattr(f"hookline.dispatcher.transport.{module}.CONNECT_S", 1.0)
+        made: list[int] = []
+
+        def make() -> ssl.SSLContext:
+            made.append(1)
+            time.sleep(1.3 if len(made) > 1 else 0)
+            return trusting(authority)
+
+        async with self.asking(authority, names) as (server, came), self.calling(tls=make) as caller:
+            assert isinstance(await self.call_as(caller, server, identity(authority, "shop-a")), Reply)
+            assert came == ["shop-a"]
+
+    @pytest.mark.parametrize(("takes_s", "timeout_s", "kind"), [(0.8, 1.2, ErrorKind.INTERNAL), (0.2, 2.0, ErrorKind.TIMEOUT)])
+    async def test_receiver_is_not_to_blame_for_what_we_left_it(
+        self, names: Names, authority: trustme.CA, takes_s: float, timeout_s: float, kind: ErrorKind
+    ) -> None:
+        """A receiver that does not answer is to blame if it had half of the call's time at least."""
+        names[HOST] = lambda: ["127.0.0.1"]
+        made: list[int] = []
+
+        def make() -> ssl.SSLContext:
+            made.append(1)
+            time.sleep(takes_s if len(made) > 1 else 0)
+            return trusting(authority)
+
+        async def hang(peer: Peer) -> None:
+            await peer.request()
+            await peer.hang()
+
+        with self.certified(authority, HOST) as context:
+            async with Server(hang).running(context) as server, self.calling(tls=make) as caller:
+                url = server.url(scheme="https", host=HOST)
+                failure = await caller.send(replace(caller.request(url, timeout_s), identity=identity(authority, "shop-a")))
+                assert isinstance(failure, Failure)
+                words = {ErrorKind.INTERNAL: Phase.READY, ErrorKind.TIMEOUT: Phase.ANSWER}[kind].late(timeout_s)
+                assert (failure.kind, failure.detail, len(server.seen)) == (kind, words, 1)

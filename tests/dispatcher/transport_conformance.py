@@ -14,7 +14,7 @@ import os
 
 import pytest
 
-from hookline.dispatcher.transport.contract import Reply
+from hookline.dispatcher.transport.contract import Failure, Reply
 from hookline.schemas.records import ErrorKind
 from tests.dispatcher.broken_tls_conformance import BrokenTls
 from tests.dispatcher.certificates_conformance import Certificates
@@ -53,6 +53,16 @@ class Answers(Suite):
             for body in (b"", os.urandom(1024 * 1024)):
                 assert isinstance(await caller.call(server.url(), body=body), Reply)
                 assert server.seen[-1].partition(b"\r\n\r\n")[2] == body
+
+    async def test_a_header_that_http_cannot_carry(self, caller: Caller) -> None:
+        """A value that is not Latin-1 is not sent: that is our fault, and the words name the header, not what it says."""
+        async with Server(always(OK, close=False)).running() as server:
+            failure = await caller.send(caller.request(server.url(), headers=(("x-fine", "\u00e4"), ("x-own", "hush \u20ac"))))
+            assert isinstance(failure, Failure)
+            assert failure.kind is ErrorKind.INTERNAL
+            assert "x-own" in failure.detail
+            assert "hush" not in failure.detail
+            assert server.seen == []
 
     async def test_nothing_is_remembered_of_an_answer(self, caller: Caller) -> None:
         """A cookie that a server sets is not sent to it again."""

@@ -1,0 +1,154 @@
+"""What becomes of calls when the sender's own limits are reached: they are no fault of the receiver, and cost little."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, NoReturn
+
+import pytest
+
+from hookline.dispatcher.transport import connecting, native_transport
+from hookline.dispatcher.transport.connection import Connection
+from hookline.dispatcher.transport.contract import Failure, Reply, Result
+from hookline.dispatcher.transport.native_transport import NativeTransport
+from hookline.dispatcher.transport.phases import Phase
+from hookline.schemas.records import ErrorKind, Outcome
+from tests.dispatcher.hostile import OK, Caller, Peer, Server, always
+from tests.dispatcher.rig import Rig
+from tests.dispatcher.suite import LOCAL, until
+
+pytestmark = pytest.mark.unit
+
+
+async def hang(peer: Peer) -> None:
+    """Take a request and answer nothing."""
+    await peer.request()
+    await peer.hang()
+
+
+@pytest.fixture
+async def caller() -> AsyncIterator[Caller]:
+    """Give a caller over a started sender."""
+    transport = NativeTransport(LOCAL)
+    await transport.start()
+    yield Caller(transport)
+    await transport.stop()
+
+
+@pytest.fixture
+def one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a dispatcher have one connection, and look often whether there is room."""
+    monkeypatch.setattr(native_transport, "_CONNECTIONS", 1)
+    monkeypatch.setattr(native_transport, "_TIDY_S", 0.05)
+
+
+def is_ours(result: Result) -> bool:
+    """Tell whether a result says that it was we who had no room, and what to do."""
+    words = "Hookline could not send: no free connection within"
+    return (
+        isinstance(result, Failure)
+        and result.kind is ErrorKind.INTERNAL
+        and result.detail.startswith(words)
+        and "IN_FLIGHT" in result.detail
+    )
+
+
+@pytest.mark.usefixtures("one")
+async def test_a_call_that_waits_for_room_to_its_end_is_our_fault(caller: Caller) -> None:
+    """Whether the one connection is to another host or to the same; the call that has it is the receiver's."""
+    async with Server(hang).running() as server, Server(always(OK)).running() as good:
+        having = asyncio.create_task(caller.failure(server.url(), 2.0))
+        await until(lambda: server.seen)
+        elsewhere, same = await asyncio.gather(caller.call(good.url(), 0.5), caller.call(server.url(), 0.5))
+        assert is_ours(elsewhere), elsewhere
+        assert is_ours(same), same
+        assert ((await having).kind, (await having).detail) == (ErrorKind.TIMEOUT, "no answer within 2 s")
+        assert (server.connections, good.connections) == (1, 0)
+
+
+@pytest.mark.usefixtures("one")
+@pytest.mark.parametrize(("first_s", "second_s", "ours"), [(0.3, 3.0, False), (1.5, 2.0, True)])
+async def test_who_had_most_of_the_time_is_to_blame(caller: Caller, first_s: float, second_s: float, ours: bool) -> None:
+    """A call that got its connection late and no answer is the receiver's fault only if that had half of the call's time."""
+    async with Server(hang).running() as server, Server(hang).running() as other:
+        first = asyncio.create_task(caller.failure(server.url(), first_s))
+        await until(lambda: server.seen)
+        second = await caller.failure(other.url(), second_s)
+        assert (await first).kind is ErrorKind.TIMEOUT
+        assert len(other.seen) == 1
+        assert is_ours(second) == ours
+        assert ours or (second.kind, second.detail) == (ErrorKind.TIMEOUT, "no answer within 3 s")
+
+
+@pytest.mark.usefixtures("one")
+async def test_a_call_that_waited_for_room_is_made_when_there_is_some(caller: Caller) -> None:
+    """On the connection that became free, or on a new one in its place."""
+
+    async def answer(peer: Peer) -> None:
+        while await peer.request():
+            await asyncio.sleep(0.1)
+            await peer.send(OK)
+
+    async with Server(answer).running() as server, Server(always(OK)).running() as other:
+        found = await asyncio.gather(*(caller.call(where.url(), 10.0) for where in (server, server, server, other, other)))
+        assert all(isinstance(result, Reply) for result in found), found
+        assert (len(server.seen), len(other.seen)) == (3, 2)
+
+
+async def test_room_is_made_without_a_look_at_every_origin(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the limit an idle connection of another origin gives way; how many origins there are costs nothing."""
+
+    class Pools(dict[Any, Any]):
+        def values(self) -> NoReturn:
+            raise AssertionError("every origin was looked at")
+
+    monkeypatch.setattr(native_transport, "_CONNECTIONS", 3)
+    transport = caller.transport
+    assert isinstance(transport, NativeTransport)
+    async with contextlib.AsyncExitStack() as running:
+        servers = [await running.enter_async_context(Server(always(OK, close=False)).running()) for _ in range(4)]
+        for server in servers[:3]:
+            await caller.reply(server.url())
+        transport._pools = Pools(transport._pools)
+        try:
+            assert (await caller.call(servers[3].url(), 2.0)).status == 200
+        finally:
+            transport._pools = dict(transport._pools)
+        assert transport._open == 3
+
+
+async def test_calls_that_have_ended_want_no_connection(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connect that was begun for a call whose time is up serves the next one, and no further one is begun."""
+    monkeypatch.setattr(native_transport, "_TIDY_S", 1_000.0)
+    begun, go = list[int](), asyncio.Event()
+
+    async def connect(*given: Any) -> Connection:
+        begun.append(1)
+        await go.wait()
+        return await connecting.connect(*given)
+
+    monkeypatch.setattr(native_transport, "connect", connect)
+    async with Server(always(OK, close=False)).running() as server:
+        late = await asyncio.gather(*(caller.failure(server.url(), 0.2) for _ in range(5)))
+        assert {failure.kind for failure in late} == {ErrorKind.TIMEOUT}
+        following = asyncio.create_task(caller.reply(server.url(), 10.0))
+        await asyncio.sleep(0.05)
+        go.set()
+        assert (await following).status == 200
+    assert len(begun) == 5
+
+
+@pytest.mark.parametrize("phase", [Phase.ROOM, Phase.READY])
+def test_what_is_ours_is_tried_again_and_opens_no_breaker(phase: Phase) -> None:
+    """However many calls in a row we could not make: each is an attempt with our fault as its error, and a retry by the schedule."""
+    rig = Rig()
+    rig.submit(count=20)
+    for _ in range(20):
+        rig.transport.answer(Failure(phase.kind, phase.late(10), 10.0))
+    assert {(r.outcome, r.error_kind) for r in rig.records()} == {(Outcome.RETRYING, ErrorKind.INTERNAL)}
+    assert rig.parked("5s") == 20
+    assert not rig.lanes.lane("wh_1").opened
+    assert rig.settled() == 20
+    assert rig.at_rest()
