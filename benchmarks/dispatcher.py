@@ -98,10 +98,10 @@ def measure_backlog(backlog: Backlog, broker: EmbeddedBroker | None = None) -> V
     """Return CPU per delivery and rate of dispatchers that work off events, from nothing in hand to nothing in hand.
 
     They run and are warm (a tenth more events, before), and everything is settled, when the clock begins. The events, encoded before, then
-    come onto Kafka together, in a small part of the time that they keep a dispatcher busy, and are a backlog to it. The rate counts until
-    the last call; the CPU until all is settled, half a second of idling included. So each event is counted whole: fetched, decoded,
-    matched, each of its deliveries made, called, and committed. A clock that begins in the midst of a backlog leaves out what is taken up
-    and fetched ahead by then, thousands of events, and at 10 webhooks an event ten times as many deliveries.
+    come onto Kafka as fast as it takes them (`published_s`), a tenth of the time that they keep a dispatcher busy: they are a backlog. The
+    rate counts until the last call; the CPU until all is settled, half a second of idling included. So each event is counted whole:
+    fetched, decoded, matched, each of its deliveries made, called, and committed. A clock that begins in the midst of a backlog leaves out
+    what is taken up and fetched ahead by then: thousands of events, and at 10 webhooks an event ten times as many deliveries.
     """
     settings = {"HOOKLINE_LANE_CONCURRENCY": str(max(1, UNDER_WAY // backlog.fan_out)), "HOOKLINE_LANE_QUEUE": "10000"}
     settings |= {"HOOKLINE_TRANSPORT": backlog.transport, "HOOKLINE_IN_FLIGHT": "2000"}
@@ -109,8 +109,9 @@ def measure_backlog(backlog: Backlog, broker: EmbeddedBroker | None = None) -> V
         to = receiver(on, ports=_PORTS if backlog.webhooks > 1 else 1)
         stores, secrets = _webhooks(on, to, backlog)
         warm, events = _warm(backlog), backlog.events
+        works = _started(on, to, backlog)
         records = prepared(publisher, backlog.event_types, stores, warm + events)
-        works = _started(on, to, backlog, len(secrets))
+        _ready(on, works, len(secrets))
         if backlog.hung:
             _hang(publisher, backlog, works)
         _publish(publisher, records[:warm])
@@ -126,7 +127,8 @@ def _webhooks(on: Stack, to: Receiver, backlog: Backlog) -> tuple[list[str], dic
     urls = [to.tls_url(path) if backlog.tls else to.url(path, n) for n, path in enumerate(paths)]
     made = write_many(on, list(zip(stores, urls, strict=True)), backlog.event_types)
     hang = [f"hang{n}" for n in range(backlog.hung)]
-    made += write_many(on, [(f"hung{n}", to.url(path)) for n, path in enumerate(hang)], backlog.event_types, _HANG_S)
+    if hang:
+        made += write_many(on, [(f"hung{n}", to.url(path)) for n, path in enumerate(hang)], backlog.event_types, _HANG_S)
     secrets = {path: one.secret for path, one in zip([*paths, *hang], made, strict=True)}
     return ([STORE] if backlog.fan_out > 1 else stores[:: max(1, len(stores) // _ACTIVE)][:_ACTIVE]), secrets
 
@@ -143,13 +145,16 @@ def prepared(publisher: Publisher, event_types: Sequence[str], stores: Sequence[
     return publisher.prepare(map(event, range(events)))
 
 
-def _started(on: Stack, to: Receiver, backlog: Backlog, webhooks: int) -> _Dispatchers:
+def _started(on: Stack, to: Receiver, backlog: Backlog) -> _Dispatchers:
     works, trust = _Dispatchers(), {"SSL_CERT_FILE": str(to.authority)} if backlog.tls else {}
     for _ in range(backlog.dispatchers):
         works.start(on, **trust)
+    return works
+
+
+def _ready(on: Stack, works: _Dispatchers, webhooks: int) -> None:
     partitions = len(on.topics.all_events()) * load(TopicsConfig, on.environ).event_partitions
     wait(lambda: works.ready(webhooks, partitions), _READY_S, "dispatchers that know all webhooks and share all partitions", every_s=0.2)
-    return works
 
 
 def _hang(publisher: Publisher, backlog: Backlog, works: _Dispatchers) -> None:

@@ -25,7 +25,7 @@ HISTOGRAM: Final = "histogram"
 BOUNDS_MS: Final = (0.5, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75, 100, 200, 500, 1_000, math.inf)
 _WARM_S: Final = 2.0
 _CONNECTIONS: Final = 128
-_OWN_S: Final = 5.0
+_OWN_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class At:
 def measure(event_type: str, loads: Mapping[str, At], broker: EmbeddedBroker | None = None) -> Values:
     """Return percentiles and a histogram of publish→receive at each load, by name, in milliseconds.
 
-    `<name>_own_p99_ms` is the 99th percentile of the same posts made to the receiver itself, for 5 s at most: its own time, and the
+    `<name>_own_p99_ms` is the 99th percentile of the same posts made to the receiver itself, for 2 s at most: its own time, and the
     load's. Afterwards counts reconcile, from the first publish to the rows in ClickHouse, and a sample's signatures are verified.
     """
     with stack(broker, **SETTINGS) as on:

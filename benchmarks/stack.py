@@ -58,10 +58,15 @@ class Process:
         """Resident megabytes (10^6 bytes) now."""
         return float(psutil.Process(self.popen.pid).memory_info().rss) / 1e6
 
+    def end(self) -> None:
+        """Ask it to end, and do not wait."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+
     def stop(self) -> None:
         """End it, kindly first."""
         if self.popen.poll() is None:
-            self.popen.terminate()
+            self.end()
             try:
                 self.popen.wait(40)
             except subprocess.TimeoutExpired:
@@ -79,7 +84,9 @@ class Stack:
     processes: list[Process] = field(default_factory=list)
 
     def stop(self) -> None:
-        """End every process."""
+        """End every process, all at once: one after the other takes seconds in each case."""
+        for process in self.processes:
+            process.end()
         for process in self.processes:
             process.stop()
 
