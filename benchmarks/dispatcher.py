@@ -26,9 +26,9 @@ LARGE = "order.created"  # 3.1 KB
 EVERY_TOPIC: Final = (SMALL, LARGE, "cart.updated", "customer.created")
 """One of each topic. Kafka gives two dispatchers whole topics: of one topic's events one of the two would get all."""
 UNDER_WAY = 64
+ACTIVE = 10_000
 LEAST_SHARE: Final = 0.25
 """What each of several dispatchers must do of the work; else it was one that worked and one that looked on."""
-_ACTIVE = 10_000
 _PORTS = 16
 _WARM_PART = 10
 _SETTLE_S = 0.7  # more than a commit takes to come, which also tells how many records are pending
@@ -98,8 +98,8 @@ def measure_backlog(backlog: Backlog, broker: EmbeddedBroker | None = None) -> V
     """Return CPU per delivery and rate of dispatchers that work off events, from nothing in hand to nothing in hand.
 
     They run and are warm (a tenth more events, before), and everything is settled, when the clock begins. The events, encoded before, then
-    come onto Kafka as fast as it takes them (`published_s`), a tenth of the time that they keep a dispatcher busy: they are a backlog. The
-    rate counts until the last call; the CPU until all is settled, half a second of idling included. So each event is counted whole:
+    come onto Kafka as fast as it takes them (`published_s`), a fifth to a tenth of the time that they keep a dispatcher busy. The rate
+    counts until the last call; the CPU until all is settled, half a second of idling included. So each event is counted whole:
     fetched, decoded, matched, each of its deliveries made, called, and committed. A clock that begins in the midst of a backlog leaves out
     what is taken up and fetched ahead by then: thousands of events, and at 10 webhooks an event ten times as many deliveries.
     """
@@ -130,7 +130,12 @@ def _webhooks(on: Stack, to: Receiver, backlog: Backlog) -> tuple[list[str], dic
     if hang:
         made += write_many(on, [(f"hung{n}", to.url(path)) for n, path in enumerate(hang)], backlog.event_types, _HANG_S)
     secrets = {path: one.secret for path, one in zip([*paths, *hang], made, strict=True)}
-    return ([STORE] if backlog.fan_out > 1 else stores[:: max(1, len(stores) // _ACTIVE)][:_ACTIVE]), secrets
+    return [STORE] if backlog.fan_out > 1 else active(stores), secrets
+
+
+def active(stores: Sequence[str]) -> list[str]:
+    """Return the stores that publish: all up to 10,000, of more so many, spread evenly."""
+    return list(stores[:: max(1, len(stores) // ACTIVE)][:ACTIVE])
 
 
 def prepared(publisher: Publisher, event_types: Sequence[str], stores: Sequence[str], events: int) -> list[EventRecord]:

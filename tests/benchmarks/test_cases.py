@@ -14,7 +14,7 @@ from standardwebhooks.webhooks import Webhook
 from benchmarks import reference
 from benchmarks.cases import FIGURES, Size, charts, longer, median, quick
 from benchmarks.checks import reconcile, verify
-from benchmarks.dispatcher import EVERY_TOPIC, SMALL, fair, further_us
+from benchmarks.dispatcher import ACTIVE, EVERY_TOPIC, SMALL, active, fair, further_us
 from benchmarks.entities import ENTITIES, examples
 from benchmarks.histograms import shares, table
 from benchmarks.latency import histogram, percentile
@@ -126,6 +126,13 @@ def test_two_dispatchers_must_both_work() -> None:
     assert fair([7]) == 1.0
     with pytest.raises(SystemExit, match="one of 2 dispatchers made 24% of the calls"):
         fair([24, 76])
+
+
+@pytest.mark.parametrize(("stores", "publish"), [(1, 1), (100, 100), (15_000, ACTIVE), (100_000, ACTIVE)])
+def test_many_webhooks_get_events(stores: int, publish: int) -> None:
+    """A dispatcher that knows 100,000 webhooks and calls a hundred of them is not one with 100,000 webhooks."""
+    found = active([f"store{n}" for n in range(stores)])
+    assert len(set(found)) == len(found) == publish
 
 
 @pytest.mark.parametrize("event_type", EVERY_TOPIC)
