@@ -99,7 +99,7 @@ def measure_backlog(backlog: Backlog, broker: EmbeddedBroker | None = None) -> V
 
     They run and are warm (a tenth more events, before), and everything is settled, when the clock begins. The events, encoded before, then
     come onto Kafka as fast as it takes them (`published_s`), a fifth to a tenth of the time that they keep a dispatcher busy. The rate
-    counts until the last call; the CPU until all is settled, half a second of idling included. So each event is counted whole:
+    counts until the last call; the CPU until 0.7 s later, when all is settled. So each event is counted whole:
     fetched, decoded, matched, each of its deliveries made, called, and committed. A clock that begins in the midst of a backlog leaves out
     what is taken up and fetched ahead by then: thousands of events, and at 10 webhooks an event ten times as many deliveries.
     """
