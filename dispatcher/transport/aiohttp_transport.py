@@ -19,7 +19,7 @@ from yarl import URL
 from hookline.dispatcher.transport.aiohttp_protocol import STEPS, Connector, giving
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result, Unsendable, header_lines
 from hookline.dispatcher.transport.look_ups import LookUps
-from hookline.dispatcher.transport.phases import CONNECT_S, Late, Phase, Steps, malformed
+from hookline.dispatcher.transport.phases import CONNECT_S, Keeper, Late, Phase, Steps, malformed
 from hookline.dispatcher.transport.tls import READY_S, Identities, tls_context
 from hookline.kernel.errors import CertificateError
 from hookline.schemas.records import ErrorKind
@@ -188,15 +188,15 @@ def _head(response: aiohttp.ClientResponse) -> str:
     return "\n".join(lines)[:MAX_HEAD]
 
 
-def _failure(error: Exception, elapsed_s: float, timeout_s: float, phase: Phase) -> Failure:
+def _failure(error: Exception, elapsed_s: float, timeout_s: float, phase: Phase | Keeper) -> Failure:
     kind, detail = _by_cause(error) or _by_kind(error, timeout_s, phase)
     return Failure(kind, detail[:MAX_DETAIL], elapsed_s)
 
 
-def _to_blame(error: Exception, steps: Steps, started: float, timeout_s: float) -> Phase:
+def _to_blame(error: Exception, steps: Steps, started: float, timeout_s: float) -> Phase | Keeper:
     """Return what was waited for: the context, when the receiver had less than half of the time; a connect has its own bound."""
     kept = 2 * (steps.ready_at - started) >= timeout_s and not isinstance(error, aiohttp.ConnectionTimeoutError)
-    return Phase.READY if kept else steps.phase
+    return Keeper.READY if kept else steps.phase
 
 
 def _by_cause(error: Exception) -> tuple[ErrorKind, str] | None:
@@ -214,7 +214,7 @@ def _by_cause(error: Exception) -> tuple[ErrorKind, str] | None:
     return None
 
 
-def _by_kind(error: Exception, timeout_s: float, phase: Phase) -> tuple[ErrorKind, str]:  # noqa: PLR0911  # one line per kind
+def _by_kind(error: Exception, timeout_s: float, phase: Phase | Keeper) -> tuple[ErrorKind, str]:  # noqa: PLR0911  # one line per kind
     """Tell by aiohttp's own error; the order matters, since they inherit from each other."""
     match error:
         case Late():

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from hookline.dispatcher.transport.connection import Connection
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, Failure, Reply, Request, Result, Unsendable
 from hookline.dispatcher.transport.origins import Blocked, Target
-from hookline.dispatcher.transport.phases import Late, Phase, Steps
+from hookline.dispatcher.transport.phases import Keeper, Late, Phase, Steps
 from hookline.kernel.errors import CertificateError
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.certificates import Identity
@@ -49,7 +49,7 @@ class Exchange:
         self.pool = pool
         self.on_done: Callable[[Result], None] | None = on_done
         self.started = self.asked = time.monotonic()
-        self.kept_by = Phase.ROOM
+        self.kept_by = Keeper.ROOM
         self.connection: Connection | None = None
 
     def answered(self, connection: Connection, *, reusable: bool) -> None:
@@ -66,7 +66,7 @@ class Exchange:
     def counts_on(self, steps: Steps) -> None:
         """Note the connect that this call waits for, or got: until what we make for it was ready, it was we who kept the call."""
         if steps.ready_at > self.asked:
-            self.asked, self.kept_by = steps.ready_at, Phase.READY
+            self.asked, self.kept_by = steps.ready_at, Keeper.READY
 
     def expired(self) -> Result:
         """Return what is known when the time is up: a status that was read counts, else there was no answer."""
@@ -84,7 +84,7 @@ class Exchange:
         kind, detail = reason(error)
         return Failure(kind, detail[:MAX_DETAIL], self._elapsed())
 
-    def _phase(self) -> Phase:
+    def _phase(self) -> Phase | Keeper:
         """Return what is waited for, and note what kept the call until then."""
         if self.connection is None:
             self.counts_on(self.pool.steps)
@@ -151,7 +151,7 @@ class Pool:
     def _goes_on(self, exchange: Exchange) -> None:
         if exchange in self.kept:
             del self.kept[exchange]
-            exchange.asked, exchange.kept_by = time.monotonic(), Phase.ROOM
+            exchange.asked, exchange.kept_by = time.monotonic(), Keeper.ROOM
 
 
 def reason(error: BaseException) -> tuple[ErrorKind, str]:  # noqa: C901, PLR0911, PLR0912  # one line per kind

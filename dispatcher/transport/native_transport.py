@@ -19,7 +19,7 @@ from hookline.dispatcher.transport.connection import Connection
 from hookline.dispatcher.transport.contract import MAX_DETAIL, Failure, Request, Result, header_lines
 from hookline.dispatcher.transport.exchange import Exchange, Pool
 from hookline.dispatcher.transport.origins import Resolver, Target, target_of
-from hookline.dispatcher.transport.phases import CONNECT_S, Late, Phase, Steps
+from hookline.dispatcher.transport.phases import CONNECT_S, Keeper, Late, Phase, Steps
 from hookline.dispatcher.transport.tls import Identities, tls_context
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.certificates import Identity
@@ -216,7 +216,7 @@ class NativeTransport:
     async def _connected(self, target: Target, identity: Identity | None, steps: Steps) -> Connection:
         """Make ready what is ours, within a bound of its own: the receiver's seconds begin when that is there."""
         if identity is not None:
-            steps.phase = Phase.READY
+            steps.phase = Keeper.READY
         sessions = await self._identities.of(identity)
         if identity is not None:
             steps.phase, steps.ready_at = Phase.LOOK_UP, time.monotonic()

@@ -33,30 +33,43 @@ class Phase(StrEnum):
     HANDSHAKE = "no end of the TLS handshake"
     ANSWER = "no answer"
     HEAD = "no end of the answer's head"
-    # Of our own: the receiver was not asked for anything yet.
+
+    @property
+    def kind(self) -> ErrorKind:
+        """Whose fault it is: the receiver's."""
+        return ErrorKind.TIMEOUT
+
+    def late(self, within_s: float) -> str:
+        """Return the words of a timeout; `within_s` is how long the call, or its connect, had."""
+        return f"{self} within {within_s:g} s"
+
+
+class Keeper(StrEnum):
+    """What of our own keeps a call, before the receiver is asked for anything; a value is how the words begin when time runs out there."""
+
     ROOM = "Hookline could not send: no free connection"
     READY = "Hookline could not send: no TLS context for the client certificate"
 
     @property
     def kind(self) -> ErrorKind:
-        """Whose fault it is: a receiver's timeout, or ours, which counts against no receiver."""
-        return ErrorKind.INTERNAL if self in _REMEDIES else ErrorKind.TIMEOUT
+        """Whose fault it is: ours, which counts against no receiver."""
+        return ErrorKind.INTERNAL
 
     def late(self, within_s: float) -> str:
-        """Return the words of a timeout; `within_s` is how long the call, or its connect, had."""
-        return f"{self} within {within_s:g} s{_REMEDIES.get(self, '')}"
+        """Return the words of a timeout, and what the operator may do."""
+        return f"{self} within {within_s:g} s; {_REMEDIES[self]}"
 
 
 _REMEDIES: Final = {
-    Phase.ROOM: "; start another dispatcher, or lower HOOKLINE_IN_FLIGHT",
-    Phase.READY: "; start another dispatcher, or give this one more CPU",
+    Keeper.ROOM: "start another dispatcher, or lower HOOKLINE_IN_FLIGHT",
+    Keeper.READY: "start another dispatcher, or give this one more CPU",
 }
 
 
 class Late(TimeoutError):
     """A part of a call that has a bound of its own took longer."""
 
-    def __init__(self, phase: Phase, within_s: float) -> None:
+    def __init__(self, phase: Phase | Keeper, within_s: float) -> None:
         super().__init__(phase.late(within_s))
         self.phase = phase
 
@@ -65,7 +78,7 @@ class Late(TimeoutError):
 class Steps:
     """How far a call has come; whoever takes it on says so here. `ready_at`: when what we had to make for it first was there."""
 
-    phase: Phase = Phase.LOOK_UP
+    phase: Phase | Keeper = Phase.LOOK_UP
     ready_at: float = 0.0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hookline.dispatcher.transport.connection import Connection
-from hookline.dispatcher.transport.phases import Late, Phase
+from hookline.dispatcher.transport.phases import Keeper, Late
 from hookline.webhooks.certificates import Identity
 
 _READ: Final = 64 * 1024
@@ -85,7 +85,7 @@ class Identities:
                 async with asyncio.timeout(within_s):
                     found = await self._made(identity)
             except TimeoutError:
-                raise Late(Phase.READY, within_s) from None
+                raise Late(Keeper.READY, within_s) from None
         if identity in self._kept:
             self._kept.move_to_end(identity)
         return found

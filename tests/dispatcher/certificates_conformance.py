@@ -16,7 +16,7 @@ import trustme
 
 from hookline.dispatcher.transport import tls
 from hookline.dispatcher.transport.contract import Failure, Reply, Result
-from hookline.dispatcher.transport.phases import Phase
+from hookline.dispatcher.transport.phases import Keeper, Phase
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.certificates import Identity
 from tests.dispatcher.guard_conformance import Guard, Names, trusting
@@ -181,7 +181,7 @@ class Certificates(Guard):
                 assert (await caller.reply(url)).status == 200
                 for failure in await late:
                     assert isinstance(failure, Failure)
-                    assert (failure.kind, failure.detail) == (ErrorKind.INTERNAL, Phase.READY.late(0.7))
+                    assert (failure.kind, failure.detail) == (ErrorKind.INTERNAL, Keeper.READY.late(0.7))
                     assert failure.elapsed_s < 10
             finally:
                 go.set()
@@ -227,5 +227,5 @@ class Certificates(Guard):
                 url = server.url(scheme="https", host=HOST)
                 failure = await caller.send(replace(caller.request(url, timeout_s), identity=identity(authority, "shop-a")))
                 assert isinstance(failure, Failure)
-                words = {ErrorKind.INTERNAL: Phase.READY, ErrorKind.TIMEOUT: Phase.ANSWER}[kind].late(timeout_s)
+                words = (Keeper.READY if kind is ErrorKind.INTERNAL else Phase.ANSWER).late(timeout_s)
                 assert (failure.kind, failure.detail, len(server.seen)) == (kind, words, 1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 import trustme
 
-from hookline.dispatcher.transport.phases import Late, Phase
+from hookline.dispatcher.transport.phases import Keeper, Late
 from hookline.dispatcher.transport.tls import Identities, tls_context
 from hookline.kernel.errors import CertificateError
 from tests.dispatcher.certificates_conformance import identity
@@ -45,7 +45,7 @@ async def test_who_gives_up_leaves_what_is_made_to_the_next() -> None:
     identities, (first, second, third) = Identities(maker.make), [identity(authority, f"shop-{number}") for number in range(3)]
     try:
         late = await asyncio.gather(*(identities.of(who, 0.3) for who in (first, second, first)), return_exceptions=True)
-        assert [(type(error), str(error)) for error in late] == [(Late, Phase.READY.late(0.3))] * 3
+        assert [(type(error), str(error)) for error in late] == [(Late, Keeper.READY.late(0.3))] * 3
         waiting = asyncio.gather(identities.of(first), identities.of(third))
         assert (await identities.of(None)).context is not None
         assert (maker.made, maker.most_at_once) == (1, 1)

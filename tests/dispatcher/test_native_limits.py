@@ -13,7 +13,7 @@ from hookline.dispatcher.transport import connecting, native_transport
 from hookline.dispatcher.transport.connection import Connection
 from hookline.dispatcher.transport.contract import Failure, Reply, Result
 from hookline.dispatcher.transport.native_transport import NativeTransport
-from hookline.dispatcher.transport.phases import Phase
+from hookline.dispatcher.transport.phases import Keeper
 from hookline.schemas.records import ErrorKind, Outcome
 from tests.dispatcher.hostile import OK, Caller, Peer, Server, always
 from tests.dispatcher.rig import Rig
@@ -140,13 +140,13 @@ async def test_calls_that_have_ended_want_no_connection(caller: Caller, monkeypa
     assert len(begun) == 5
 
 
-@pytest.mark.parametrize("phase", [Phase.ROOM, Phase.READY])
-def test_what_is_ours_is_tried_again_and_opens_no_breaker(phase: Phase) -> None:
+@pytest.mark.parametrize("keeper", [Keeper.ROOM, Keeper.READY])
+def test_what_is_ours_is_tried_again_and_opens_no_breaker(keeper: Keeper) -> None:
     """However many calls in a row we could not make: each is an attempt with our fault as its error, and a retry by the schedule."""
     rig = Rig()
     rig.submit(count=20)
     for _ in range(20):
-        rig.transport.answer(Failure(phase.kind, phase.late(10), 10.0))
+        rig.transport.answer(Failure(keeper.kind, keeper.late(10), 10.0))
     assert {(r.outcome, r.error_kind) for r in rig.records()} == {(Outcome.RETRYING, ErrorKind.INTERNAL)}
     assert rig.parked("5s") == 20
     assert not rig.lanes.lane("wh_1").opened
