@@ -147,12 +147,13 @@ def group_consumer(config: KafkaConfig, group: str, **extra: object) -> Consumer
             "session.timeout.ms": config.session_timeout_ms,
             "heartbeat.interval.ms": heartbeat_ms(config),
         }
+    else:  # Kafka's other assignor gives whole topics away: of two dispatchers one would have all orders, the other all products
+        protocol |= {"group.remote.assignor": "range"}
     return Consumer(
         {
             **_reading(config),
             **protocol,
             "group.id": f"{config.topic_prefix}.{group}",
-            "max.poll.interval.ms": 300_000,
             "topic.metadata.refresh.interval.ms": _METADATA_MS,
             "enable.sparse.connections": False,  # else it may leave the brokers alone for good while it looks for its coordinator (`lost`)
             **_dotted({**lost.watched(), **extra}),
@@ -193,8 +194,6 @@ def _reading(config: KafkaConfig) -> Settings:
         "isolation.level": "read_committed",
         "check.crcs": True,
         "queued.max.messages.kbytes": 16_384,
-        "fetch.wait.max.ms": 500,
-        "allow.auto.create.topics": False,
         "error_cb": log_error,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -42,3 +43,27 @@ def test_an_added_partition_is_read_within_half_a_minute(kafka_environ: dict[str
         assert [message.partition() for message in kafka.fetch(consumer, 1, 30)] == [1]
     finally:
         consumer.close()
+
+
+def shares_of(members: list[Consumer]) -> list[Counter[str]]:
+    """Poll members; return how many partitions of each topic they have."""
+    for one in members:
+        one.poll(0.1)
+    return [Counter(place.topic for place in one.assignment()) for one in members]
+
+
+def test_members_share_every_topic(kafka_environ: dict[str, str]) -> None:
+    """Half of each for two: a rush of one category is not for one dispatcher alone."""
+    config = load(KafkaConfig, kafka_environ)
+    topics, group = [f"shared.{os.urandom(4).hex()}" for _ in range(3)], f"g{os.urandom(4).hex()}"
+    admin = kafka.admin(config)
+    for made in admin.create_topics([NewTopic(topic, num_partitions=4, replication_factor=1) for topic in topics]).values():
+        made.result(30)
+    both = [kafka.group_consumer(config, group) for _ in range(2)]
+    try:
+        for one in both:
+            one.subscribe(topics)
+        waits(both[0], lambda: shares_of(both) == [dict.fromkeys(topics, 2)] * 2, 60)
+    finally:
+        for one in both:
+            one.close()
