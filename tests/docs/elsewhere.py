@@ -108,6 +108,7 @@ IN_PASSING: Final[dict[str, Elsewhere]] = {
     "pip install 'hookline[embedded,otel]'": RELEASE,
     "pip install 'confluent-kafka[avro,schemaregistry]'": Elsewhere("installs, for readers", "tests/schemas/test_wire.py"),
     "pip install standardwebhooks": Elsewhere("installs; the library is used", "tests/webhooks/test_docs.py"),
+    "python -m tests.dispatcher.clauses > docs/conformance.md": Elsewhere("writes into the checkout", "tests/dispatcher/test_clauses.py"),
     "hookline config --reference > docs/configuration.md": Elsewhere(
         "writes into the checkout", "tests/cli/test_config.py::test_the_page_is_what_the_code_says"
     ),
