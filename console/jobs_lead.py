@@ -10,37 +10,32 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from hookline.kernel import kafka, lost
-from hookline.kernel.errors import BrokerError
 from hookline.kernel.log import logger
-from hookline.kernel.sessions import lease_s
 from hookline.schemas.topics import Topics
 
 _log = logger("jobs")
 GROUP: Final = "jobs"
 _POLL_S: Final = 0.1
 _PROVE_S: Final = 1.0
-_AGAIN_S: Final = 30.0
 
 
 class Lead:
     """A membership in the group `jobs`; one thread polls it, any thread asks `leading`.
 
     Being assigned is not enough: a process that stood still (SIGSTOP, a paused machine) does not know yet that another one has taken
-    over. So the lead lasts for `sessions.lease_s` from when a commit was sent that the group's coordinator took.
+    over. So the lead lasts for half a session from when a commit was sent that the group's coordinator took.
     """
 
     def __init__(self, config: kafka.KafkaConfig, topics: Topics) -> None:
         self._config = config
         self._topic = topics.jobs
-        self._lease_s = 0.0
+        self._lease_s = config.session_timeout_ms / 2_000
         self._consumer: Consumer | None = None
         self._loss = lost.Loss()
         self._assigned = False
         self._silent = False
         self._asked_at: float | None = None
         self._proven_at = -float("inf")
-        self._refused = ""
-        self._again_at = 0.0
         self.term = 0
 
     @property
@@ -51,7 +46,6 @@ class Lead:
     def start(self) -> None:
         """Join the group."""
         loss = lost.Loss()
-        self._lease_s = self._lease_s or lease_s(self._config, [GROUP])
         consumer = kafka.group_consumer(self._config, GROUP, on_commit=self._committed, **loss.settings())
         consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
         self._loss, self._consumer = loss, consumer
@@ -62,7 +56,7 @@ class Lead:
             return
         try:
             self._renew()
-            kafka.fetch(self._consumer, 1, _POLL_S)  # its records are followed elsewhere
+            self._consumer.poll(_POLL_S)  # its records are followed elsewhere
             if self._assigned and not self._silent:
                 self._consumer.pause(self._consumer.assignment())
                 self._silent = True
@@ -73,10 +67,6 @@ class Lead:
             time.sleep(_POLL_S)
             self._asked_at = None
             _log.warning("jobs.lead_unproven", error=str(error))
-        except BrokerError as error:  # for good: with another client, which may come once what is told of is mended
-            self._loss.happened, self._again_at = True, time.monotonic() + _AGAIN_S
-            self._refused = f"{error.message}. {error.remedy}"
-            _log.warning("jobs.cannot_lead", error=error.message, remedy=error.remedy)
 
     def stop(self) -> None:
         """Leave the group, so that another console can take over at once."""
@@ -86,13 +76,9 @@ class Lead:
             with suppress(KafkaException, RuntimeError):
                 self._consumer.close()
 
-    def complaint(self) -> str:
-        """Return why this process can never lead as it is, or an empty text: a probe for `/readyz`."""
-        return self._refused
-
     def _renew(self) -> None:
         """Join with another client if this one is lost; raise where that cannot be made now."""
-        if self._loss.happened and time.monotonic() >= self._again_at:
+        if self._loss.happened:
             self.stop()
             self.start()
 
@@ -100,7 +86,7 @@ class Lead:
 
     def _on_assign(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         if partitions:
-            self._assigned, self._silent, self._asked_at, self._refused = True, False, None, ""
+            self._assigned, self._silent, self._asked_at = True, False, None
             self.term += 1
             _log.info("jobs.leading")
 

@@ -73,10 +73,6 @@ class JobRunner:
         if self._thread.is_alive():
             self._thread.join(30)
 
-    def complaint(self) -> str:
-        """Return why this console can never run jobs as it is, or an empty text: a probe for `/readyz`."""
-        return self._parts.lead.complaint()
-
     def _run(self) -> None:
         lead = self._parts.lead
         lead.start()

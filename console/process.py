@@ -210,7 +210,6 @@ class Console:
         self._health.ready("api keys", parts.keys.complaint)
         self._health.ready("erasures", parts.erasures.complaint)
         self._health.ready("log", parts.queries.complaint)
-        self._health.ready("replay jobs", self._runner.complaint)
 
     def _close(self) -> None:
         """Stop what has started, those who use others first; what had not started does not mind."""

@@ -11,12 +11,11 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 
 from hookline.console.jobs_lead import Lead
 from hookline.kernel import kafka
 from hookline.kernel.config import load
-from hookline.kernel.errors import BrokerError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.schemas.topics import Topics
 
@@ -110,8 +109,6 @@ def test_a_console_that_is_killed_half_way_doubles_nothing(mortal: Mortal, until
 
 # ---- who runs jobs ----
 
-NOWHERE = {"KAFKA_BOOTSTRAP_SERVERS": "nowhere:1", "HOOKLINE_GROUP_PROTOCOL": "classic"}
-
 
 def test_a_lead_whose_client_is_lost_leads_again(stack: Stack, kafka_environ: dict[str, str], until: Until) -> None:
     """Another client joins in its place, in a later term; until then this console does not lead."""
@@ -144,7 +141,7 @@ def test_a_lead_that_cannot_be_renewed_now_is_renewed_later(monkeypatch: pytest.
         return clients[-1]
 
     monkeypatch.setattr(kafka, "group_consumer", make)
-    lead = Lead(load(KafkaConfig, NOWHERE), Topics("x"))
+    lead = Lead(load(KafkaConfig, {"KAFKA_BOOTSTRAP_SERVERS": "nowhere:1"}), Topics("x"))
     lead.start()
     lead._loss._note()
     lead.poll()
@@ -152,31 +149,6 @@ def test_a_lead_that_cannot_be_renewed_now_is_renewed_later(monkeypatch: pytest.
     lead.poll()
     assert lead._consumer is clients[2]
     assert clients[0].close.called
-
-
-def test_a_lead_that_kafka_refuses_for_good_says_so_and_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With another client, half a minute later; until it leads, `/readyz` has the reason."""
-    clients: list[Mock] = []
-    refusal = BrokerError("Kafka refuses this consumer for good", remedy="Set this.")
-
-    def make(*_: object, **__: object) -> Mock:
-        clients.append(Mock())
-        return clients[-1]
-
-    monkeypatch.setattr(kafka, "group_consumer", make)
-    monkeypatch.setattr(kafka, "fetch", Mock(side_effect=[refusal, []]))
-    lead = Lead(load(KafkaConfig, NOWHERE), Topics("x"))
-    lead.start()
-    lead.poll()
-    assert (lead.complaint(), lead.leading) == ("Kafka refuses this consumer for good. Set this.", False)
-    lead._again_at -= 29
-    lead._renew()
-    assert len(clients) == 1
-    lead._again_at -= 1
-    lead._renew()
-    assert len(clients) == 2
-    lead._on_assign(clients[1], [TopicPartition("x.jobs", 0)])
-    assert lead.complaint() == ""
 
 
 def test_one_console_leads_and_another_takes_over(stack: Stack, kafka_environ: dict[str, str], until: Until) -> None:
