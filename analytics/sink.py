@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -26,7 +26,6 @@ from hookline.kernel.errors import BrokerError, HooklineError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.kernel.lifecycle import Stop
 from hookline.kernel.log import logger
-from hookline.kernel.sessions import lease_s
 from hookline.kernel.writer import Writer
 from hookline.schemas.topics import Topics
 
@@ -36,7 +35,7 @@ _POLL_S: Final = 0.05
 _FETCH: Final = 5_000
 # What is fetched is compressed: a few megabytes become tens of them, and those are in nobody's account but librdkafka's.
 # Rows wait for their batch anyway, so a fetch may wait for some company: there are fewer of them.
-_FETCHED: Final = {
+_FETCHED: Final[dict[str, Any]] = {
     "fetch_message_max_bytes": 262_144,
     "fetch_max_bytes": 2_097_152,
     "fetch_min_bytes": 65_536,
@@ -69,7 +68,6 @@ class Sink:
 
     def run(self, stop: Stop) -> None:
         """Move records until `stop`, then write what is held if that needs no waiting, and leave the group."""
-        lease_s(self._kafka, [GROUP])  # it acts on no lease: what it announces, and commits, Kafka grants to members alone
         writer = BatchWriter(self._client, self._codec, Writer(self._kafka), self._rejected_topic, self._settings)
         try:
             while not stop.is_set():

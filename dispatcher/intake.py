@@ -10,13 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from hookline.dispatcher import metrics
+from hookline.dispatcher.commits import Commits
 from hookline.dispatcher.joining import Joining
 from hookline.dispatcher.lease import NORMAL, Lease
 from hookline.dispatcher.shares import Record, Share, Shares, positions
@@ -61,7 +61,9 @@ class Intake:
         self._full_since: float | None = None
         self._paused_full = False
         self._told_at = -_TELL_S
-        self.lease = Lease(limits.lease_s, by_commits=config.group_protocol == "consumer")
+        classic = config.group_protocol == "classic"
+        self.lease = Lease(limits.lease_s, by_commits=not classic)
+        self._commits = Commits(source.name, self.lease, waits=classic)
         self.failure = ""
         self.member = ""
 
@@ -134,6 +136,7 @@ class Intake:
         consumer = kafka.group_consumer(
             self._config,
             self.source.group,
+            protocol=self._config.group_protocol,
             on_commit=self._committed,
             queued_max_messages_kbytes=self.source.prefetch_kbytes,
             fetch_wait_max_ms=self.source.fetch_wait_ms,
@@ -234,8 +237,9 @@ class Intake:
             share = self.shares.of(message)
             if share is not None and share.next is None:
                 places[share] = message.offset() or 0
-        if places:
-            self._commit(consumer, [share.at(offset) for share, offset in places.items()])
+        if places:  # what comes while the answer is waited for joins the others
+            more = lambda: messages.extend(kafka.fetch(consumer, _BATCH, _FULL_WAIT_S))  # noqa: E731
+            self._commits.prove(consumer, [share.at(offset) for share, offset in places.items()], more)
 
     def _tell(self, what: str, **details: object) -> None:
         """Log what may repeat many times a second, once in a while."""
@@ -318,25 +322,7 @@ class Intake:
             self.shares.let_go(self._let_go.popleft())
 
     def _commit_async(self, consumer: Consumer) -> None:
-        found = positions(list(self.shares), every=self.lease.ages and self.shares.records > 0)
-        if found:
-            with suppress(KafkaException):  # tried again in a moment
-                consumer.commit(offsets=found, asynchronous=True)
-                self.lease.sent()
-
-    def _commit(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        """Commit and wait; raise `KafkaException`."""
-        asked_at = time.monotonic()
-        consumer.commit(offsets=places, asynchronous=False)
-        self.lease.granted(asked_at)
-
-    def _commit_sync(self, consumer: Consumer, shares: Sequence[Share]) -> None:
-        moved = positions(shares)
-        if moved:
-            try:
-                self._commit(consumer, moved)
-            except KafkaException as error:  # normal in a rebalance: it means duplicates, never loss
-                _log.info("intake.commit_refused", source=self.source.name, error=str(error))
+        self._commits.send(consumer, positions(self.shares, every=self.lease.ages and self.shares.records > 0))
 
     def _committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         self.lease.answered(granted=error is None and any(partition.error is None for partition in partitions))
@@ -367,7 +353,7 @@ class Intake:
         found = [self.shares.get(p.topic, p.partition) for p in partitions]
         shares = [share for share in found if share is not None]
         self._drain_shares(shares)
-        self._commit_sync(consumer, list(self.shares))  # of those that are kept too: until the others have joined, Kafka hears no commit
+        self._commits.last(consumer, positions(self.shares))  # of those that are kept too: a classic group hears none until all have joined
         for share in shares:
             self.shares.end(share.key)
         consumer.incremental_unassign(partitions)
@@ -394,6 +380,6 @@ class Intake:
 
     def _close(self, consumer: Consumer) -> None:
         self._settle_done()
-        self._commit_sync(consumer, list(self.shares))
+        self._commits.last(consumer, positions(self.shares))
         with suppress(KafkaException, RuntimeError):
             consumer.close()

@@ -50,6 +50,15 @@ class Lease:
         """Whether a third of it has gone since the last proof: time to ask for the next, whether or not there is something to commit."""
         return self._by_commits and time.monotonic() - self._granted_at > self._lease_s / 3
 
+    def granted_since(self, moment: float) -> bool:
+        """Tell whether a commit was granted that was sent at that moment or later."""
+        return self._granted_at >= moment
+
+    @property
+    def waits(self) -> bool:
+        """Whether a commit is on its way."""
+        return self._open > 0
+
     def granted(self, asked_at: float) -> None:
         """Note that a commit sent at that moment was granted."""
         self._granted_at = max(self._granted_at, asked_at)

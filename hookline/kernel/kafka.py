@@ -89,7 +89,7 @@ class KafkaConfig:
     group_protocol: str = setting(
         "HOOKLINE_GROUP_PROTOCOL",
         "consumer",
-        "consumer (KIP-848, brokers 4.0 and up) or classic (cooperative-sticky), for older brokers",
+        "of dispatchers' groups: consumer (KIP-848, brokers 4.0 and up) or classic (cooperative-sticky), for older brokers",
         one_of("classic", "consumer"),
     )
     session_timeout_ms: int = setting(
@@ -138,21 +138,21 @@ def producer(config: KafkaConfig, **extra: object) -> Producer:
     )
 
 
-def group_consumer(config: KafkaConfig, group: str, **extra: object) -> Consumer:
-    """Return a consumer of group `<prefix>.<group>` whose offsets move only when it commits them itself; it must be polled."""
-    protocol: Settings = {"group.protocol": config.group_protocol}
-    if config.group_protocol == "classic":
-        protocol |= {
+def group_consumer(config: KafkaConfig, group: str, *, protocol: str = "classic", **extra: object) -> Consumer:
+    """Return a consumer of group `<prefix>.<group>` that commits by itself alone; poll it, and by `consumer` wait for no commit."""
+    member: Settings = {"group.protocol": protocol}
+    if protocol == "classic":
+        member |= {
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": config.session_timeout_ms,
             "heartbeat.interval.ms": heartbeat_ms(config),
         }
     else:  # Kafka's other assignor gives whole topics away: of two dispatchers one would have all orders, the other all products
-        protocol |= {"group.remote.assignor": "range"}
+        member["group.remote.assignor"] = "range"
     return Consumer(
         {
             **_reading(config),
-            **protocol,
+            **member,
             "group.id": f"{config.topic_prefix}.{group}",
             "topic.metadata.refresh.interval.ms": _METADATA_MS,
             "enable.sparse.connections": False,  # else it may leave the brokers alone for good while it looks for its coordinator (`lost`)

@@ -73,15 +73,13 @@ def test_nobody_but_the_operator_makes_or_changes_topics() -> None:
 
 
 @pytest.mark.unit
-def test_members_may_set_the_sessions_of_their_own_groups_alone() -> None:
+def test_dispatchers_may_set_the_sessions_of_their_own_groups_alone() -> None:
     """Beside reading for them: under KIP-848 how long Kafka waits for a silent member is a setting of the group."""
     of_groups = {(right.principal, right.name): set(right.operations) for right in RIGHTS if right.resource == "group"}
     strong = {key for key, operations in of_groups.items() if operations != {"Read"}}
     assert strong == {
         ("hookline-dispatch", f"{PREFIX}.dispatch"),
         ("hookline-dispatch", f"{PREFIX}.dispatch."),
-        ("hookline-sink", f"{PREFIX}.sink"),
-        ("hookline-console", f"{PREFIX}.jobs"),
     }
     assert all(of_groups[key] == {"Read", "DescribeConfigs", "AlterConfigs"} for key in strong)
 

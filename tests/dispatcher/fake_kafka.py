@@ -115,12 +115,18 @@ class FakeConsumer:
         self.told: list[tuple[str, Any]] = []
         self.commit_error: KafkaException | None = None
         self.on_poll: Callable[[], None] | None = None
+        self.on_commit: Callable[[KafkaError | None, list[TopicPartition]], None] | None = None
+        self._answers: list[tuple[KafkaError | None, list[TopicPartition]]] = []
         self._rest: list[Message] = []
 
     def poll(self, _timeout_s: float) -> Message | None:
         """Return the first of the next batch."""
         if self.on_poll is not None:
             self.on_poll()
+        answers, self._answers = self._answers, []
+        for error, places in answers:
+            if self.on_commit is not None:
+                self.on_commit(error, places)
         batch = self.batches.pop(0) if self.batches else []
         self._rest = batch[1:]
         return batch[0] if batch else None
@@ -135,8 +141,10 @@ class FakeConsumer:
         return "hookline-fake"
 
     def commit(self, *, offsets: Sequence[TopicPartition], asynchronous: bool) -> None:
-        """Note a commit, or fail."""
-        if self.commit_error is not None:
+        """Note a commit, or fail; one that is heard of is answered by the next poll."""
+        if asynchronous and self.on_commit is not None:
+            self._answers.append((self.commit_error.args[0] if self.commit_error is not None else None, list(offsets)))
+        elif self.commit_error is not None:
             raise self.commit_error
         self.told.append(("commit" if asynchronous else "commit now", [(p.topic, p.partition, p.offset) for p in offsets]))
 

@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from hookline.dispatcher import lease as lease_module
 from hookline.dispatcher.lease import Lease
+from tests.dispatcher.fake_kafka import message
 from tests.dispatcher.intake_desk import ORDERS, Desk
 
 pytestmark = pytest.mark.unit
@@ -138,9 +139,10 @@ def test_the_first_records_are_taken_up_after_a_proof() -> None:
     """The assignment may be old; further ones within the lease need none."""
     made = desk()
     assert made.step(1, 2) == [1, 2]
-    assert made.consumer.what("commit now") == [[(ORDERS, 0, 1)]]
+    assert made.consumer.what("commit") == [[(ORDERS, 0, 1)]]
     assert made.step(3) == [3]
-    assert len(made.consumer.what("commit now")) == 1
+    assert len(made.consumer.what("commit")) == 1
+    assert made.consumer.what("commit now") == [], "none is waited for but by polling"
     assert all(made.intake.fit(record) for record in made.taken)
 
 
@@ -164,7 +166,7 @@ def test_who_has_nothing_to_do_asks_nothing() -> None:
     made.step(1)
     made.settle(1)
     made.commits()
-    made.intake._committed(None, [TopicPartition(ORDERS, 0, 2)])
+    made.step()
     before = len(made.consumer.told)
     cut_off(made)
     made.step()
@@ -177,16 +179,50 @@ def test_what_hangs_is_proven_by_the_same_position_again() -> None:
     made = desk(lease_s=3.0)
     made.step(1, 2)
     made.settle(1)
-    made.intake._commit_async(made.consumer)
-    made.intake._committed(None, [TopicPartition(ORDERS, 0, 2)])
-    made.intake._commit_async(made.consumer)
-    assert made.consumer.what("commit") == [[(ORDERS, 0, 2)]]
+    for _ in range(2):
+        made.intake._commit_async(made.consumer)
+        made.step()
+    assert made.consumer.what("commit") == [[(ORDERS, 0, 1)], [(ORDERS, 0, 2)]]
     cut_off(made, 2.0)
     made.intake._commit_async(made.consumer)
-    assert made.consumer.what("commit") == [[(ORDERS, 0, 2)]] * 2
+    assert made.consumer.what("commit") == [[(ORDERS, 0, 1)], [(ORDERS, 0, 2)], [(ORDERS, 0, 2)]]
     cut_off(made)
-    made.intake._committed(None, [TopicPartition(ORDERS, 0, 2)])
+    assert not made.intake.fit(made.taken[1])
+    made.step()
     assert made.intake.fit(made.taken[1])
+
+
+def test_what_comes_while_a_proof_is_waited_for_is_taken_up_too() -> None:
+    """The answer is heard by polling, which may give records."""
+    made = desk()
+    made.consumer.batches += [[message(b"x", topic=ORDERS, offset=offset)] for offset in (1, 2)]
+    assert made.step() == [1, 2]
+    assert made.consumer.what("seek") == []
+
+
+def test_a_commit_that_is_never_answered_stops_the_work_and_not_the_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a member that was put out hears of it; nothing is asked again while an answer is owed."""
+    monkeypatch.setattr("hookline.dispatcher.commits._PROOF_S", 0.05)
+    made = desk()
+    made.consumer.on_commit = None
+    polls: list[bool] = []
+    made.consumer.on_poll = lambda: polls.append(True)
+    assert made.step(1) == []
+    assert made.step(1) == []
+    assert len(polls) > 4
+    assert len(made.consumer.what("commit")) == 1
+
+
+def test_what_is_settled_is_sent_before_partitions_are_given_back() -> None:
+    """And not waited for: the coordinator hears of both in that order."""
+    made = desk()
+    made.step(1, 2)
+    made.settle(1, 2)
+    made.intake._revoked(made.consumer, [TopicPartition(ORDERS, 0)])
+    assert [told for told in made.consumer.told if told[0] in {"commit", "commit now", "unassign"}][-2:] == [
+        ("commit", [(ORDERS, 0, 3)]),
+        ("unassign", [(ORDERS, 0)]),
+    ]
 
 
 @pytest.mark.parametrize("code", [KafkaError.FENCED_MEMBER_EPOCH, KafkaError.STALE_MEMBER_EPOCH, KafkaError.UNKNOWN_MEMBER_ID])

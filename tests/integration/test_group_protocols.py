@@ -89,7 +89,7 @@ def read_on(consumer: Consumer) -> None:
 
 def test_a_consumer_that_is_refused_for_good_says_so(classic: Pipeline) -> None:
     """It would read nothing any more without a word."""
-    consumer = kafka.group_consumer(load(KafkaConfig, classic.environ), "refused")
+    consumer = kafka.group_consumer(load(KafkaConfig, classic.environ), "refused", protocol="consumer")
     consumer.subscribe(["t"])
     try:
         with pytest.raises(BrokerError) as refused:

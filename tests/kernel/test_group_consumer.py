@@ -59,7 +59,7 @@ def test_members_share_every_topic(kafka_environ: dict[str, str]) -> None:
     admin = kafka.admin(config)
     for made in admin.create_topics([NewTopic(topic, num_partitions=4, replication_factor=1) for topic in topics]).values():
         made.result(30)
-    both = [kafka.group_consumer(config, group) for _ in range(2)]
+    both = [kafka.group_consumer(config, group, protocol="consumer") for _ in range(2)]
     try:
         for one in both:
             one.subscribe(topics)
