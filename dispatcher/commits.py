@@ -14,6 +14,8 @@ from hookline.kernel.log import logger
 
 _log = logger("intake")
 _PROOF_S: Final = 1.0
+_UNANSWERED_S: Final = 90.0
+"""Longer than librdkafka waits for a coordinator (45 s) or for an answer (60 s)."""
 
 
 class Commits:
@@ -46,24 +48,38 @@ class Commits:
             except KafkaException as error:  # normal in a rebalance: it means duplicates, never loss
                 _log.info("intake.commit_refused", source=self._name, error=str(error))
 
-    def prove(self, consumer: Consumer, places: list[TopicPartition], poll: Callable[[], None]) -> None:
-        """Have Kafka grant a commit; raise `KafkaException` when it does not, or not within a second, in which `poll` is called."""
+    def leave(self, consumer: Consumer, places: Callable[[], list[TopicPartition]], poll: Callable[[], object]) -> None:
+        """Commit before the group is left; what is refused because the group goes on at that moment is sent once more."""
+        self.last(consumer, places())
+        if not self._waits:
+            self._hear(poll)
+            self.last(consumer, places())
+            self._hear(poll)
+
+    def unanswered(self) -> bool:
+        """Tell, loudly, that a commit is answered no more: this client will never work again."""
+        lost = self._lease.unanswered_s > _UNANSWERED_S
+        if lost:
+            _log.error("intake.unanswered", source=self._name, seconds=round(self._lease.unanswered_s))
+        return lost
+
+    def _hear(self, poll: Callable[[], object]) -> None:
+        deadline = time.monotonic() + _PROOF_S
+        while self._lease.waits and time.monotonic() < deadline:
+            poll()
+
+    def prove(self, consumer: Consumer, places: list[TopicPartition], since: float, poll: Callable[[], object]) -> None:
+        """Have Kafka grant a commit, or one that was sent `since` then; raise `KafkaException` when it does not within a second."""
         if self._waits:
             self._now(consumer, places)
             return
+        consumer.commit(offsets=places, asynchronous=True)
+        self._lease.sent()
         deadline = time.monotonic() + _PROOF_S
-        self._until_answered(poll, deadline)  # an answer to an earlier one is none to this one
-        asked_at = time.monotonic()
-        if not self._lease.waits:
-            consumer.commit(offsets=places, asynchronous=True)
-            self._lease.sent()
-            self._until_answered(poll, deadline)
-        if not self._lease.granted_since(asked_at):
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no commit was granted"))  # noqa: SLF001  # librdkafka's local code
-
-    def _until_answered(self, poll: Callable[[], None], deadline: float) -> None:
-        while self._lease.waits and time.monotonic() < deadline:
+        while not self._lease.granted_since(since) and self._lease.waits and time.monotonic() < deadline:
             poll()
+        if not self._lease.granted_since(since):
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no commit was granted"))  # noqa: SLF001  # librdkafka's local code
 
     def _now(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         asked_at = time.monotonic()

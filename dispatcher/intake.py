@@ -60,6 +60,7 @@ class Intake:
         self._next_commit = 0.0
         self._full_since: float | None = None
         self._paused_full = False
+        self._in_doubt: float | None = None
         self._told_at = -_TELL_S
         classic = config.group_protocol == "classic"
         self.lease = Lease(limits.lease_s, by_commits=not classic)
@@ -165,6 +166,7 @@ class Intake:
             else:
                 self._give_back(consumer, messages)
             now = time.monotonic()
+            loss.happened |= self._commits.unanswered()
             self._resume_due(consumer, now)
             if now >= self._next_commit:
                 self._commit_async(consumer)
@@ -219,6 +221,7 @@ class Intake:
         """
         now = time.monotonic()
         if self.lease.owed(now, at_work=bool(messages or self.shares.records)) and self.shares:
+            self._in_doubt = self._in_doubt or now
             if now - self.lease.beat > self._limits.lease_s:
                 self._tell("intake.stalled", gap_s=round(now - self.lease.beat, 1))
             try:
@@ -227,7 +230,7 @@ class Intake:
                 self._tell("intake.unproven", error=str(error))
                 time.sleep(_POLL_S)
                 return False
-        self.lease.beat = now
+        self.lease.beat, self._in_doubt = now, None
         return True
 
     def _prove(self, consumer: Consumer, messages: list[Message]) -> None:
@@ -237,9 +240,18 @@ class Intake:
             share = self.shares.of(message)
             if share is not None and share.next is None:
                 places[share] = message.offset() or 0
-        if places:  # what comes while the answer is waited for joins the others
-            more = lambda: messages.extend(kafka.fetch(consumer, _BATCH, _FULL_WAIT_S))  # noqa: E731
-            self._commits.prove(consumer, [share.at(offset) for share, offset in places.items()], more)
+        found = [(message, self.shares.of(message)) for message in messages]
+
+        def poll() -> None:  # it serves rebalances too, and what comes meanwhile joins the others
+            room = max(1, min(_BATCH, self._limits.pending - self.shares.records - len(found)))
+            found.extend((message, self.shares.of(message)) for message in kafka.fetch(consumer, room, _FULL_WAIT_S))
+
+        try:
+            if places:
+                since = time.monotonic() if self._in_doubt is None else self._in_doubt
+                self._commits.prove(consumer, [share.at(offset) for share, offset in places.items()], since, poll)
+        finally:  # a partition that was given anew is read anew from where it was committed
+            messages[:] = [message for message, share in found if share is not None and self.shares.of(message) is share]
 
     def _tell(self, what: str, **details: object) -> None:
         """Log what may repeat many times a second, once in a while."""
@@ -380,6 +392,7 @@ class Intake:
 
     def _close(self, consumer: Consumer) -> None:
         self._settle_done()
-        self._commits.last(consumer, positions(self.shares))
+        with suppress(KafkaException, RuntimeError, BrokerError):
+            self._commits.leave(consumer, lambda: positions(self.shares), lambda: kafka.fetch(consumer, 1, _FULL_WAIT_S))
         with suppress(KafkaException, RuntimeError):
             consumer.close()

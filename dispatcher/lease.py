@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Final
 
 from confluent_kafka import KafkaError
@@ -33,8 +34,7 @@ class Lease:
         self._by_commits = by_commits
         self.beat = time.monotonic()
         self._granted_at = -float("inf")
-        self._asked_at: float | None = None
-        self._open = 0
+        self._sent: deque[float] = deque()
 
     def holds(self) -> bool:
         """Tell whether work may begin."""
@@ -47,17 +47,23 @@ class Lease:
 
     @property
     def ages(self) -> bool:
-        """Whether a third of it has gone since the last proof: time to ask for the next, whether or not there is something to commit."""
-        return self._by_commits and time.monotonic() - self._granted_at > self._lease_s / 3
-
-    def granted_since(self, moment: float) -> bool:
-        """Tell whether a commit was granted that was sent at that moment or later."""
-        return self._granted_at >= moment
+        """Whether a quarter of it has gone since the last commit: time for the next, whether or not there is something to commit."""
+        last = self._sent[-1] if self._sent else self._granted_at
+        return self._by_commits and time.monotonic() - last > self._lease_s / 4
 
     @property
     def waits(self) -> bool:
         """Whether a commit is on its way."""
-        return self._open > 0
+        return bool(self._sent)
+
+    @property
+    def unanswered_s(self) -> float:
+        """How long the oldest commit has been on its way."""
+        return time.monotonic() - self._sent[0] if self._sent else 0.0
+
+    def granted_since(self, moment: float) -> bool:
+        """Tell whether a commit was granted that was sent at that moment or later."""
+        return self._granted_at >= moment
 
     def granted(self, asked_at: float) -> None:
         """Note that a commit sent at that moment was granted."""
@@ -65,19 +71,20 @@ class Lease:
 
     def sent(self) -> None:
         """Note that a commit is on its way whose answer will be heard."""
-        if not self._open:
-            self._asked_at = time.monotonic()
-        self._open += 1
+        self._sent.append(time.monotonic())
 
     def answered(self, *, granted: bool) -> None:
-        """Note an answer; where several are on their way it counts as that to the first of them, the oldest proof that it can be."""
-        self._open = max(0, self._open - 1)
-        if granted and self._asked_at is not None:
-            self.granted(self._asked_at)
-            self._asked_at = None
-        if not self._open:
-            self._asked_at = None
+        """Note an answer.
+
+        Answers come in the order of the commits but for those that fail before they are sent. So a grant counts as that of the oldest,
+        a refusal as that of the newest, and no proof is taken for newer than it is; one that never comes makes each a commit older.
+        """
+        if self._sent and granted:
+            self.granted(self._sent.popleft())
+        elif self._sent:
+            self._sent.pop()
 
     def forget(self) -> None:
         """Begin anew with another client, which is another member: answers to the former one do not come any more."""
-        self._open, self._asked_at, self._granted_at = 0, None, -float("inf")
+        self._sent.clear()
+        self._granted_at = -float("inf")

@@ -96,7 +96,11 @@ class Identities:
         if found is not None:  # whoever had the turn before has made it
             self._turn.release()
             return found
-        making = asyncio.get_running_loop().run_in_executor(None, lambda: TlsSessions(presenting(self._make(), identity)))
+        try:
+            making = asyncio.get_running_loop().run_in_executor(None, lambda: TlsSessions(presenting(self._make(), identity)))
+        except BaseException:  # no thread to be had: nobody else would give the turn back
+            self._turn.release()
+            raise
         making.add_done_callback(lambda done: self._keep(identity, done))  # it has the turn until then, whoever gives up
         return await asyncio.shield(making)
 

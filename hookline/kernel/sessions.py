@@ -58,7 +58,7 @@ def _agreed(config: KafkaConfig, names: Sequence[str]) -> list[dict[str, int]]:
         client = admin(config)
         held = _held(client, names)
         _ask(client, [name for name in names if held[name] != ours], ours)
-    except (HooklineError, KafkaException, TimeoutError, LookupError) as error:
+    except (HooklineError, KafkaException, TimeoutError, LookupError, TypeError, ValueError) as error:
         _log.warning("sessions.are_kafkas", error=str(error) or type(error).__name__, remedy=_REMEDY, wanted_ms=config.session_timeout_ms)
         return [ours, *held.values()]
     return [ours]

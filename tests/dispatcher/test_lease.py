@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -83,20 +85,22 @@ def test_it_counts_from_when_the_commit_was_sent(clock: Clock, lease: Lease) -> 
     assert not lease.holds()
 
 
-def test_of_several_commits_the_first_answer_proves_the_first_moment(clock: Clock, lease: Lease) -> None:
-    """And the others prove nothing: which was answered is not known."""
+def test_answers_come_in_the_order_of_the_commits(clock: Clock, lease: Lease) -> None:
+    """Each proves the moment of its own commit."""
     lease.sent()
     clock.now += 2
     lease.sent()
-    lease.answered(granted=True)
-    lease.answered(granted=True)
     clock.now += 1.5
     lease.beat = clock.now
+    lease.answered(granted=True)
     assert not lease.holds()
+    lease.answered(granted=True)
+    assert lease.holds()
+    assert not lease.waits
 
 
 def test_a_refusal_proves_nothing(clock: Clock, lease: Lease) -> None:
-    """Of two that are on their way the one that is granted counts as the older one."""
+    """Of two that are on their way the one that is granted counts as the older one: one may fail before it is sent."""
     lease.sent()
     clock.now += 1
     lease.sent()
@@ -109,6 +113,36 @@ def test_a_refusal_proves_nothing(clock: Clock, lease: Lease) -> None:
     lease.sent()
     lease.answered(granted=True)
     assert lease.holds()
+
+
+@pytest.mark.parametrize("takes_s", [0.01, 0.6, 1.1, 1.6, 1.9])
+def test_it_holds_though_commits_take_long(clock: Clock, lease: Lease, takes_s: float) -> None:
+    """One is sent every second at least: work goes on as long as answers come within two thirds of the lease."""
+    answers: list[float] = []
+    held = []
+    for step in range(600):
+        clock.now += 0.05
+        lease.beat = clock.now
+        while answers and answers[0] <= clock.now:
+            lease.answered(granted=True)
+            answers.pop(0)
+        if step % 10 == 0 and (lease.ages or step % 40 == 0):
+            lease.sent()
+            answers.append(clock.now + takes_s)
+        held.append(lease.holds())
+    assert all(held)
+
+
+def test_an_answer_that_never_comes_makes_proofs_a_commit_older(clock: Clock, lease: Lease) -> None:
+    """And no more than that."""
+    lease.sent()
+    for _ in range(20):
+        clock.now += 1
+        lease.beat = clock.now
+        lease.sent()
+        lease.answered(granted=True)
+        assert lease.holds()
+    assert lease.waits
 
 
 def test_another_client_is_another_member(clock: Clock, lease: Lease) -> None:
@@ -210,7 +244,51 @@ def test_a_commit_that_is_never_answered_stops_the_work_and_not_the_polling(monk
     assert made.step(1) == []
     assert made.step(1) == []
     assert len(polls) > 4
-    assert len(made.consumer.what("commit")) == 1
+    assert len(made.consumer.what("commit")) == 2
+    assert not made.intake._commits.unanswered()
+    made.intake.lease._sent[0] -= 100
+    assert made.intake._commits.unanswered()
+
+
+def test_a_proof_that_comes_late_counts_for_the_doubt_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that takes longer than a proof is waited for proves what it was sent for, in a later round."""
+    monkeypatch.setattr("hookline.dispatcher.commits._PROOF_S", 0.02)
+    made = desk()
+    heard, made.consumer.on_commit = made.consumer.on_commit, None
+    assert made.step(1) == []
+    made.consumer.on_commit = lambda *_: None
+    heard(None, [TopicPartition(ORDERS, 0, 1)])
+    assert made.step(1) == [1]
+
+
+def test_what_was_read_of_a_share_that_was_given_anew_is_not_taken_up() -> None:
+    """The new share reads from what is committed; to seek behind it would leave records out."""
+    made = desk()
+    turns: list[Callable[[], object]] = [
+        lambda: made.intake._lost(made.consumer, [TopicPartition(ORDERS, 0)]),
+        lambda: made.assign(0),
+    ]
+    made.consumer.batches.append([message(b"x", topic=ORDERS, offset=7), message(b"x", topic=ORDERS, partition=1, offset=3)])
+    made.consumer.on_poll = lambda: made.consumer.batches or (turns and turns.pop(0)())
+    assert made.step() == [3]
+    assert made.consumer.what("seek") == []
+
+
+def test_who_leaves_sends_what_was_refused_once_more() -> None:
+    """The group went on as it was sent."""
+    made = desk()
+    made.step(1)
+    made.settle(1)
+    refused = KafkaException(KafkaError(KafkaError.STALE_MEMBER_EPOCH))
+    made.consumer.commit_error = refused
+
+    def mend() -> None:
+        made.consumer.commit_error = None
+
+    made.consumer.on_poll = mend
+    made.intake._close(made.consumer)
+    assert made.consumer.what("commit")[-2:] == [[(ORDERS, 0, 2)]] * 2
+    assert made.consumer.told[-1] == ("close", None)
 
 
 def test_what_is_settled_is_sent_before_partitions_are_given_back() -> None:
