@@ -123,5 +123,6 @@ IN_PASSING: Final[dict[str, Elsewhere]] = {
     "hookline migrate down": MIGRATE,
     "wrk -t1 -c64": BENCH,
     "py-spy record --native": BENCH,
+    "py-spy record --gil": BENCH,
 }
 """Commands in the middle of a sentence, as they stand there."""
