@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,89 @@ def test_a_line_is_one_json_object_even_with_line_breaks_in_it() -> None:
     assert [line["event"] for line in lines] == ["x", "[redacted]", "boom"]
     assert lines[0]["text"] == "1\n2\x1b[31m"
     assert lines[2]["exception"][0]["exc_type"] == "ZeroDivisionError"
+
+
+NESTED: tuple[object, ...] = (
+    {"error": {"text": SECRETS[0]}},
+    {"error": {"deep": [{"er": ({"x": SECRETS[0]},)}]}},
+    {"error": [1, SECRETS[0]]},
+    {"error": SECRETS[0].encode()},
+    {"error": {"body": b"it was " + SECRETS[0].encode()}},
+    {"error": {SECRETS[0]: 1}},
+    {"error": ValueError(SECRETS[0])},
+    {"error": {SECRETS[0]}},
+    {"sasl_password": SECRETS[0].encode()},
+    {"detail": {"password": b"plain"}},
+    {"detail": {"secrets": ["plain"]}},
+    {"detail": {b"api_key": "plain"}},
+    {"headers": [("authorization", "plain"), ("x", "y")]},
+    {"headers": ((b"webhook-signature", b"plain"),)},
+    {"pepper": {"old": "plain"}},
+)
+
+
+@pytest.mark.parametrize("given", NESTED)
+def test_a_secret_is_redacted_however_it_is_nested(given: dict[str, object]) -> None:
+    """Within lists, maps and bytes, as a key, in the text of an exception: and what was given is not changed for its owner."""
+    before = str(given)
+    shown = json.dumps(redact(None, "", dict(given)))
+    assert "[redacted]" in shown
+    assert not [secret for secret in (SECRETS[0], "plain") if secret in shown]
+    assert str(given) == before
+
+
+def test_what_is_no_secret_stays_as_it_is() -> None:
+    """Numbers, texts, nothing, lists and maps of them."""
+    event = {
+        "rows": 3,
+        "delay": 1.5,
+        "place": None,
+        "ok": True,
+        "of": {"a": [1, "x", None], "": {}},
+        "has_token": False,
+        "pair": ["a", "b"],
+    }
+    assert redact(None, "", dict(event)) == event
+
+
+def test_redacting_costs_little_whatever_is_given() -> None:
+    """What holds itself, is very deep, or is one list many times over is cut off: it would take for ever, or end in an error."""
+    own: dict[str, object] = {"secret": SECRETS[0]}
+    own["own"] = own
+    wide: list[object] = ["x"]
+    for _ in range(60):
+        wide = [wide] * 10
+    began = time.process_time()
+    shown = json.dumps(redact(None, "", {"own": own, "wide": wide, "many": [SECRETS[0]] * 1_000_000}))
+    assert time.process_time() - began < 1
+    assert len(shown) < 100_000
+    assert SECRETS[0] not in shown
+    assert "[left out]" in shown
+
+
+def test_a_secret_in_an_exception_reaches_no_log() -> None:
+    """Neither in its text, nor in that of its cause, of its notes or of a group's; by our loggers and by foreign ones."""
+    program = (
+        "from hookline.kernel.log import configure, logger; import logging, sys\n"
+        "configure('INFO')\n"
+        "one, two, three = sys.argv[1:]\n"
+        "def fail():\n"
+        "    try: raise ValueError('opening ' + one)\n"
+        "    except ValueError as cause:\n"
+        "        error = KeyError('of ' + two); error.add_note(three)\n"
+        "        raise ExceptionGroup('both ' + one, [error, OSError(three)]) from cause\n"
+        "for log in (logger('a'), logging.getLogger('asyncio')):\n"
+        "    try: fail()\n"
+        "    except ExceptionGroup: log.exception('boom')\n"
+        "    log.error('given', exc_info=ValueError(two))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *SECRETS], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["event"] for line in lines] == ["boom", "given"] * 2
+    assert [line["exception"][0]["exc_type"] for line in lines] == ["ExceptionGroup", "ValueError"] * 2
+    assert lines[0]["exception"][0]["frames"][0]["name"] == "<module>"
+    assert not [secret for secret in SECRETS if secret in done.stderr]
+    assert "opening [redacted]" in done.stderr
 
 
 @pytest.mark.parametrize("where", ["full", "closed", "gone"])
