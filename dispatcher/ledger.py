@@ -23,16 +23,23 @@ _POLL_S: Final = 0.002
 _AGAIN_S: Final = 0.5
 _FLUSH_S: Final = 0.2
 _TELL_S: Final = 5.0
+_TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
+_LARGE: Final = 64 * 1024
+"""Brokers refuse a batch as a whole: what is smaller than this is hardly the reason, and may be taken in another batch."""
 
 
 @value()
 class Entry:
-    """One record to produce."""
+    """One record to produce; `instead` makes what is written in its place when Kafka finds it too large, which no time mends.
+
+    Where `instead` is None, and for every other refusal, the record itself is produced again.
+    """
 
     topic: str
     key: bytes
     value: bytes
     headers: Headers
+    instead: Callable[[], list[Entry]] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -48,8 +55,8 @@ class Ledger:
     """Writes entries and calls back when Kafka has acknowledged them all; lives on the event loop's thread.
 
     An entry that Kafka refuses is produced again, for as long as it takes: the offset it stands for stays where it
-    is, so nothing is lost, and `complaint` says so. Nothing is ever dropped. `heard` is told the stamp, in milliseconds,
-    that a broker gave a record. `make` returns a producer with the settings it is given.
+    is, so nothing is lost, and `complaint` says so. One that is too large gives way to what it has instead. Nothing is ever dropped.
+    `heard` is told the stamp, in milliseconds, that a broker gave a record. `make` returns a producer with the settings it is given.
     """
 
     def __init__(
@@ -128,9 +135,7 @@ class Ledger:
         return True
 
     def _acknowledged(self, write: _Write, message: Message) -> None:
-        if write.refused:
-            self._waiting -= 1
-            self._refused.pop(write.entry.topic, None)
+        self._taken(write)
         kind, timestamp_ms = message.timestamp()
         if kind == TIMESTAMP_LOG_APPEND_TIME:
             self._heard(timestamp_ms)
@@ -139,7 +144,31 @@ class Ledger:
         except Exception as error:  # noqa: BLE001  # raised into the producer's poll, it would end the ledger
             self._faults.caught("ledger", error)
 
+    def _gives_way(self, write: _Write, error: KafkaError) -> bool:
+        """Write what an entry has instead, if that is what helps; loudly, since it is a loss of some kind."""
+        entry = write.entry
+        if error.code() not in _TOO_LARGE or len(entry.value) < _LARGE or entry.instead is None:
+            return False
+        try:
+            instead = entry.instead()
+        except Exception as fault:  # noqa: BLE001  # as in `_acknowledged`; the entry stays
+            self._faults.caught("ledger", fault)
+            return False
+        metrics.PRODUCE_RETRIES.inc()
+        _log.error("ledger.too_large", topic=entry.topic, bytes=len(entry.value), error=error.str())
+        self._taken(write)
+        self.write(instead, write.done)
+        return True
+
+    def _taken(self, write: _Write) -> None:
+        """Forget that an entry was refused before."""
+        if write.refused:
+            self._waiting -= 1
+            self._refused.pop(write.entry.topic, None)
+
     def _later(self, write: _Write, error: KafkaError) -> None:
+        if self._gives_way(write, error):
+            return
         if not write.refused:
             write.refused = True
             self._waiting += 1

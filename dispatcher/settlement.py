@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Message
@@ -169,7 +170,7 @@ class Settlement:
         value = _bytes(message.value())
         if len(value) > _MOST_VALUE:
             original["dlq.cut"] = str(len(value)).encode()
-        entry = Entry(target, _bytes(message.key())[:_MOST_KEY], value[:_MOST_VALUE], {**original, **letter.to_headers()})
+        entry = _letter_of(target, _bytes(message.key())[:_MOST_KEY], value[:_MOST_VALUE], {**original, **letter.to_headers()})
         self._ledger.write([entry], unit.settle_one)
 
     # ---- entries ----
@@ -182,7 +183,16 @@ class Settlement:
         return self._waiting_entry(self._topics.retry(tier), delivery, waiting)
 
     def _waiting_entry(self, topic: str, delivery: Delivery, waiting: Waiting) -> Entry:
-        return Entry(topic, waiting.webhook_id.encode(), delivery.value, waiting.to_headers())
+        return Entry(topic, waiting.webhook_id.encode(), delivery.value, waiting.to_headers(), partial(self._unfit, delivery, waiting))
+
+    def _unfit(self, delivery: Delivery, waiting: Waiting) -> list[Entry]:
+        """Return what takes the place of a retry that is too large for Kafka: the delivery ends, as poison does."""
+        detail = f"Kafka takes no retry of {len(delivery.value)} bytes"
+        letter = self._letter(delivery, Reason.POISON, detail, waiting)
+        return [
+            self._note(delivery, None, Outcome.DEAD, ErrorKind.POISON, detail),
+            _letter_of(letter.topic, letter.key, letter.value, _as_poison(letter.headers)),
+        ]
 
     def _letter(self, delivery: Delivery, reason: Reason, error: str, waiting: Waiting) -> Entry:
         letter = DeadLetter.of(reason, error, waiting.source, waiting)
@@ -190,7 +200,7 @@ class Settlement:
             self._topics.category_of(waiting.source.topic) if waiting.source.topic.rpartition(".")[2] in CATEGORIES else CATEGORIES[0]
         )
         metrics.DEAD.labels(reason).inc()
-        return Entry(self._topics.dead_letters(category), waiting.webhook_id.encode(), delivery.value, letter.to_headers())
+        return _letter_of(self._topics.dead_letters(category), waiting.webhook_id.encode(), delivery.value, letter.to_headers())
 
     def _attempt(self, delivery: Delivery, outcome: Outcome, sent: Sent, next_retry_at_us: int = 0) -> Entry:
         result = sent.result
@@ -285,6 +295,20 @@ def _originals(message: Message) -> Headers:
         if room >= 0:
             kept[f"original.{name}"] = text
     return kept
+
+
+def _letter_of(topic: str, key: bytes, value: bytes, headers: Headers) -> Entry:
+    """Return a dead letter that is cut by half as often as Kafka finds it too large; what is cut is poison."""
+    size = headers.get("dlq.cut", str(len(value)).encode())
+    return Entry(
+        topic, key, value, headers, lambda: [_letter_of(topic, key, value[: len(value) // 2], {**_as_poison(headers), "dlq.cut": size})]
+    )
+
+
+def _as_poison(headers: Headers) -> Headers:
+    """Return the headers of a letter that is no delivery any more: nobody can read or replay it, and only the operator sees it."""
+    named = {name if name.startswith(("dlq.", "original.")) else f"original.{name}": text for name, text in headers.items()}
+    return {**named, "dlq.reason": Reason.POISON.encode()}
 
 
 def _bytes(value: object) -> bytes:

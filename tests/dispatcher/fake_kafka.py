@@ -70,24 +70,29 @@ def message(value: bytes | None = b"", **more: Any) -> Message:
 
 
 class FakeProducer:
-    """A producer whose acknowledgements the test gives; `refuses` maps topics to errors, `full` raises `BufferError`."""
+    """A producer whose acknowledgements the test gives; `refuses` maps topics to errors, `full` raises `BufferError`.
+
+    `most` maps topics to the bytes of the largest value that their broker takes.
+    """
 
     def __init__(self) -> None:
         self.produced: list[tuple[str, bytes, bytes, dict[str, bytes]]] = []
         self.open: list[Callable[[KafkaError | None, Any], None]] = []
         self.refuses: dict[str, KafkaError] = {}
         self.raises: dict[str, KafkaError] = {}
+        self.most: dict[str, int] = {}
         self.full = False
         self.acknowledging = True
 
-    def produce(self, topic: str, *, key: bytes, value: bytes, headers: dict[str, bytes], on_delivery: Any) -> None:
+    def produce(self, topic: str, *, key: bytes, value: bytes, headers: dict[str, bytes] | None = None, on_delivery: Any) -> None:
         """Take a record."""
         if self.full:
             raise BufferError
         if topic in self.raises:
             raise KafkaException(self.raises[topic])
-        self.produced.append((topic, key, value, headers))
-        self.open.append(lambda error, told: on_delivery(self.refuses.get(topic, error), told))
+        self.produced.append((topic, key, value, headers or {}))
+        refusal = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE) if len(value) > self.most.get(topic, len(value)) else self.refuses.get(topic)
+        self.open.append(lambda error, told: on_delivery(refusal or error, told))
 
     def poll(self, _timeout_s: float) -> int:
         """Acknowledge what is open."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
+from prometheus_client import REGISTRY
 
 from hookline.dispatcher import ledger as module
 from hookline.dispatcher.faults import Faults
@@ -112,6 +113,57 @@ async def test_an_entry_that_produce_itself_refuses(desk: Desk) -> None:
     desk.producer.raises.clear()
     await until(lambda: desk.told == ["one"])
     assert desk.ledger.complaint() == ""
+
+
+def large(topic: str, instead: Callable[[], list[Entry]] | None) -> Entry:
+    """Return an entry of 100 kB."""
+    return Entry(topic, b"k", bytes(100_000), {}, instead)
+
+
+@pytest.mark.parametrize("by_broker", [True, False])
+async def test_what_is_too_large_gives_way(desk: Desk, by_broker: bool) -> None:
+    """What Kafka, or the client itself, will never take is tried once: what it has instead is written, and settles it."""
+    desk.producer.most = {"a": 1_000} if by_broker else {}
+    desk.producer.raises = {} if by_broker else {"a": KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)}
+    before = REGISTRY.get_sample_value("hookline_dispatcher_produce_retries_total") or 0
+    desk.ledger.write([large("a", lambda: [Entry("b", b"k", b"1", {}), Entry("c", b"k", b"2", {})])], lambda: desk.told.append("one"))
+    await until(lambda: desk.told)
+    await asyncio.sleep(0.1)
+    assert [topic for topic, *_ in desk.producer.produced] == [*(["a"] if by_broker else []), "b", "c"]
+    assert (desk.told, desk.ledger.complaint(), desk.ledger.stop(0.0)) == (["one"], "", 0)
+    assert REGISTRY.get_sample_value("hookline_dispatcher_produce_retries_total") == before + 1
+
+
+async def test_what_gives_way_after_another_refusal(desk: Desk) -> None:
+    """Refused for a missing topic first and for its size then: nothing is left that waits."""
+    desk.producer.refuses["a"] = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    desk.ledger.write([large("a", lambda: [Entry("b", b"k", b"1", {})])], lambda: desk.told.append("one"))
+    await until(desk.ledger.complaint)
+    assert desk.told == []
+    desk.producer.most["a"] = 1_000
+    await until(lambda: desk.told == ["one"])
+    assert (desk.ledger.complaint(), desk.ledger.stop(0.0)) == ("", 0)
+
+
+@pytest.mark.parametrize("case", ["nothing instead", "small", "another reason", "broken"])
+async def test_what_may_be_taken_later_does_not_give_way(desk: Desk, case: str) -> None:
+    """A small record may have been in a batch with a large one; rights and topics can be mended; an error on the way drops nothing."""
+
+    def instead() -> list[Entry]:
+        if case == "broken":
+            raise RuntimeError(case)
+        return [Entry("b", b"k", b"1", {})]
+
+    size = KafkaError.TOPIC_AUTHORIZATION_FAILED if case == "another reason" else KafkaError.MSG_SIZE_TOO_LARGE
+    desk.producer.refuses["a"] = KafkaError(size)
+    value = bytes(1_000 if case == "small" else 100_000)
+    entry = Entry("a", b"k", value, {}, None if case == "nothing instead" else instead)
+    desk.ledger.write([entry], lambda: desk.told.append("one"))
+    await until(lambda: len(desk.producer.produced) > 2)
+    assert {topic for topic, *_ in desk.producer.produced} == {"a"}
+    assert "refuses 1 settling records" in desk.ledger.complaint()
+    desk.producer.refuses.clear()
+    await until(lambda: desk.told == ["one"])
 
 
 async def test_a_full_queue_waits(desk: Desk) -> None:

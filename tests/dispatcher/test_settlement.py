@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookline.dispatcher.ledger import Entry
 from hookline.dispatcher.letters import DeadLetter, Reason
 from hookline.dispatcher.settlement import Sent
 from hookline.dispatcher.transport.contract import Failure, Reply, Result
@@ -152,6 +153,64 @@ def test_poison_never_outgrows_kafkas_limit(key: bytes, headers: dict[str, int])
     size = len(entry.value) + len(entry.key) + sum(len(n) + len(v) for n, v in entry.headers.items())
     assert size < 2 * 1024 * 1024 - 1_024
     assert entry.headers["dlq.cut"] == str(len(value)).encode()
+
+
+# ---- what Kafka finds too large ----
+
+
+def in_place_of(entry: Entry) -> list[Entry]:
+    """Return what is written when Kafka finds an entry too large."""
+    assert entry.instead is not None
+    return entry.instead()
+
+
+@pytest.mark.parametrize("how", ["retry", "parked", "waiting on"])
+def test_a_retry_that_is_too_large_is_a_letter(how: str) -> None:
+    """It ends with a record that says why and a letter with all its bytes: as poison, since it can be made again no more."""
+    ledger = PaperLedger()
+    book, large = settlement(ledger), delivery(attempt=2)
+    if how == "retry":
+        book.retry(large, sent(reply(500)), 5)
+    elif how == "parked":
+        book.park(large, "lane")
+    else:
+        book.wait_on(large, 100)
+    ledger.entries = in_place_of(ledger.of("retry.")[0])
+    [record], [entry] = attempts(ledger), ledger.of("dead-letters.orders")
+    assert (record.outcome, record.error_kind, record.webhook_id) == (Outcome.DEAD, ErrorKind.POISON, "wh_1")
+    assert record.error_detail == "Kafka takes no retry of 5 bytes"
+    letter = DeadLetter.from_headers(entry.headers)
+    assert (letter.reason, letter.error, letter.original.offset) == (Reason.POISON, record.error_detail, 7)
+    assert (entry.key, entry.value, letter.waiting) == (b"wh_1", b"value", None)
+    assert entry.headers["original.hookline-webhook-id"] == b"wh_1"
+    assert "dlq.cut" not in entry.headers
+
+
+def test_a_letter_that_is_too_large_is_cut_until_it_fits() -> None:
+    """Half of it each time; what is cut can neither be read nor replayed, so it is poison, and says how large it was."""
+    ledger = PaperLedger()
+    large = delivery(attempt=7)
+    large.value = bytes(range(100))
+    settlement(ledger).dead(large, Reason.EXHAUSTED, sent(reply(500)))
+    [whole] = ledger.of("dead-letters.orders")
+    [half] = in_place_of(whole)
+    [quarter] = in_place_of(half)
+    assert (half.value, quarter.value) == (bytes(range(50)), bytes(range(25)))
+    for entry in (half, quarter):
+        letter = DeadLetter.from_headers(entry.headers)
+        assert (letter.reason, letter.error, letter.waiting) == (Reason.POISON, "answered 500", None)
+        assert (entry.topic, entry.key, entry.headers["dlq.cut"]) == (whole.topic, whole.key, b"100")
+        assert entry.headers["original.hookline-attempt"] == b"8"
+
+
+def test_poison_is_cut_further_where_a_topic_takes_less() -> None:
+    """Its first size stays the one that is told, and its headers are named as before."""
+    ledger = PaperLedger()
+    settlement(ledger).poison(unit(value=bytes(2 * 1024 * 1024), headers={"x": b"y"}), "why")
+    [entry] = ledger.entries
+    [half] = in_place_of(entry)
+    assert len(half.value) == len(entry.value) // 2
+    assert (half.headers["dlq.cut"], half.headers["original.x"]) == (b"2097152", b"y")
 
 
 @pytest.mark.parametrize(("value", "key"), [(None, b"k"), (b"", b"")])
