@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -13,17 +14,20 @@ from hookline.webhooks.filters import Facts, compile_filter
 from hookline.webhooks.model import State, Webhook
 
 CLOCK_SLACK_US: Final = 5_000_000
-"""How far the console's and the brokers' clocks may differ: webhooks created up to 5 s after an event get it too."""
+"""How far clocks may differ where the brokers do not stamp webhooks: those created up to 5 s after an event get it too."""
 
 
 class Directory(Protocol):
-    """Where webhooks are looked up; both calls cost the same however many there are."""
+    """Where webhooks are looked up; each call costs the same however many there are."""
 
     def matching(self, store_id: str, event_type: str) -> tuple[Webhook, ...]:
         """Return the store's webhooks of an event type, in any state."""
 
     def get(self, webhook_id: str) -> Webhook | None:
-        """Return a webhook, None when it does not exist (any more)."""
+        """Return a webhook, None when it does not exist (any more), or is not known."""
+
+    def deleted(self, webhook_id: str) -> bool:
+        """Tell whether a webhook that is not there is known to have been deleted; False: nobody has heard of it, or not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +49,16 @@ class Matched:
 
 
 class Matcher:
-    """Asks the directory and the filters."""
+    """Asks the directory and the filters; `wall` tells the brokers' time in seconds since the epoch."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, wall: Callable[[], float]) -> None:
         self._directory = directory
+        self._wall = wall
 
     def match(self, event: Rendered, published_us: int) -> Matched:
         """Sort the store's webhooks of this type; an event from before a webhook's creation is not for it.
+
+        A webhook that is there and will be created later by the brokers' clock was written by a clock that is wrong: it gets the event.
 
         A webhook that was enabled when the event was published and is disabled now gets a dead letter, since the
         promise holds for the time of publishing; one that was disabled already is skipped with a record.
@@ -59,7 +66,7 @@ class Matcher:
         matched = Matched()
         facts: Facts | None = None
         for webhook in self._directory.matching(event.store_id, event.type):
-            if webhook.created_at_us > published_us + CLOCK_SLACK_US:
+            if webhook.created_at_us > published_us + CLOCK_SLACK_US and webhook.created_at_us <= self._wall() * 1e6:
                 continue
             if webhook.state is State.DISABLED and webhook.state_since_us <= published_us:
                 matched.skip.append(Skip(webhook, ErrorKind.DISABLED, webhook.state_reason or "the webhook is disabled"))

@@ -222,7 +222,7 @@ class Dispatcher:
         parts = ReceptionParts(
             loop=loop,
             codec=self._codec,
-            matcher=Matcher(self._registry),
+            matcher=Matcher(self._registry, self._broker_clock.now),
             sending=out,
             settlement=settlement,
             marker=self._marker,

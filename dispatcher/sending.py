@@ -16,20 +16,20 @@ from hookline.dispatcher.config import DispatchConfig
 from hookline.dispatcher.contents import Contents
 from hookline.dispatcher.delivery import Delivery
 from hookline.dispatcher.faults import Faults
+from hookline.dispatcher.gate import Gate
 from hookline.dispatcher.lanes import Lane, Lanes, Verdict
 from hookline.dispatcher.letters import Reason
 from hookline.dispatcher.matching import Directory
-from hookline.dispatcher.outcome import Dead, Delivered, Disable, Policy, Retry, asked_to_wait, settle
+from hookline.dispatcher.outcome import Dead, Disable, Policy, Retry, asked_to_wait, settle
 from hookline.dispatcher.settlement import Sent, Settlement
 from hookline.dispatcher.signatures import Signatures, shown, without_echoes
 from hookline.dispatcher.transport.contract import Failure, Reply, Request, Result, Transport
 from hookline.kernel.errors import HooklineError, TemplateError
 from hookline.kernel.tracing import Tracing
 from hookline.schemas.records import ErrorKind, Trigger
-from hookline.webhooks.model import State, Webhook
+from hookline.webhooks.model import Webhook
 
 _FENCE_S: Final = 0.25
-_LEAST_LIFE_S: Final = 86_400.0
 _DEFERRALS: Final = 10
 
 
@@ -67,12 +67,16 @@ class SendingParts:
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """A delivery with a place in its lane (None: a test, which has none), on its way to a place in the budget."""
+    """A delivery with a place in its lane (None: a test, which has none), on its way to a place in the budget.
+
+    `over` once the places are given back.
+    """
 
     delivery: Delivery
     lane: Lane | None
     kind: Kind
     probe: bool = False
+    over: bool = False
 
 
 class Sending:
@@ -83,7 +87,7 @@ class Sending:
 
     def __init__(self, parts: SendingParts, config: DispatchConfig) -> None:
         self._parts = parts
-        self._config = config
+        self._gate = Gate(parts, config.max_held_s)
         self._budget: Budget[_Call] = Budget(config.in_flight, max(1, int(config.in_flight * config.retry_share)))
         self._ready: deque[_Call] = deque()
         self._running = False
@@ -109,30 +113,30 @@ class Sending:
         if delivery.waiting.trigger is Trigger.TEST:
             self._enter(_Call(delivery, None, kind))
             return
-        webhook = self._wanted(delivery)
+        webhook = self._gate.wanted(delivery)
         if webhook is None:
             return
         lane = self._parts.lanes.lane(webhook.id)
         verdict = lane.admit(pressed=self._pressed(delivery, kind))
-        if verdict is Verdict.QUEUE:
+        if verdict is Verdict.GO or verdict is Verdict.PROBE:
+            self._enter(_Call(delivery, lane, kind, probe=verdict is Verdict.PROBE), webhook)
+        elif verdict is Verdict.QUEUE:
             lane.queue.append(delivery)
             self._queued[lane] = None
         elif verdict is Verdict.SOON and delivery.waiting.parked < _DEFERRALS:
             self._parts.settlement.defer(delivery)
-        elif verdict in {Verdict.PARK, Verdict.SOON}:
-            self._park(delivery, webhook)
         else:
-            self._enter(_Call(delivery, lane, kind, probe=verdict is Verdict.PROBE))
+            self._gate.park(delivery, webhook)
 
     def turned_away(self, delivery: Delivery) -> bool:
         """Settle a delivery that could not be called now anyway, and tell whether it was: its event need not be decoded."""
         if delivery.waiting.trigger is Trigger.TEST:
             return False
-        webhook = self._wanted(delivery)
+        webhook = self._gate.wanted(delivery)
         if webhook is not None and not self._parts.lanes.lane(webhook.id).shut:
             return False
         if webhook is not None:
-            self._park(delivery, webhook)
+            self._gate.park(delivery, webhook)
         return True
 
     def tick(self) -> None:
@@ -157,83 +161,51 @@ class Sending:
     def _pressed(self, delivery: Delivery, kind: Kind) -> bool:
         return self._budget.pressed(kind) or delivery.unit.intake.crowded
 
-    # ---- what must not be called now ----
-
-    def _wanted(self, delivery: Delivery) -> Webhook | None:
-        """Return the webhook as it is now, or settle the delivery when it must not be called now."""
-        settlement = self._parts.settlement
-        webhook = self._parts.directory.get(delivery.waiting.webhook_id)
-        if webhook is None or webhook.store_id != delivery.waiting.store_id:
-            settlement.cancelled(delivery, "the webhook was deleted")
-            return None
-        if self._parts.erased(delivery.waiting.store_id, delivery.waiting.event_id):
-            settlement.cancelled(delivery, "the event was erased")
-            return None
-        if delivery.waiting.trigger is Trigger.TEST:
-            return webhook
-        if webhook.state is State.DISABLED:
-            detail = webhook.state_reason or "the webhook is disabled"
-            settlement.dead_unsent(delivery, webhook, Reason.DISABLED, ErrorKind.DISABLED, detail)
-            return None
-        if webhook.state is State.PAUSED:
-            self._hold(delivery, webhook)
-            return None
-        return webhook
-
-    def _hold(self, delivery: Delivery, webhook: Webhook) -> None:
-        """Park what a paused webhook gets, until it has waited too long."""
-        if self._age_s(delivery) > self._config.max_held_s:
-            self._expire(delivery, webhook, "the webhook stayed paused too long")
-        else:
-            self._parts.settlement.park(delivery, "paused", webhook)
-
-    def _park(self, delivery: Delivery, webhook: Webhook) -> None:
-        """Park what its lane has no room for, but no longer than the schedule lasts, and a day at least.
-
-        Without an end the deliveries to a receiver that never comes back would go round for ever, and grow.
-        """
-        limit_s = max(self._parts.policies.of(webhook).span_s, _LEAST_LIFE_S)
-        if self._age_s(delivery) > limit_s:
-            self._expire(delivery, webhook, f"its receiver failed, or was too slow, for {limit_s / 3_600:.0f} h")
-        else:
-            self._parts.settlement.park(delivery, "lane")
-
     def _park_queued(self, delivery: Delivery) -> None:
         """Park what waited in its lane, or drop what is another dispatcher's by now: a zombie must not even park."""
         if delivery.unit.lost:
             metrics.FENCED.inc()
             return
-        webhook = self._wanted(delivery)
-        if webhook is not None:
-            self._park(delivery, webhook)
-
-    def _expire(self, delivery: Delivery, webhook: Webhook, why: str) -> None:
-        self._parts.settlement.dead_unsent(delivery, webhook, Reason.EXPIRED, ErrorKind.EXPIRED, why)
-
-    def _age_s(self, delivery: Delivery) -> float:
-        return self._parts.wall() - delivery.waiting.first_at_us / 1e6
+        try:
+            webhook = self._gate.wanted(delivery)
+            if webhook is not None:
+                self._gate.park(delivery, webhook)
+        except Exception as error:  # noqa: BLE001  # its offset stays; who hands places on goes on
+            self._parts.faults.caught("sending", error)
 
     # ---- places ----
 
-    def _enter(self, call: _Call) -> None:
-        """Wait for a place in the budget, or go on with one."""
-        if self._budget.take(call.kind, call):
+    def _enter(self, call: _Call, asked: Webhook | None = None) -> None:
+        """Wait for a place in the budget, or go on with one.
+
+        `asked` is the webhook where everything but the lease has been asked a moment ago, and need not be once more.
+        """
+        if not self._budget.take(call.kind, call):
+            return
+        if asked is None or self._running or not call.delivery.unit.fit:
             self._ready.append(call)
             self._run()
+        else:
+            self._run(call, asked)
 
-    def _run(self) -> None:
-        """Start what has both its places; what that frees joins the same loop."""
+    def _run(self, call: _Call | None = None, webhook: Webhook | None = None) -> None:
+        """Make a call, then start what has both its places; what that frees joins the same loop."""
         if self._running:
             return
         self._running = True
         try:
+            if call is not None and webhook is not None:
+                self._call(call, webhook)
             while self._ready and not self._closed:
                 self._start(self._ready.popleft())
         finally:
             self._running = False
 
     def _leave(self, call: _Call) -> None:
-        """Give back the places of a call that was not made."""
+        """Give back the places of a call that was not made, once."""
+        if call.over:
+            return
+        call.over = True
         if call.lane is not None:
             call.lane.leave(probe=call.probe)
         self._hand_on(call)
@@ -287,9 +259,9 @@ class Sending:
             else:  # look again once the intake has polled
                 asyncio.get_running_loop().call_later(_FENCE_S, self._again, call)
             return None
-        webhook = self._wanted(delivery)
+        webhook = self._gate.wanted(delivery)
         if webhook is not None and self._gives_way(call):
-            self._park(delivery, webhook)
+            self._gate.park(delivery, webhook)
             webhook = None
         if webhook is None:
             self._leave(call)
@@ -304,12 +276,18 @@ class Sending:
         self._run()
 
     def _call(self, call: _Call, webhook: Webhook) -> None:
-        delivery = call.delivery
-        delivery.begin()
+        call.delivery.begin()
         self.in_flight += 1
         if call.lane is not None:
             call.lane.began()
-        sent_at_us = time.time_ns() // 1_000
+        try:
+            self._made(call, webhook, time.time_ns() // 1_000)
+        except Exception as error:  # noqa: BLE001  # the main loop of deliveries: one must not stop the others, nor keep its places
+            self._failed(call, error)
+
+    def _made(self, call: _Call, webhook: Webhook, sent_at_us: int) -> None:
+        """Sign and send; what it raises is ours."""
+        delivery = call.delivery
         span = traces.begin(self._parts.tracing, delivery, webhook) if self._parts.tracing is not None else None
         try:
             trace = span.traceparent if span is not None else None
@@ -323,25 +301,47 @@ class Sending:
             return
 
         def done(result: Result) -> None:
-            if span is not None:
-                traces.end(span, result)
-            told = without_echoes(result, headers, webhook)
-            sent = Sent(result=told, at_us=sent_at_us, url=webhook.url, request_headers=shown(headers, webhook))
-            self._finished(call, webhook, sent)
+            try:
+                if span is not None:
+                    traces.end(span, result)
+                told = without_echoes(result, headers, webhook)
+                sent = Sent(result=told, at_us=sent_at_us, url=webhook.url, request_headers=shown(headers, webhook))
+                self._finished(call, webhook, sent)
+            except Exception as error:  # noqa: BLE001  # the offset stays; the places must not
+                self._failed(call, error)
 
         metrics.QUEUE_WAIT_S.observe(max(0.0, sent_at_us / 1e6 - delivery.ready_at))
         body = delivery.body if content is None else content.body
         request = Request(webhook.url, headers, body, webhook.timeout_s, webhook.id, identity)
         self._parts.transport.send(request, done)
 
+    def _failed(self, call: _Call, error: Exception) -> None:
+        """Give back the places of a call that an error of ours struck: it stays unsettled, so that its next owner makes it."""
+        self._parts.faults.caught("sending", error)
+        if call.over:
+            return
+        call.over = True
+        _let_go(call.delivery)
+        self.in_flight -= 1
+        if call.lane is not None:
+            call.lane.done(None, 0.0, probe=call.probe)
+        self._hand_on(call)
+
     def _finished(self, call: _Call, webhook: Webhook, sent: Sent) -> None:
+        if call.over:
+            return
+        call.over = True
         result = sent.result
         self.in_flight -= 1
+        ok = isinstance(result, Reply) and 200 <= result.status < 300  # noqa: PLR2004  # the class of success
         try:
-            self._settle(call, webhook, sent)
+            if ok:
+                self._delivered(call, sent)
+            else:
+                self._settle(call, webhook, sent)
         except Exception as error:  # noqa: BLE001  # the offset stays; the places must not
             self._parts.faults.caught("settling", error)
-        ok = isinstance(result, Reply) and 200 <= result.status < 300  # noqa: PLR2004  # the class of success
+            _let_go(call.delivery)
         ours = isinstance(result, Failure) and (result.kind is ErrorKind.INTERNAL or result.kind is ErrorKind.TEMPLATE)
         if not ours:
             metrics.RESPONSE_S.observe(result.elapsed_s)
@@ -349,15 +349,18 @@ class Sending:
             call.lane.done(None if ours else ok, result.elapsed_s, probe=call.probe)
         self._hand_on(call)
 
+    def _delivered(self, call: _Call, sent: Sent) -> None:
+        waiting = call.delivery.waiting
+        self._parts.settlement.delivered(call.delivery, sent)
+        if waiting.attempt == 0 and waiting.trigger is Trigger.EVENT:
+            metrics.RECEIVED_S.observe(max(0.0, self._parts.wall() - waiting.source.timestamp_ms / 1_000))
+
     def _settle(self, call: _Call, webhook: Webhook, sent: Sent) -> None:
+        """Have what was not delivered made again, or given up."""
         delivery, settlement = call.delivery, self._parts.settlement
         testing = delivery.waiting.trigger is Trigger.TEST
         now = datetime.fromtimestamp(self._parts.wall(), UTC)
         match settle(sent.result, delivery.waiting.attempt + 1, self._parts.policies.of(webhook), now):
-            case Delivered():
-                settlement.delivered(delivery, sent)
-                if delivery.waiting.attempt == 0 and delivery.waiting.trigger is Trigger.EVENT:
-                    metrics.RECEIVED_S.observe(max(0.0, now.timestamp() - delivery.waiting.source.timestamp_ms / 1_000))
             case Retry(delay_s=delay_s) if not testing:
                 settlement.retry(delivery, sent, delay_s)
                 rest_s = asked_to_wait(sent.result, now)
@@ -369,6 +372,13 @@ class Sending:
                 if not testing:
                     self._parts.disable(webhook, reason)
                 settlement.dead(delivery, Reason.GONE, sent)
+
+
+def _let_go(delivery: Delivery) -> None:
+    """Have no rebalance wait for a delivery that may never be durable."""
+    if delivery.begun:
+        delivery.begun = False
+        delivery.unit.record.share.under_way -= 1
 
 
 def _kind(delivery: Delivery) -> Kind:

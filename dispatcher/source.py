@@ -70,18 +70,20 @@ def fresh(topics: Topics, barrier: Callable[[], bool]) -> Source:
 def again(topics: Topics, tiers: Sequence[str], barrier: Callable[[], bool], wall: Callable[[], float]) -> list[Source]:
     """Return the sources of what is made again: replays, which wait for nothing but the barrier, and one per retry tier.
 
-    Each has its own consumer group, so that a tier of ten hours shares no fate with one of five seconds.
+    A retry needs the barrier as a fresh event does: another dispatcher, which knew the webhook sooner, may have made it. Each has
+    its own consumer group, so that a tier of ten hours shares no fate with one of five seconds.
     """
     replays = Source(name="replays", topics=[topics.replays], group="dispatch.replays", barrier=barrier, prefetch_kbytes=_AGAIN_KBYTES)
-    return [replays, *(_tier(topics, tier, wall) for tier in tiers)]
+    return [replays, *(_tier(topics, tier, barrier, wall) for tier in tiers)]
 
 
-def _tier(topics: Topics, tier: str, wall: Callable[[], float]) -> Source:
+def _tier(topics: Topics, tier: str, barrier: Callable[[], bool], wall: Callable[[], float]) -> Source:
     return Source(
         name=f"retry.{tier}",
         topics=[topics.retry(tier)],
         group=f"dispatch.retry.{tier}",
         delay_s=duration_s(tier),
+        barrier=barrier,
         wall=wall,
         prefetch_kbytes=_AGAIN_KBYTES,
     )

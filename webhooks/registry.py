@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import Message
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from hookline.kernel.compacted import CompactedTopic
 from hookline.kernel.errors import WireError
@@ -24,7 +25,10 @@ class WebhookRegistry:
 
     A record counts only when its version is greater than the known one, so that of two writers who started from the
     same version the first in the log wins, for every reader alike. A deleted webhook stays deleted: ids are never given
-    twice. A corrupt record keeps the last good value. `memory` is a file that remembers how far the topic reached, so that
+    twice. The moment a webhook counts from is no later than the brokers' stamp on its record, where they stamp it: the clock
+    of who wrote it may be wrong. A corrupt record keeps the last good value.
+
+    `memory` is a file that remembers how far the topic reached, so that
     a topic which lost records is refused at start; None: no memory.
     """
 
@@ -34,6 +38,7 @@ class WebhookRegistry:
         self._by_type: dict[tuple[str, str], tuple[Webhook, ...]] = {}
         self._by_store: dict[str, tuple[str, ...]] = {}
         self._buried: set[str] = set()
+        self._unsettled: dict[str, None] = {}
         self._counted: dict[str, None] = {}
         self._callbacks: list[Callable[[str], None]] = []
         self._topic = CompactedTopic(config, topics.webhooks, self._apply, memory=memory)
@@ -64,6 +69,14 @@ class WebhookRegistry:
     def get(self, webhook_id: str) -> Webhook | None:
         """Return a webhook, None when there is none."""
         return self._by_id.get(webhook_id)
+
+    def deleted(self, webhook_id: str) -> bool:
+        """Tell whether a webhook is known to have been deleted; one whose deletion Kafka has forgotten (after a week) is not."""
+        return webhook_id in self._buried
+
+    def unsettled(self) -> list[str]:
+        """Return the webhooks whose last record does not count: compaction would keep that one, and lose the one that does."""
+        return list(self._unsettled)
 
     def matching(self, store_id: str, event_type: str) -> tuple[Webhook, ...]:
         """Return the store's webhooks of an event type, in any state, in the order of their making."""
@@ -99,9 +112,11 @@ class WebhookRegistry:
         webhook_id = _text(message.key())
         value = message.value()
         before = self._by_id.get(webhook_id)
-        after = self._decoded(webhook_id, value) if value is not None else None
+        after = _stamped(self._decoded(webhook_id, value), message) if value is not None else None
         if after is not None and (webhook_id in self._buried or (before is not None and after.version <= before.version)):
+            self._passed_over(before, after)
             return
+        self._unsettled.pop(webhook_id, None)
         if after is None:
             self._by_id.pop(webhook_id, None)
             self._buried.add(webhook_id)
@@ -116,6 +131,13 @@ class WebhookRegistry:
         self._counted[write_id] = None
         if len(self._counted) > _COUNTED:
             del self._counted[next(iter(self._counted))]
+
+    def _passed_over(self, before: Webhook | None, after: Webhook) -> None:
+        """Note whether a record that changes nothing leaves the log as it should end: with what counts, written again."""
+        if before is not None and after.write_id == before.write_id:
+            self._unsettled.pop(after.id, None)
+        else:
+            self._unsettled[after.id] = None
 
     def _decoded(self, webhook_id: str, value: bytes | str) -> Webhook:
         subject, datum = self._codec.decode_record(value if isinstance(value, bytes) else value.encode())
@@ -146,6 +168,15 @@ class WebhookRegistry:
                 self._by_store[before.store_id] = left
             else:
                 self._by_store.pop(before.store_id, None)
+
+
+def _stamped(webhook: Webhook, message: Message) -> Webhook:
+    """Return a webhook as created no later than the brokers had its record: by the writer's clock alone it could miss events."""
+    kind, at_ms = message.timestamp()
+    at_us = at_ms * 1_000
+    if kind != TIMESTAMP_LOG_APPEND_TIME or webhook.created_at_us <= at_us:
+        return webhook
+    return replace(webhook, created_at_us=at_us)
 
 
 def _text(key: bytes | str | None) -> str:

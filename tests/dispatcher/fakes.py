@@ -50,6 +50,10 @@ class FakeClock:
         """Return the monotonic time."""
         return self.ticks
 
+    def time(self) -> float:
+        """Return the wall time in seconds."""
+        return self.at.timestamp()
+
     def move(self, seconds: float) -> None:
         """Let time pass."""
         self.at += timedelta(seconds=seconds)
@@ -214,17 +218,23 @@ def webhook(number: int = 1, **changes: Any) -> Webhook:
 
 @dataclass
 class Webhooks:
-    """A directory of webhooks in memory."""
+    """A directory of webhooks in memory; one that is taken out of `by_id` was deleted."""
 
     by_id: dict[str, Webhook] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
 
     def add(self, *those: Webhook) -> None:
         """Know these."""
         self.by_id |= {one.id: one for one in those}
+        self.known |= {one.id for one in those}
 
     def get(self, webhook_id: str) -> Webhook | None:
         """Return one."""
         return self.by_id.get(webhook_id)
+
+    def deleted(self, webhook_id: str) -> bool:
+        """Tell whether one was there and is not."""
+        return webhook_id in self.known and webhook_id not in self.by_id
 
     def matching(self, store_id: str, event_type: str) -> tuple[Webhook, ...]:
         """Return those of a store and type."""

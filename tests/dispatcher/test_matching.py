@@ -21,12 +21,12 @@ pytestmark = pytest.mark.unit
 PUBLISHED_US = 1_700_000_000_000_000
 
 
-def matched(*changes: dict[str, Any], event: Event | None = None) -> Matched:
+def matched(*changes: dict[str, Any], event: Event | None = None, now_us: float = PUBLISHED_US + 3_600_000_000) -> Matched:
     """Match an order.created of store `shop` against one webhook per set of changes."""
     directory = Webhooks()
     directory.add(*(webhook(number, **change) for number, change in enumerate(changes, 1)))
     event = event or example_event("order.created", "shop", clock=SystemClock())
-    return Matcher(directory).match(Rendered(event.id, event.type, event.store_id, payload.body(event)), PUBLISHED_US)
+    return Matcher(directory, lambda: now_us / 1e6).match(Rendered(event.id, event.type, event.store_id, payload.body(event)), PUBLISHED_US)
 
 
 def ids(found: list[Any]) -> list[str]:
@@ -59,6 +59,13 @@ def test_the_promise_holds_for_the_time_of_publishing(change: dict[str, Any], wh
     assert {"call": ids(found.call), "skip": [s.webhook.id for s in found.skip], "dead": ids(found.dead)} == {
         name: (["wh_1"] if name == where else []) for name in ("call", "skip", "dead")
     }
+
+
+@pytest.mark.parametrize(("ahead_us", "called"), [(3_600_000_000, ["wh_1"]), (0, []), (-1, [])])
+def test_a_webhook_that_is_made_in_the_future_gets_what_comes(ahead_us: int, called: list[str]) -> None:
+    """By the brokers' time nothing is made later than now: the clock of who wrote the webhook was wrong, and it loses nothing by that."""
+    made_us = PUBLISHED_US + CLOCK_SLACK_US + 60_000_000
+    assert ids(matched({"created_at_us": made_us}, now_us=made_us - ahead_us).call) == called
 
 
 def test_a_skip_says_why() -> None:

@@ -50,7 +50,7 @@ class Desk:
         parts = ReceptionParts(
             loop=asyncio.get_running_loop(),
             codec=self.codec,
-            matcher=Matcher(self.rig.directory),
+            matcher=Matcher(self.rig.directory, lambda: self.rig.clock.now().timestamp()),
             sending=self.rig.sending,
             settlement=settlement(self.ledger),
             marker=self.marker,
@@ -181,6 +181,17 @@ async def test_a_retry_without_its_headers_is_poison(desk: Desk) -> None:
     [entry] = desk.ledger.of("dead-letters.orders")
     assert b"hookline-delivery-id" in entry.headers["dlq.error"]
     assert desk.settled() == 1
+
+
+@pytest.mark.parametrize("name", ["attempt", "source-partition", "source-offset", "source-timestamp-ms"])
+async def test_a_retry_with_a_number_beyond_all_records_is_poison(desk: Desk, name: str) -> None:
+    """It is not called and then found to be unwritable, which would call it again after each restart."""
+    await desk.due(order_bytes(), waiting().to_headers() | {f"hookline-{name}": b"9999999999999999999"})
+    assert desk.rig.transport.sent == []
+    [entry] = desk.ledger.of("dead-letters.orders")
+    assert entry.headers["dlq.reason"] == b"poison"
+    assert desk.settled() == 1
+    assert desk.faults.complaint() == ""
 
 
 async def test_the_record_that_kills_is_refused(tmp_path: Path) -> None:
