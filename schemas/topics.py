@@ -170,11 +170,13 @@ def specs(topics: Topics, config: TopicsConfig) -> list[TopicSpec]:
     """Return every topic of a cluster, in the order of their names' kinds."""
     kept = str(config.retention_days * DAY_MS)
     logged = {"cleanup.policy": "delete", "retention.ms": kept}
-    # Due times are broker time + delay, so producers' clocks cannot park a record for years.
-    stamped = {**logged, "message.timestamp.type": "LogAppendTime"}
+    # Due times are broker time + delay, so producers' clocks cannot park a record for years. What a webhook gets counts from
+    # the brokers' stamp too, since events carry it: the clock of who creates it may be wrong.
+    broker_time = {"message.timestamp.type": "LogAppendTime"}
+    stamped = {**logged, **broker_time}
     compacted = {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000", "delete.retention.ms": str(7 * DAY_MS)}
     large = {"max.message.bytes": str(2 * 1024 * 1024)}
-    states = (topics.webhooks, topics.api_keys, topics.jobs, topics.users, topics.erasures, SCHEMAS)
+    states = (topics.api_keys, topics.jobs, topics.users, topics.erasures, SCHEMAS)
     carried = {**stamped, **large}
     again = [*(topics.retry(tier) for tier in config.retry_tiers), topics.replays, *topics.all_dead_letters()]
     return [
@@ -185,6 +187,7 @@ def specs(topics: Topics, config: TopicsConfig) -> list[TopicSpec]:
         *(TopicSpec(name=n, partitions=config.retry_partitions, config=carried, partitions_from=RETRY_PARTITIONS) for n in again),
         TopicSpec(name=topics.attempts, partitions=config.attempt_partitions, config=logged, partitions_from=ATTEMPT_PARTITIONS),
         TopicSpec(name=topics.attempts_rejected, partitions=1, config=logged),
+        TopicSpec(name=topics.webhooks, partitions=1, config={**compacted, **broker_time}),
         *(TopicSpec(name=n, partitions=1, config=compacted) for n in states),
         TopicSpec(name=topics.audit, partitions=1, config={"cleanup.policy": "delete", "retention.ms": "-1"}),
     ]

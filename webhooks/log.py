@@ -29,9 +29,15 @@ class WebhookLog:
         self._writer = Writer(config)
 
     def catch_up(self) -> None:
-        """Know all that any writer had acknowledged before this call; raise `BrokerUnavailable`."""
+        """Know all that any writer had acknowledged before this call; raise `BrokerError`.
+
+        What another writer left half done is finished: one that lost, and died before it wrote the winner's record again,
+        would leave its own as the last of the key. Compaction gives an hour for that (`min.compaction.lag.ms`).
+        """
         if not self._registry.catch_up(_READ_BACK_S):
             raise BrokerUnavailable("The webhooks topic does not answer", remedy="Check the broker.")
+        for webhook_id in self._registry.unsettled():
+            self._settle(webhook_id)
 
     def write(self, webhook: Webhook) -> None:
         """Write a version and read it back; raise `Stale` when another writer's came first or it was deleted meanwhile."""

@@ -107,6 +107,7 @@ class Webhooks:
         self._log.catch_up()
         self._check_limits(webhook, self._others(webhook))
         self._log.write(webhook)
+        webhook = self._registry.get(webhook_id) or webhook  # as all readers have it: by the brokers' stamp
         self._recheck_limits(webhook)
         return webhook, show_secret(key)
 

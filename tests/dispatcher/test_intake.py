@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from hookline.dispatcher import intake as module
 from hookline.dispatcher.source import Source, again, fresh
 from hookline.schemas.topics import Topics
-from tests.dispatcher.fake_kafka import message
+from tests.dispatcher.fake_kafka import TOPICS, message
 from tests.dispatcher.intake_desk import ORDERS, TIER, Desk
 
 pytestmark = pytest.mark.unit
@@ -189,6 +189,18 @@ def test_nothing_is_taken_up_before_the_barrier() -> None:
     assert desk.step(3, 4) == []
     assert desk.consumer.what("seek") == [(ORDERS, 0, 3)] * 2
     assert desk.step(3, 4) == [3, 4]
+
+
+def test_a_retry_waits_for_the_barrier_as_a_fresh_event_does() -> None:
+    """Another dispatcher, which knew the webhook sooner, may have made it: who is behind must not judge it."""
+    answers = [False, True]
+    _, tier = again(TOPICS, ["5s"], barrier=lambda: answers.pop(0), wall=time.time)
+    desk = Desk()
+    desk.intake.source = tier
+    desk.assign(0, topic=TIER)
+    assert desk.step(3, topic=TIER, at_ms=1) == []
+    assert desk.consumer.what("seek") == [(TIER, 0, 3)]
+    assert desk.step(3, topic=TIER, at_ms=1) == [3]
 
 
 def test_a_process_that_stood_still_in_the_barrier_proves_itself() -> None:

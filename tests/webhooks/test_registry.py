@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource  # type: ignore[attr-defined]  # public by its documentation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -159,6 +160,54 @@ def test_of_two_writes_of_one_version_the_first_counts(shop: Any) -> None:
     for reader in (running, shop.reader()):
         assert reader.get("wh_1").name == "first"
         assert [reader.counted(write) for write in ("wh_1.1", "first", "second", "late")] == [True, True, False, False]
+
+
+def test_a_webhook_counts_from_the_brokers_clock(shop: Any) -> None:
+    """Whatever the clock of who wrote it said: one that is ahead would keep every event of its hour from a new webhook."""
+    before_us, ahead_us = time.time_ns() // 1_000 - 1_000_000, time.time_ns() // 1_000 + 3_600_000_000
+    shop.put_webhook(webhook("wh_1", created_at_us=ahead_us))
+    shop.put_webhook(webhook("wh_2", created_at_us=7))
+    running = shop.reader()
+    made_us = running.get("wh_1").created_at_us
+    assert before_us <= made_us <= time.time_ns() // 1_000
+    assert running.get("wh_2").created_at_us == 7
+    assert running.wait_for(shop.put_webhook(replace(running.get("wh_1"), version=2)), 20)
+    assert [reader.get("wh_1").created_at_us for reader in (running, shop.reader())] == [made_us, made_us]
+
+
+def test_where_brokers_do_not_stamp_the_writers_clock_counts_until_they_do(shop: Any) -> None:
+    """A topic of an earlier build is read as it is, and mended by a setting of the topic."""
+    ahead_us = time.time_ns() // 1_000 + 3_600_000_000
+    admin = kafka.admin(shop.config)
+
+    def stamped(kind: str) -> None:
+        set_it = [ConfigEntry("message.timestamp.type", kind, incremental_operation=AlterConfigOpType.SET)]
+        resource = ConfigResource(ConfigResource.Type.TOPIC, shop.topics.webhooks, incremental_configs=set_it)
+        admin.incremental_alter_configs([resource])[resource].result(30)
+
+    stamped("CreateTime")
+    reader = shop.reader()
+    for number in range(100):  # a setting reaches the broker a moment later
+        assert reader.wait_for(shop.put_webhook(webhook(f"wh_{number}", created_at_us=ahead_us)), 20)
+        if reader.get(f"wh_{number}").created_at_us == ahead_us:
+            break
+    last = f"wh_{number}"
+    assert reader.get(last).created_at_us == ahead_us
+    stamped("LogAppendTime")
+    for version in range(2, 100):
+        assert reader.wait_for(shop.put_webhook(webhook(last, created_at_us=ahead_us, version=version)), 20)
+        if reader.get(last).created_at_us < ahead_us:
+            break
+    assert reader.get(last).created_at_us <= time.time_ns() // 1_000
+
+
+def test_deleted_is_told_from_never_heard_of(shop: Any) -> None:
+    """What waits for a deleted webhook ends; what waits for one that is not known yet does not."""
+    shop.put_webhook(webhook("wh_1"))
+    shop.put(b"wh_1", None)
+    reader = shop.reader()
+    assert [reader.get(name) for name in ("wh_1", "wh_2")] == [None, None]
+    assert [reader.deleted(name) for name in ("wh_1", "wh_2")] == [True, False]
 
 
 def test_a_deleted_webhook_stays_deleted(shop: Any) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from hookline.kernel.clock import to_us
 from hookline.kernel.errors import BrokerUnavailable, InputError, LimitExceeded, Stale
 from hookline.webhooks import store as store_module
 from hookline.webhooks.model import Webhook
@@ -70,6 +71,15 @@ def test_a_late_change_without_a_version_is_made_again(shop: Any) -> None:
     assert shop.compacted()[made.id] == changed
 
 
+def test_a_webhook_is_shown_as_every_reader_has_it(shop: Any) -> None:
+    """Created when the brokers say so, though the writer's clock is an hour ahead."""
+    shop.clock.at = datetime.now(UTC) + timedelta(hours=1)
+    writer = shop.writer()
+    made, _ = writer.create(shop.new())
+    assert made == writer.get(made.id) == shop.reader().get(made.id)
+    assert made.created_at_us < to_us(shop.clock.at) - 3_500_000_000
+
+
 def test_many_writers_lose_nothing(shop: Any) -> None:
     """Four processes that change one webhook at the same time: each success is one version, each loss is told, nothing is lost."""
     made, _ = shop.writer().create(shop.new())
@@ -108,6 +118,29 @@ def test_a_change_that_comes_after_the_deletion_brings_nothing_back(shop: Any) -
     for reader in (first._registry, shop.reader()):
         assert reader.get(made.id) is None
     assert shop.compacted() == {}
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_writer_that_dies_when_it_has_lost_leaves_nothing_behind(shop: Any, deleted: bool) -> None:
+    """Its record, which does not count, is the last in the log: the next who looks writes what counts behind it, before compaction."""
+    first, second = shop.writer(), shop.writer()
+    made, _ = first.create(shop.new())
+    second.get(made.id)
+    late = blinded(second)
+    late._known = lambda _: made
+    late._log._settle = lambda _: None  # it is dead by then
+    won = None if deleted else first.update(made.id, {"name": "first"}, 1)
+    if deleted:
+        first.delete(made.id)
+    with pytest.raises(Stale):
+        late.update(made.id, {"name": "late"}, 1)
+    assert shop.compacted()[made.id].name == "late"
+    other = shop.writer()
+    for _ in range(2):
+        other._log.catch_up()
+        assert shop.compacted().get(made.id) == won
+    assert len(shop.log()) == 4
+    assert other._registry.unsettled() == []
 
 
 def test_of_two_created_at_once_beyond_a_limit_the_later_is_taken_back(shop: Any) -> None:
