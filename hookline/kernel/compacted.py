@@ -49,6 +49,8 @@ class CompactedTopic:
         self._target = -1
         self._moved = threading.Condition()
         self._asking = threading.Lock()
+        self._begun = self._answered = 0  # questions for the end: their number, and that of the one that was answered last
+        self._end: int | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._consumer: Consumer | None = None
@@ -107,21 +109,31 @@ class CompactedTopic:
     def catch_up(self, timeout_s: float = 5.0) -> bool:
         """Apply all that any writer had acknowledged before this call; thread-safe, one round trip to the broker.
 
-        False: that took too long, or the topic ends before what was applied already, since it was made anew.
+        Those who come while a question is under way share the next one, so that many threads wait for two at most. False:
+        that took too long, or the topic ends before what was applied already, since it was made anew.
         """
+        known, begun = self._applied, self._begun
         with self._asking:
-            if self._watermarks is None or self._stopping.is_set():
-                return False
-            known = self._applied
-            try:
-                end = kafka.end_offset(self._watermarks, self._topic, timeout_s=timeout_s)
-            except BrokerError:  # also that there is no such topic: a cluster that has just started may have said so
-                self._watermarks = kafka.instead_of(self._watermarks, self._config)
-                return False
+            if self._answered <= begun:  # what was asked before this call says nothing of what was acknowledged since
+                self._begun += 1
+                self._end = self._ask_end(timeout_s)
+                self._answered = self._begun
+            end = self._end
+        if end is None:
+            return False
         if end < known:
             _log.error("compacted.lost_records", topic=self._topic, end=end, applied=known)
             return False
         return self._applied >= end or self.wait_for(end, timeout_s)
+
+    def _ask_end(self, timeout_s: float) -> int | None:
+        if self._watermarks is None or self._stopping.is_set():
+            return None
+        try:
+            return kafka.end_offset(self._watermarks, self._topic, timeout_s=timeout_s)
+        except BrokerError:  # also that there is no such topic: a cluster that has just started may have said so
+            self._watermarks = kafka.instead_of(self._watermarks, self._config)
+            return None
 
     def _read_from(self, offset: int) -> None:
         """Read on from an offset, with a client of its own."""

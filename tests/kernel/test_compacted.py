@@ -124,6 +124,35 @@ def test_catching_up_applies_what_others_wrote(rig: Rig) -> None:
     assert seen[5:] == ["True"] * 4
 
 
+def test_those_who_come_while_a_question_is_under_way_share_the_next_one(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many threads wait for two questions at most, also when nobody answers; none takes an answer to what was asked before it came."""
+    reader = rig.read(lambda _: None)
+    asked, answers, go_on = list[int](), [3, None], threading.Event()
+
+    def ask(_timeout_s: float) -> int | None:
+        asked.append(len(asked))
+        go_on.wait(20)
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(reader, "_ask_end", ask)
+    monkeypatch.setattr(reader, "wait_for", lambda end, _: end == 3)
+    said: list[bool] = []
+    threads = [threading.Thread(target=lambda: said.append(reader.catch_up(20))) for _ in range(9)]
+    threads[0].start()
+    until(lambda: asked, "the first asks")
+    for thread in threads[1:]:
+        thread.start()
+    time.sleep(0.2)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert len(asked) == 2
+    assert sorted(said) == [False] * 8 + [True]
+    answers.append(3)
+    assert reader.catch_up(20)
+    assert len(asked) == 3
+
+
 def test_a_start_that_took_too_long_may_be_tried_again(rig: Rig) -> None:
     """The same object reads to the end then, and follows."""
     rig.write("a")
