@@ -6,15 +6,15 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from hookline.kernel.metrics import LATENCY_BUCKETS_S, LoopHistogram
+from hookline.kernel.metrics import LATENCY_BUCKETS_S, LoopCounter, LoopHistogram
 
 _WAIT_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30, 300)
 
-EVENTS: Final = Counter("hookline_dispatcher_events_total", "Events taken up.", ["category"])
-ATTEMPTS: Final = Counter(
+EVENTS: Final = LoopCounter("hookline_dispatcher_events_total", "Events taken up.", ["category"])
+ATTEMPTS: Final = LoopCounter(
     "hookline_dispatcher_attempts_total", "Attempts and explained skips, by outcome and error kind.", ["outcome", "error_kind"]
 )
-UNMATCHED: Final = Counter("hookline_dispatcher_filtered_total", "Deliveries not made because the webhook's filter said no.")
+UNMATCHED: Final = LoopCounter("hookline_dispatcher_filtered_total", "Deliveries not made because the webhook's filter said no.")
 PARKED: Final = Counter("hookline_dispatcher_parked_total", "Deliveries put aside without an attempt.", ["reason"])
 DEAD: Final = Counter("hookline_dispatcher_dead_letters_total", "Dead letters written.", ["reason"])
 RESPONSE_S: Final = LoopHistogram("hookline_dispatcher_response_seconds", "Time of one HTTP attempt.", buckets=LATENCY_BUCKETS_S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
+from collections import deque
 
 
 class Offsets:
@@ -12,11 +12,11 @@ class Offsets:
     have gaps (compaction, transaction markers). Not thread-safe: the poll thread owns it.
     """
 
-    __slots__ = ("_heap", "_last", "_pending")
+    __slots__ = ("_ahead", "_last", "_pending")
 
     def __init__(self) -> None:
         self._pending: set[int] = set()
-        self._heap: list[int] = []
+        self._ahead: deque[int] = deque()  # from the position on, ascending: `add` takes no others
         self._last: int | None = None
 
     def add(self, offset: int) -> bool:
@@ -25,7 +25,7 @@ class Offsets:
             return False
         self._last = offset
         self._pending.add(offset)
-        heapq.heappush(self._heap, offset)
+        self._ahead.append(offset)
         return True
 
     def done(self, offset: int) -> bool:
@@ -33,21 +33,21 @@ class Offsets:
         if offset not in self._pending:
             return False
         self._pending.remove(offset)
-        while self._heap and self._heap[0] not in self._pending:
-            heapq.heappop(self._heap)
+        while self._ahead and self._ahead[0] not in self._pending:
+            self._ahead.popleft()
         return True
 
     @property
     def position(self) -> int | None:
         """The offset to commit: all below it are settled."""
-        if self._heap:
-            return self._heap[0]
+        if self._ahead:
+            return self._ahead[0]
         return None if self._last is None else self._last + 1
 
     @property
     def ahead(self) -> int:
         """How many were taken up from the position on: so many would be made again after a crash, at most."""
-        return len(self._heap)
+        return len(self._ahead)
 
     @property
     def pending(self) -> int:

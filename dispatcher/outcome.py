@@ -22,6 +22,7 @@ SCHEDULES: Final[Mapping[str, tuple[float, ...]]] = {
 _SLOWED: Final = frozenset(
     {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 )
+_OK, _MULTIPLE_CHOICES, _GONE = int(HTTPStatus.OK), int(HTTPStatus.MULTIPLE_CHOICES), int(HTTPStatus.GONE)  # members compare slowly
 LONGEST_S: Final = 24 * _HOUR
 _MAX_HEADER: Final = 64
 
@@ -63,6 +64,7 @@ class Disable:
     reason: str
 
 
+_DELIVERED: Final = Delivered()
 Settled: TypeAlias = Delivered | Retry | Dead | Disable
 
 
@@ -73,9 +75,9 @@ def settle(result: Result, attempt: int, policy: Policy, now: datetime) -> Settl
     502, 503 and 504 may ask for more time with Retry-After, clamped to [the schedule's delay, 24 h].
     """
     if isinstance(result, Reply):
-        if HTTPStatus.OK <= result.status < HTTPStatus.MULTIPLE_CHOICES:
-            return Delivered()
-        if result.status == HTTPStatus.GONE:
+        if _OK <= result.status < _MULTIPLE_CHOICES:
+            return _DELIVERED
+        if result.status == _GONE:
             return Disable("the receiver answered 410 Gone")
     if attempt > len(policy.schedule_s):
         return Dead()

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Message
-from prometheus_client import Counter
 
 from hookline.dispatcher import metrics
 from hookline.dispatcher.config import DispatchConfig
@@ -31,7 +30,10 @@ from hookline.webhooks.model import Webhook
 _log = logger("delivery")
 _DETAIL: Final = 256
 _UNSENT: Final = {field.name: field.default for field in dataclasses.fields(Attempt)} | {"attempt": 0, "attempted_at_us": 0}
-_COUNTERS: Final[dict[tuple[Outcome, ErrorKind], Counter]] = {}  # `labels` looks each up under a lock
+# Once, and not for each delivery: members of an enum are found slowly, and `labels` looks for a counter under a lock.
+_DELIVERED: Final = Outcome.DELIVERED
+_NO_FAULT: Final = (ErrorKind.NONE, "")
+_TAKEN: Final = metrics.ATTEMPTS.labels(Outcome.DELIVERED, ErrorKind.NONE)
 # A record that is as large as Kafka takes would grow beyond that by the headers of its dead letter.
 _MOST_VALUE: Final = 2 * 1024 * 1024 - 64 * 1024
 _MOST_KEY: Final = 1_024
@@ -80,7 +82,7 @@ class Settlement:
 
     def delivered(self, delivery: Delivery, sent: Sent) -> None:
         """Record that the receiver took it."""
-        self._write(delivery, [self._attempt(delivery, Outcome.DELIVERED, sent)])
+        self._write(delivery, [self._attempt(delivery, _DELIVERED, sent)])
 
     def retry(self, delivery: Delivery, sent: Sent, delay_s: float) -> None:
         """Wait in the longest tier that is not longer than the delay, then (again if need be) until it is due."""
@@ -252,21 +254,21 @@ class Settlement:
 
     def _entry(self, record: dict[str, Any]) -> Entry:
         _count(record["outcome"], record["error_kind"])
-        if record["outcome"] is not Outcome.DELIVERED or self._told:
+        if record["outcome"] is not _DELIVERED or self._told:
             _tell(record)
         return Entry(self._topics.attempts, record["webhook_id"].encode(), self._codec.encode_attempt_fields(record), {})
 
 
 def _count(outcome: Outcome, kind: ErrorKind) -> None:
-    counter = _COUNTERS.get((outcome, kind))
-    if counter is None:
-        counter = _COUNTERS[outcome, kind] = metrics.ATTEMPTS.labels(outcome, kind)
-    counter.inc()
+    if outcome is _DELIVERED:
+        _TAKEN.inc()
+    else:
+        metrics.ATTEMPTS.labels(outcome, kind).inc()
 
 
 def _tell(record: dict[str, Any]) -> None:
     """Log the one canonical line of an attempt; failures at INFO, the rest at DEBUG; no payload, secret or URL."""
-    line = _log.debug if record["outcome"] is Outcome.DELIVERED else _log.info
+    line = _log.debug if record["outcome"] is _DELIVERED else _log.info
     names = ("outcome", "delivery_id", "webhook_id", "store_id", "event_type", "attempt", "http_status", "error_kind")
     line(
         "delivery.attempted",
@@ -278,7 +280,7 @@ def _tell(record: dict[str, Any]) -> None:
 def _fault(result: Result) -> tuple[ErrorKind, str]:
     if isinstance(result, Reply):
         ok = 200 <= result.status < 300  # noqa: PLR2004  # the class of success
-        return (ErrorKind.NONE, "") if ok else (ErrorKind.HTTP_STATUS, f"answered {result.status}")
+        return _NO_FAULT if ok else (ErrorKind.HTTP_STATUS, f"answered {result.status}")
     return result.kind, result.detail[:_DETAIL]
 
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from hookline.kernel import metrics
 from hookline.kernel.errors import ConfigError
-from hookline.kernel.metrics import LATENCY_BUCKETS_S, Health, LoopHistogram, MetricsConfig, MetricsServer
+from hookline.kernel.metrics import LATENCY_BUCKETS_S, Health, LoopCounter, LoopHistogram, MetricsConfig, MetricsServer
 
 pytestmark = pytest.mark.process
 
@@ -85,6 +85,22 @@ def test_a_histogram_of_one_thread_tells_what_the_librarys_tells() -> None:
         quick.observe(amount)
         plain.observe(amount)
         assert told(ours) == told(theirs)
+
+
+def test_a_counter_of_one_thread_tells_what_the_librarys_tells() -> None:
+    """With and without labels, by ones and by amounts, also when read in between; a label that was never counted is not there."""
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    quick = [LoopCounter("taken", "Taken.", registry=ours), LoopCounter("left", "Left.", ["why", "how"], registry=ours)]
+    plain = [Counter("taken", "Taken.", registry=theirs), Counter("left", "Left.", ["why", "how"], registry=theirs)]
+    assert told(ours) == told(theirs)
+    for amount in (1, 0, 2.5, 40):
+        for bare, labelled in (quick, plain):
+            bare.inc()
+            bare.inc(amount)
+            labelled.labels("late", "x").inc(amount)
+            labelled.labels(why="late", how="y").inc()
+        assert told(ours) == told(theirs)
+    assert quick[1].labels("late", "x") is quick[1].labels("late", "x")
 
 
 def told(registry: CollectorRegistry) -> list[tuple[str, dict[str, str], float]]:
