@@ -22,11 +22,13 @@ from tests.chaos.runner import Line, Runner
 from tests.chaos.world import World, world
 
 _SHOWN: Final = 40
+_SECONDS: Final = {"isolation": 15.0, "overload": 120.0}
+"""How long each span of a measurement is, unless told."""
 _out: Final = Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> int:
-    """Play what was asked for; return 1 when anything was violated."""
+    """Play what was asked for; return 1 when anything was violated, or a measurement missed its targets."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("measure", nargs="?", choices=("isolation", "overload"), help="measure this instead of playing faults")
     parser.add_argument("--seconds", type=float, help="of each span of a measurement")
@@ -50,9 +52,14 @@ def main() -> int:
 
 
 def _measure(name: str, seed: int, seconds: float | None) -> int:
-    found = isolation.measure(seed, seconds or 15.0) if name == "isolation" else overload.measure(seed, seconds or 120.0)
+    """Measure; return 1 when a target was missed."""
+    of = isolation if name == "isolation" else overload
+    found = of.measure(seed, seconds or _SECONDS[name])
     _out.print_json(data={"seed": seed, **found})
-    return 0
+    missed = of.missed(found)
+    for text in missed:
+        _out.print(f"MISSED: {text}")
+    return 1 if missed else 0
 
 
 def _run(names: list[str], seed: int, rounds: int, folder: Path) -> int:

@@ -1,40 +1,53 @@
 """How many deliveries may be repeated after what was done: the figure that duplicates are held against.
 
-What a dispatcher has called comes again when the next owner of its partition begins at an offset that lies before it. The
-offset is that of the lowest record whose deliveries are not all durable, and is committed every commit interval; so a call
-is *released* once its record and all before it in the partition are settled.
+Who may cause what:
+- A dispatcher that is harmed. What it has called comes again when the next owner of its partition begins at an offset that
+  lies before it. The offset is that of the lowest record whose deliveries are not all durable, and is committed every commit
+  interval; so a call is *released* once its record and all before it in the partition are settled, and *committed* a commit
+  interval later.
+- Kafka that is away or slow. Each dispatcher may lose its membership meanwhile, and once more in the rebalance that follows.
+  What it then had called and not committed comes again: nothing is committed while Kafka is away.
+- A receiver that is harmed. What it has taken comes again where its answer was lost.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from tests.chaos.chapter import SLACK_S, Chapter
 from tests.chaos.history import Call, History, Incident, Kind, Tried
 
-_REPEATERS: Final = ("dispatcher", "kafka", "receiver")
-"""Who, when harmed, may make a delivery be repeated."""
 _MOVES: Final = {Kind.START, Kind.THAW, Kind.TERM}
 """After these a rebalance follows, which commits what is released, and moves what is not."""
 _REBALANCE_S: Final = 5.0
+_Key: TypeAlias = tuple[str, int, float]
+"""A call: delivery, attempt, when."""
 
 
 def bound(history: History, chapter: Chapter) -> int:
-    """Return how many calls may be made again: of all disturbances, those that were not released a commit interval before."""
+    """Return how many calls may be made again, of all disturbances together."""
     released = _released(history, chapter)
     unrecorded = [call for call in history.calls[chapter.calls_from :] if not _is_recorded(history, call)]
-    found: set[tuple[str, int, float]] = set()
+    made: list[Tried | Call] = [*history.attempts[chapter.attempts_from :], *unrecorded]
+    found: set[_Key] = set()
     for incident in history.incidents[chapter.incidents_from :]:
-        if incident.name.startswith(_REPEATERS):
-            made: list[Tried | Call] = [*history.attempts[chapter.attempts_from :], *unrecorded]
-            found |= {(one.delivery_id, one.attempt, one.at) for one in made if _may_repeat(incident, one, released, chapter)}
+        if incident.name.startswith("dispatcher"):
+            found |= {_key(one) for one in made if _may_repeat(incident, one, released, chapter)}
+        elif incident.name.startswith("receiver"):
+            found |= _unanswered(history, incident, chapter)
+        elif incident.what in {Kind.AWAY, Kind.SLOW}:
+            found |= _uncommitted(incident, made, released, chapter)
     return len(found)
 
 
+# ---- a dispatcher ----
+
+
 def _may_repeat(incident: Incident, one: Tried | Call, released: Mapping[str, float], chapter: Chapter) -> bool:
-    free_at = max(released.get(one.delivery_id, one.at), one.end if isinstance(one, Tried) else one.at)
+    free_at = _free_at(one, released)
     if _theirs(incident, one) and one.at <= max(incident.until, incident.at) + SLACK_S:
         return free_at >= incident.at - chapter.commit_s - SLACK_S
     pinned = free_at - one.at > SLACK_S
@@ -42,10 +55,61 @@ def _may_repeat(incident: Incident, one: Tried | Call, released: Mapping[str, fl
 
 
 def _theirs(incident: Incident, one: Tried | Call) -> bool:
-    """Tell whether a call may be one of the process that was harmed: Kafka and receivers concern everybody."""
-    if incident.what in {Kind.START, Kind.THAW}:
-        return False
-    return isinstance(one, Call) or one.process == incident.pid or not incident.name.startswith("dispatcher")
+    """Tell whether a call may be one of the dispatcher that was harmed."""
+    return incident.what not in {Kind.START, Kind.THAW} and (isinstance(one, Call) or one.process == incident.pid)
+
+
+# ---- Kafka ----
+
+
+def _uncommitted(incident: Incident, made: Iterable[Tried | Call], released: Mapping[str, float], chapter: Chapter) -> set[_Key]:
+    """Return what dispatchers had called and not committed: each when it was most, while Kafka was away, and once after."""
+    wait_s = chapter.commit_s + SLACK_S + incident.lag_s
+    back = incident.back or incident.at
+    spans: dict[int, list[tuple[float, float, _Key]]] = defaultdict(list)
+    for one in made:
+        ends = _free_at(one, released) + wait_s
+        if ends >= incident.at and one.at <= back:
+            ends = max(ends, back + wait_s)
+        spans[one.process if isinstance(one, Tried) else 0].append((one.at, ends, _key(one)))
+    parts = [(incident.at, back), (back, max(incident.until, back))]
+    return set().union(*(_most_open(mine, *part) for mine in spans.values() for part in parts))
+
+
+def _most_open(spans: Sequence[tuple[float, float, _Key]], since: float, until: float) -> set[_Key]:
+    """Return the spans that were open together at the moment, of a time, when they were most."""
+    moments = [since, *(begins for begins, _, _ in spans if since < begins <= until)]
+    return max(({key for begins, ends, key in spans if begins <= at <= ends} for at in moments), key=len)
+
+
+# ---- a receiver ----
+
+
+def _unanswered(history: History, incident: Incident, chapter: Chapter) -> set[_Key]:
+    """Return the calls that a receiver has taken in the moment when it was harmed, and whose callers got no answer."""
+    calls_s = {role.name: role.call_s for role in history.roles.values() if role.receiver == incident.name}
+    until = max(incident.until, incident.at) + SLACK_S
+    found: dict[tuple[str, int], list[_Key]] = defaultdict(list)
+    for call in history.calls[chapter.calls_from :]:
+        if call.role in calls_s and incident.at - calls_s[call.role] - SLACK_S <= call.at <= until:
+            found[call.delivery_id, call.attempt].append(_key(call))
+    return {key for one, keys in found.items() for key in keys[: _answers_lost(history, *one)]}
+
+
+def _answers_lost(history: History, delivery: str, attempt: int) -> int:
+    calls = sum(1 for call in history.calls_of[delivery] if call.attempt == attempt)
+    return max(0, calls - sum(1 for t in history.tried_of.get(delivery, ()) if t.attempt == attempt and t.status))
+
+
+# ---- when what was called is settled ----
+
+
+def _key(one: Tried | Call) -> _Key:
+    return one.delivery_id, one.attempt, one.at
+
+
+def _free_at(one: Tried | Call, released: Mapping[str, float]) -> float:
+    return max(released.get(one.delivery_id, one.at), one.end if isinstance(one, Tried) else one.at)
 
 
 def _released(history: History, chapter: Chapter) -> dict[str, float]:

@@ -6,21 +6,24 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
 from hookline.local.kafka_broker import free_port
 from hookline.local.supervisor import ChildSpec
+from hookline.schemas.events import new_id
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
-from hookline.webhooks.model import State
+from hookline.webhooks.model import SUBJECT, State
 from hookline.webhooks.registry import WebhookRegistry
-from hookline.webhooks.secrets import SecretsConfig, Vault
+from hookline.webhooks.secrets import SecretsConfig, Vault, seal_secret
 from hookline.webhooks.store import NewWebhook, Webhooks
 from hookline.webhooks.urls import UrlPolicy
 from tests.chaos.history import Call, History, Role
@@ -43,8 +46,9 @@ class Cast:
         self._history = history
         self._registry = WebhookRegistry(config, topics, codec)
         self._registry.start()
-        vault, policy = Vault.from_config(load(SecretsConfig, environ)), load(UrlPolicy, environ)
-        self._webhooks = Webhooks(config, topics, self._registry, vault, codec, policy, SystemClock())
+        self._config, self._topic, self._codec = config, topics.webhooks, codec
+        self._vault = Vault.from_config(load(SecretsConfig, environ))
+        self._webhooks = Webhooks(config, topics, self._registry, self._vault, codec, load(UrlPolicy, environ), SystemClock())
         self._settings: dict[str, dict[str, Any]] = {}
         self._journals: list[Journal] = []
         for name in (ONE, TWO):
@@ -75,6 +79,41 @@ class Cast:
             self._write(role.receiver)
         self._history.add_role(role)
         return role
+
+    def engage_many(self, roles: Sequence[Role], url: str) -> None:
+        """Create webhooks at a URL of each one's own below one where nobody is told, all at once: straight onto their topic.
+
+        Raises `BrokerError`, or `TimeoutError` when Kafka does not confirm them.
+        """
+        model, records = self._webhooks.get(self.engage(roles[0], url=f"{url}0").webhook_id), dict[str, bytes | None]()
+        for number, role in enumerate(roles[1:], start=1):
+            role.webhook_id = new_id("wh")
+            made = replace(
+                model,
+                id=role.webhook_id,
+                store_id=role.store_id,
+                name=role.name,
+                url=f"{url}{number}",
+                event_types=role.types,
+                secrets=(seal_secret(os.urandom(32), self._vault, role.store_id, role.webhook_id, model.created_at_us),),
+                write_id=os.urandom(8).hex(),
+            )
+            records[made.id] = self._codec.encode_record(SUBJECT, made.to_datum())
+            self._history.add_role(role)
+        self._write_state(records)
+
+    def dismiss_many(self, roles: Sequence[Role]) -> None:
+        """Delete webhooks, all at once; raise as `engage_many`."""
+        for role in roles:
+            role.closed = True
+        self._write_state(dict.fromkeys((role.webhook_id for role in roles), None))
+
+    def _write_state(self, records: Mapping[str, bytes | None]) -> None:
+        client = kafka.producer(self._config)
+        for webhook_id, value in records.items():
+            client.produce(self._topic, key=webhook_id.encode(), value=value)
+        if client.flush(30) or not self._registry.catch_up(30):
+            raise TimeoutError(f"Kafka did not take {len(records)} webhooks")
 
     def behave(self, role: Role, manner: str) -> None:
         """Have a role behave otherwise from now on."""

@@ -22,6 +22,10 @@ class Chapter:
     commit_s: float = 0.5
     began_at: float = 0.0
     healed_at: float = 0.0
+    complained_at: float = 0.0
+    """When a process was last seen to complain; 0: none was, after the fault."""
+    lagged_at: float = 0.0
+    """When a record of an event topic was last seen not to be committed; 0: none was, after the fault."""
     calls_from: int = 0
     attempts_from: int = 0
     copies_from: int = 0

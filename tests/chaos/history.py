@@ -104,17 +104,23 @@ class Kind(StrEnum):
     THAW = "let go on"
     START = "started"
     AWAY = "away"
+    SLOW = "slow"
 
 
 @dataclass(slots=True)
 class Incident:
-    """Something that was done: when, to whom, to which process; `until` is when it ended."""
+    """Something that was done: when, to whom, to which process; `until` is when it ended.
+
+    Of Kafka alone: `back` is when it answered again, 0 where it always did; `lag_s` is how much longer its answers took.
+    """
 
     at: float
     what: Kind
     name: str
     pid: int
     until: float = 0.0
+    back: float = 0.0
+    lag_s: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)

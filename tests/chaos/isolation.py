@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -104,6 +105,16 @@ def measure(seed: int, seconds: float) -> dict[str, Any]:
         "target_loud": _NOISY,
         "deliveries": [len(quiet), len(hung), len(even), len(loud)],
     }
+
+
+def missed(found: Mapping[str, Any]) -> list[str]:
+    """Return which of the targets a measurement has missed, by how much."""
+    told = {"hanging": "with a fifth of the webhooks hanging", "loud": "beside a loud store"}
+    return [
+        f"the others' p99 {when} is {found[f'ratio_{what}']} times what it is without, the target is {found[f'target_{what}']}"
+        for what, when in told.items()
+        if found[f"ratio_{what}"] > found[f"target_{what}"]
+    ]
 
 
 def _p99(times: list[float]) -> float:

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -24,6 +25,11 @@ _CLIENTS: Final = 24
 _BATCH: Final = 100
 _FLOOD_S: Final = 12.0
 _ARRIVING: Final = 100.0
+_BACK_S: Final = 10.0
+_INGEST_MORE_MB: Final = 200.0
+"""A thousand events in flight of at most 64 KiB, and as much again for what is read and answered."""
+_GROWTH: Final = 1.25
+"""Of memory beside a slow receiver, once it has settled: what waits for it does not wait in memory."""
 
 
 @dataclass(slots=True)
@@ -76,6 +82,22 @@ def measure(seed: int, seconds: float) -> dict[str, Any]:
     """Return what ingest answered beyond its capacity, whether its word held, and how memory stood beside a slow receiver."""
     with world(seed, HOOKLINE_INGEST_IN_FLIGHT="1000") as found:
         return {**_flooded(found), **_slow(found, seconds)}
+
+
+def missed(found: Mapping[str, Any]) -> list[str]:
+    """Return what a measurement found that must not be: ingest refuses in time and keeps its word, and memory is bounded."""
+    before, most = found["ingest_mb"]
+    third, later = found["dispatchers_mb_after_a_third"], found["dispatchers_mb_at_most_afterwards"]
+    wrong = {
+        "ingest never answered 503": not found["answers"].get("503"),
+        f"{found['503_without_retry_after']} answers 503 had no Retry-After": found["503_without_retry_after"],
+        "no event was taken": not found["events_taken"],
+        f"{found['taken_and_not_on_kafka']} events were taken and are not on Kafka": found["taken_and_not_on_kafka"],
+        f"the first 202 afterwards took {found['seconds_until_a_202_afterwards']} s": found["seconds_until_a_202_afterwards"] > _BACK_S,
+        f"ingest grew from {before} to {most} MB": most > before + _INGEST_MORE_MB,
+        f"the dispatchers grew from {third} to {later} MB": later > third * _GROWTH,
+    }
+    return [text for text, so in wrong.items() if so]
 
 
 def _flooded(found: World) -> dict[str, Any]:

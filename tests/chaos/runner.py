@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from confluent_kafka import KafkaException
+
 from hookline.kernel.errors import HooklineError
 from tests.chaos.bounds import bound
 from tests.chaos.chapter import Chapter
@@ -73,11 +75,11 @@ class Runner:
         world.sleep(_BEFORE_S)
         fault.inject(world, random.Random(f"{self._seed}:{fault.name}:{number}"))
         fault.heal(world)
-        chapter.healed_at = time.time()
+        chapter.healed_at = fault.ended_at or time.time()
         world.sleep(_AFTER_S)
         world.load.off()
         chapter.deaths_expected = fault.deaths
-        self._settle(chapter, fault)
+        self._settle(chapter)
         own = [Violation(fault.name, text) for text in fault.check(world)]
         line = self._line(fault, number, chapter, own)
         fault.after(world)
@@ -100,23 +102,41 @@ class Runner:
 
     # ---- settling ----
 
-    def _settle(self, chapter: Chapter, fault: Fault) -> None:
-        """Wait until everything has come to its end, and note what has not."""
+    def _settle(self, chapter: Chapter) -> None:
+        """Wait until everything has come to its end, note what has not, and when the last sign of trouble was seen."""
         world, deadline = self._world, time.monotonic() + _SETTLE_S
         world.wait(lambda: world.load.idle, 60)
-        well = world.wait(lambda: not self._complaints(), deadline - time.monotonic())
-        chapter.unready = [] if well else self._complaints()
+        world.wait(lambda: not self._complaining(chapter), deadline - time.monotonic())
         world.reader.catch_up(60)
-        owed = self._owed(chapter.copies_from)
-        last = _Every(_READ_EVERY_S)
-        world.wait(lambda: last.due() and self._done(owed), max(1.0, deadline - time.monotonic()))
+        owed, due = self._owed(chapter.copies_from), _Every(_READ_EVERY_S)
+        well = world.wait(lambda: due() and self._ended(chapter, owed), max(1.0, deadline - time.monotonic()))
+        chapter.unready = [] if well else self._complaining(chapter)
         chapter.unsettled = [delivery for delivery, role in owed.items() if not world.history.settled(delivery, role)]
-        world.wait(lambda: fault.may_lag or (last.due() and not self._lag(chapter)), 20)
         still = _Still(_STILL_S)
-        world.wait(lambda: last.due() and self._written() and still.since(len(world.history.attempts)), 60)
+        world.wait(lambda: due() and self._written() and still.since(len(world.history.attempts)), 60)
         self._read(chapter)
-        if not fault.may_lag and (lag := self._lag(chapter)):
+        if lag := self._lag(chapter):
             chapter.unready = [*chapter.unready, f"{lag} records are not committed"]
+
+    def _ended(self, chapter: Chapter, owed: dict[str, Role]) -> bool:
+        """Tell whether nobody complains, nothing lags and nothing is owed; each is looked at, whatever the others are."""
+        complaints, done = self._complaining(chapter), self._done(owed)
+        if complaints or self._lagging(chapter):  # while somebody complains, Kafka may not even be able to say
+            chapter.lagged_at = time.time()
+            return False
+        return done
+
+    def _lagging(self, chapter: Chapter) -> bool:
+        try:
+            return self._lag(chapter) > 0
+        except KafkaException:
+            return True
+
+    def _complaining(self, chapter: Chapter) -> list[str]:
+        found = self._complaints()
+        if found:
+            chapter.complained_at = time.time()
+        return found
 
     def _complaints(self) -> list[str]:
         world = self._world
@@ -208,7 +228,7 @@ class _Every:
         self._pause_s = pause_s
         self._at = 0.0
 
-    def due(self) -> bool:
+    def __call__(self) -> bool:
         now = time.monotonic()
         if now - self._at < self._pause_s:
             return False

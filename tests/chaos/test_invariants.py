@@ -46,6 +46,14 @@ class Small:
         self.history.add_attempt(dataclasses.replace(tried(number, at), offset=offset, attempt_id=f"att_{offset}", process=process))
         self.chapter.rows = {**self.chapter.rows, (0, offset): f"att_{offset}"}
 
+    def one_more(self, number: int) -> None:
+        """Add another event, published in its turn and delivered once."""
+        at, event_id = BEGAN + number * 0.1, f"evt_{number}"
+        self.history.publishes[event_id] = Publish(event_id, "demo", "order.created", "ingest", at, at + 0.01)
+        self.history.add_copy(Copy((TOPIC, 0, number), event_id, "demo", "order.created"))
+        self.again(number, at + 0.02)
+        self.chapter.committed = {(TOPIC, 0): number + 1}
+
     def broken(self) -> list[str]:
         """Return which invariants are violated."""
         return [violation.invariant for violation in check(self.history, self.chapter)]
@@ -161,6 +169,59 @@ def test_a_record_that_is_not_settled_holds_those_behind_it(small: Small) -> Non
     assert bound(small.history, small.chapter) == 13, "both calls of events 3 to 9, but for the one that is settled by itself"
 
 
+def test_a_receiver_that_is_killed_explains_what_it_took_itself(small: Small) -> None:
+    """Another receiver's calls it does not, nor its own that were answered; what it took and did not answer comes again."""
+    role = next(iter(small.history.roles.values()))
+    role.receiver = "receiver-1"
+    small.history.incidents.append(Incident(BEGAN + 1.0, Kind.KILL, "receiver-2", 2))
+    for number in range(10):
+        small.again(number, BEGAN + 3)
+    assert bound(small.history, small.chapter) == 0
+    assert small.broken() == ["duplicates"]
+    small.history.incidents[0].name = "receiver-1"
+    assert bound(small.history, small.chapter) == 0, "all of them were answered"
+
+
+def test_an_answer_that_a_killed_receiver_did_not_give(small: Small) -> None:
+    """Only of the moment when it was killed, and for each lost answer once."""
+    role = next(iter(small.history.roles.values()))
+    role.receiver, role.call_s = "receiver-1", 0.1
+    for number in (0, 9):
+        lost = dataclasses.replace(small.history.attempts[number], outcome="failed", status=0)
+        small.history.attempts[number] = lost
+        small.history.tried_of[delivery(number)] = [lost]
+    small.history.incidents.append(Incident(BEGAN + 1.0, Kind.KILL, "receiver-1", 2))
+    small.again(9, BEGAN + 3)
+    assert bound(small.history, small.chapter) == 1
+    small.history.tried_of[delivery(9)].pop()
+    small.again(0, BEGAN + 3)
+    assert "duplicates" in small.broken()
+
+
+def test_kafka_away_explains_what_was_not_committed(small: Small) -> None:
+    """What was called a commit interval before it went is committed; what was called until it was back is not; later, a window's worth."""
+    small.chapter.commit_s = -0.6  # with the slack a tenth of a second, which is a call
+    for number in range(10, 60):
+        small.one_more(number)
+    small.history.incidents.append(Incident(BEGAN + 1.0, Kind.AWAY, "kafka", 3, until=BEGAN + 5.5, back=BEGAN + 2.0))
+    most = bound(small.history, small.chapter)
+    assert 10 <= most <= 16, "of 60 calls: a second of being away, a moment at each edge"
+    for number in range(most):
+        small.again(20 - number, BEGAN + 6)
+    assert small.broken() == []
+    small.again(50, BEGAN + 6)
+    assert small.broken() == ["duplicates"]
+
+
+def test_a_slow_kafka_explains_no_more_than_was_open_at_one_time(small: Small) -> None:
+    """It commits all the time, only later: a dispatcher that it puts out loses what was not committed then, once."""
+    small.chapter.commit_s = -0.6
+    for number in range(10, 60):
+        small.one_more(number)
+    small.history.incidents.append(Incident(BEGAN + 1.0, Kind.SLOW, "kafka", 3, until=BEGAN + 5.5, lag_s=0.2))
+    assert 3 <= bound(small.history, small.chapter) <= 8
+
+
 def test_an_event_that_is_on_kafka_twice_may_come_twice(small: Small) -> None:
     """A publisher that was not answered published again."""
     small.history.add_copy(Copy((TOPIC, 0, 10), "evt_2", "demo", "order.created"))
@@ -271,6 +332,15 @@ def test_a_slow_recovery(small: Small) -> None:
     small.chapter.unready = []
     small.history.calls_of[delivery(0)] = [Call(delivery(0), "evt_0", "steady", 1, BEGAN + 100, 200, True)]
     assert recovery_s(small.history, small.chapter) == 95
+    assert small.broken() == ["recovery"]
+
+
+@pytest.mark.parametrize("sign", ["complained_at", "lagged_at"])
+def test_trouble_that_lasts(small: Small, sign: str) -> None:
+    """All had arrived; a process that complained, or a record that was not committed, for longer than a minute is too late all the same."""
+    setattr(small.chapter, sign, small.chapter.healed_at + 59)
+    assert small.broken() == []
+    setattr(small.chapter, sign, small.chapter.healed_at + 61)
     assert small.broken() == ["recovery"]
 
 

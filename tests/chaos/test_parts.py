@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import report
+from tests.chaos import isolation, overload, report
+from tests.chaos.__main__ import main
 from tests.chaos.history import History, Publish
 from tests.chaos.invariants import Violation
 from tests.chaos.ledgers import Journal
@@ -65,3 +66,58 @@ def test_the_report_names_sums_and_violations(tmp_path: Path) -> None:
     assert "**1 lost**" in text
     assert "| `kill-it`: SIGKILL | 2 | 3 | 10 | 12 | 1 | 2 ≤ 5 | no | 0.0 s | 1 |" in text
     assert "transport native" in text
+
+
+def test_a_measurement_that_misses_its_targets_says_which() -> None:
+    """Isolation: how much slower the others were."""
+    found = {"ratio_hanging": 1.2, "target_hanging": 1.2, "ratio_loud": 1.5, "target_loud": 1.5}
+    assert isolation.missed(found) == []
+    assert isolation.missed({**found, "ratio_hanging": 1.21}) == [
+        "the others' p99 with a fifth of the webhooks hanging is 1.21 times what it is without, the target is 1.2"
+    ]
+    assert "beside a loud store is 1.86" in isolation.missed({**found, "ratio_loud": 1.86})[0]
+
+
+OVERLOADED = {
+    "answers": {"202": 90, "503": 10},
+    "503_without_retry_after": 0,
+    "events_taken": 9_000,
+    "taken_and_not_on_kafka": 0,
+    "seconds_until_a_202_afterwards": 0.4,
+    "ingest_mb": [80, 130],
+    "dispatchers_mb_after_a_third": 332,
+    "dispatchers_mb_at_most_afterwards": 350,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"answers": {"202": 100}}, "never answered 503"),
+        ({"503_without_retry_after": 2}, "2 answers 503 had no Retry-After"),
+        ({"events_taken": 0}, "no event was taken"),
+        ({"taken_and_not_on_kafka": 3}, "3 events were taken and are not on Kafka"),
+        ({"seconds_until_a_202_afterwards": 60.0}, "took 60.0 s"),
+        ({"ingest_mb": [80, 900]}, "ingest grew from 80 to 900 MB"),
+        ({"dispatchers_mb_at_most_afterwards": 600}, "the dispatchers grew from 332 to 600 MB"),
+    ],
+)
+def test_an_overload_that_is_not_borne(changed: dict[str, object], text: str) -> None:
+    """Each thing that must not be is named."""
+    assert overload.missed(OVERLOADED) == []
+    [found] = overload.missed({**OVERLOADED, **changed})
+    assert text in found
+
+
+@pytest.mark.parametrize("name", ["isolation", "overload"])
+@pytest.mark.parametrize("missed", [[], ["the others' p99 is 9 times what it is without"]])
+def test_a_missed_target_is_the_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, missed: list[str]
+) -> None:
+    """Status 1, and the words on the terminal."""
+    of = isolation if name == "isolation" else overload
+    monkeypatch.setattr(of, "measure", lambda _seed, _seconds: {})
+    monkeypatch.setattr(of, "missed", lambda _found: missed)
+    monkeypatch.setattr("sys.argv", ["chaos", name, "--seed", "1"])
+    assert main() == len(missed)
+    assert all(text in capsys.readouterr().out for text in missed)

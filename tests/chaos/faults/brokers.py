@@ -10,26 +10,55 @@ import time
 from typing import Final
 
 from tests.chaos.faults.fault import Fault
-from tests.chaos.history import Kind
+from tests.chaos.history import Incident, Kind
 from tests.chaos.world import KAFKA, SESSION_S, World
 
 _BACK_S: Final = 1.0
+_CALM_S: Final = 2.5
+"""What is called longer before and after a fault than a commit takes must not come again: without it there is nothing to say that of."""
+_SLICES_S: Final = 1.0
+"""A commit and the confirmation that it waits for take a slice of a slow Kafka each."""
+
+
+def away(world: World) -> Incident:
+    """Note that the broker goes now: what is called until it is back is committed by nobody."""
+    return world.did(Kind.AWAY, KAFKA)
+
+
+def back(world: World, incident: Incident) -> None:
+    """Wait until it answers again, and until the dispatchers are members again."""
+    world.until_broker()
+    incident.back = time.time() if incident.what is Kind.AWAY else 0.0
+    world.until_ready(*world.dispatchers)
+    incident.until = time.time() + _BACK_S
+
+
+def slow_down(pid: int, passed_s: float) -> None:
+    """Let Kafka run for a quarter of each slice of 0.4 s; to be called again and again until it is let go on."""
+    os.kill(pid, signal.SIGSTOP if passed_s % 0.4 < 0.3 else signal.SIGCONT)
 
 
 class BrokerFault(Fault):
-    """Notes how long the broker was away: what was called meanwhile could not be committed."""
+    """Notes when the broker was away, and has some time without it before and after."""
 
-    _since: float = 0.0
+    _incident: Incident | None = None
 
-    def away(self, world: World) -> None:
-        """Note that the broker goes now."""
-        self._incident = world.did(Kind.AWAY, KAFKA)
+    def away(self, world: World, what: Kind = Kind.AWAY) -> None:
+        """Note that the broker goes now, or gets slow."""
+        if self._incident is None:
+            world.sleep(_CALM_S)
+        self._incident = world.did(what, KAFKA)
+        self._incident.lag_s = _SLICES_S if what is Kind.SLOW else 0.0
 
     def back(self, world: World) -> None:
         """Wait until it answers again, and until the dispatchers are members again."""
-        world.until_broker()
-        world.until_ready(*world.dispatchers)
-        self._incident.until = time.time() + _BACK_S
+        if self._incident is not None:
+            self.ended_at = time.time()
+            back(world, self._incident)
+
+    def heal(self, world: World) -> None:
+        """Let it be for a while."""
+        world.sleep(_CALM_S)
 
 
 class KillBroker(BrokerFault):
@@ -95,7 +124,7 @@ class SlowBroker(BrokerFault):
 
     def inject(self, world: World, numbers: random.Random) -> None:
         """Stop and wake it again and again."""
-        self.away(world)
+        self.away(world, Kind.SLOW)
         pid = world.pid(KAFKA)
         for _ in range(20):
             os.kill(pid, signal.SIGSTOP)

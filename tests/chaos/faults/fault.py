@@ -13,14 +13,15 @@ class Fault(ABC):
     """One way to do harm: `inject` under load, `heal`, and then everything must recover; one object per round.
 
     `deaths`: how many deaths of processes it brings about that nobody kills. `bounded` False: duplicates are counted,
-    not judged. `may_lag`: a partition may stay unread. `check` returns what is wrong beside the invariants.
+    not judged. `ended_at`: when it was over, wall seconds; 0: once it was healed. `check` returns what is wrong beside the
+    invariants.
     """
 
     name: ClassVar[str]
     what: ClassVar[str]
     deaths: int = 0
     bounded: bool = True
-    may_lag: bool = False
+    ended_at: float = 0.0
 
     @abstractmethod
     def inject(self, world: World, numbers: random.Random) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import ClassVar, Final
 
+from tests.chaos.faults.brokers import away, back
 from tests.chaos.faults.fault import Fault
 from tests.chaos.world import CLICKHOUSE, KAFKA, SPARE, World
 
@@ -143,13 +144,14 @@ class KillAnybody(KillOften):
         for _ in range(4):
             world.sleep(numbers.uniform(*_ALIVE_S))
             pair = numbers.sample([KAFKA, CLICKHOUSE, "sink", "ingest", "console", *world.dispatchers], 2)
+            broker = away(world) if KAFKA in pair else None
             for name in pair:
                 world.kill(name)
             world.sleep(numbers.uniform(*_DOWN_S))
             for name in sorted(pair, key=lambda name: name != KAFKA):
                 world.start(name)
-            if KAFKA in pair:
-                world.until_broker()
+            if broker is not None:
+                back(world, broker)
             world.until_ready(*pair)
 
 
