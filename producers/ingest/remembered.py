@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
@@ -23,7 +24,7 @@ def digest_of(value: object) -> Digest:
 
 
 class Remembered:
-    """Names (event ids, Idempotency-Keys) and the digest of what they were accepted with, per process.
+    """Names (event ids, Idempotency-Keys) and the digest of what they were accepted with; a process has one.
 
     The oldest are forgotten when there are too many or too old ones. Used from the event loop only.
     """
@@ -33,7 +34,9 @@ class Remembered:
         self._for_s = for_s
         self._clock = clock
         self._began = clock.monotonic()
-        self._known: dict[str, bytes] = {}
+        # Not a `dict`: that looks for its first key past all that were deleted before it, which takes longer with each.
+        self._known: OrderedDict[str, bytes] = OrderedDict()
+        metrics.REMEMBERED.set_function(self.__len__)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -41,7 +44,7 @@ class Remembered:
     def knows(self, name: str, digest: Digest, field: str) -> bool:
         """Tell whether this very body was accepted under the name; raise `Refused` when another was."""
         found = self._known.get(name)
-        if found is None or self._age_s(found) > self._for_s:
+        if found is None or self._now_s() - _kept_s(found) > self._for_s:
             return False
         if found[_TIME_BYTES:] != digest:
             raise mismatch(field)
@@ -49,14 +52,21 @@ class Remembered:
 
     def keep(self, name: str, digest: Digest) -> None:
         """Remember what was accepted under a name."""
-        self._known.pop(name, None)  # the newest stand last
-        self._known[name] = int(self._clock.monotonic() - self._began).to_bytes(_TIME_BYTES) + digest
-        while self._known and (len(self._known) > self._most or self._age_s(next(iter(self._known.values()))) > self._for_s):
-            del self._known[next(iter(self._known))]
-        metrics.REMEMBERED.set(len(self._known))
+        now_s, known = self._now_s(), self._known
+        known[name] = int(now_s).to_bytes(_TIME_BYTES) + digest
+        known.move_to_end(name)
+        if len(known) > self._most:
+            known.popitem(last=False)
+        while known and now_s - _kept_s(next(iter(known.values()))) > self._for_s:
+            known.popitem(last=False)
 
-    def _age_s(self, entry: bytes) -> float:
-        return self._clock.monotonic() - self._began - int.from_bytes(entry[:_TIME_BYTES])
+    def _now_s(self) -> float:
+        return self._clock.monotonic() - self._began
+
+
+def _kept_s(entry: bytes) -> int:
+    """Return when an entry was kept, in seconds after the beginning."""
+    return int.from_bytes(entry[:_TIME_BYTES])
 
 
 class UnderWay:

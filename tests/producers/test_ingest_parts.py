@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.kernel.errors import ConfigError, HooklineError, InputError, PayloadTooLarge, SchemaError
+from hookline.producers.ingest import metrics
 from hookline.producers.ingest.door import Failures, network_of
 from hookline.producers.ingest.errors import CODES, Refused, problem_of, refused
 from hookline.producers.ingest.reader import derived_id
@@ -15,6 +18,17 @@ from hookline.schemas.events import check_id
 from tests.producers.fakes import FakeClock
 
 pytestmark = pytest.mark.unit
+
+
+class CountedClock(FakeClock):
+    """A clock that counts how often it is asked."""
+
+    asked = 0
+
+    def monotonic(self) -> float:
+        """Return where the clock stands."""
+        self.asked += 1
+        return super().monotonic()
 
 
 @pytest.mark.parametrize(
@@ -94,6 +108,34 @@ def test_nothing_is_remembered_when_the_limit_is_zero() -> None:
     remembered.keep("a", digest_of(1))
     assert len(remembered) == 0
     assert not remembered.knows("a", digest_of(1), "id")
+
+
+def test_to_remember_costs_the_same_however_much_was_forgotten() -> None:
+    """A process that has been up for long is no slower than a young one, and asks for the time once each."""
+    clock = CountedClock()
+    remembered, digest = Remembered(40_000, 100, clock), digest_of(1)
+
+    def cost(first: int) -> float:
+        began = time.thread_time()
+        for number in range(first, first + 40_000):
+            remembered.keep(str(number), digest)
+        return time.thread_time() - began
+
+    young, old = cost(0), cost(40_000)
+    assert old < 3 * young
+    clock.move(102)
+    before = clock.asked
+    remembered.keep("the only one that is not too old", digest)
+    assert (len(remembered), clock.asked - before) == (1, 1)
+
+
+def test_the_gauge_tells_how_many_are_remembered() -> None:
+    """Whenever it is read, without being set for each event."""
+    remembered = Remembered(5, 100, FakeClock())
+    for number in range(9):
+        remembered.keep(str(number), digest_of(1))
+    [gauge] = metrics.REMEMBERED.collect()
+    assert gauge.samples[0].value == 5
 
 
 def test_all_who_joined_hear_the_outcome_once() -> None:
