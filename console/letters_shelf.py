@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeVar
@@ -107,8 +107,8 @@ class Shelf:
         self._by_place: dict[Coordinates, Letter] = {}
         self._orders: dict[str, _Order] = {_ALL: _Order()}
         self._in_partition: dict[tuple[str, int], deque[Coordinates]] = {}
-        self._marks: dict[Coordinates, Replayed] = {}
-        self._resent: dict[tuple[str, str], Replayed] = {}
+        self._marks: OrderedDict[Coordinates, Replayed] = OrderedDict()
+        self._resent: OrderedDict[tuple[str, str], Replayed] = OrderedDict()
         self._dropped_us = 0
         self._lock = threading.Lock()
 
@@ -204,12 +204,12 @@ class Shelf:
                         del self._orders[name]
 
 
-def _put(marks: dict[Key, Replayed], key: Key, replayed: Replayed, most: int) -> None:
+def _put(marks: OrderedDict[Key, Replayed], key: Key, replayed: Replayed, most: int) -> None:
     """Set a mark as the newest; beyond `most` the oldest goes."""
-    marks.pop(key, None)
     marks[key] = replayed
+    marks.move_to_end(key)
     if len(marks) > most:
-        del marks[next(iter(marks))]
+        marks.popitem(last=False)
 
 
 def _position(letter: Letter) -> Position:

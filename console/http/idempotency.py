@@ -63,7 +63,7 @@ class Idempotency:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._entries: OrderedDict[Place, _Entry] = OrderedDict()
-        self._per_store: dict[str, int] = {}
+        self._per_store: dict[str, OrderedDict[Place, _Entry]] = {}
         self._bytes = 0
 
     async def once(self, place: Place, digest: bytes, answer: Callable[[], Awaitable[Kept]]) -> tuple[Kept, bool]:
@@ -85,7 +85,7 @@ class Idempotency:
         entry.answer.add_done_callback(lambda future: future.cancelled() or future.exception())  # nobody else may be waiting for it
         self._make_room(place.store_id)
         self._entries[place] = entry
-        self._per_store[place.store_id] = self._per_store.get(place.store_id, 0) + 1
+        self._per_store.setdefault(place.store_id, OrderedDict())[place] = entry
         try:
             kept = await answer()
         except BaseException as error:
@@ -106,13 +106,15 @@ class Idempotency:
 
     def _make_room(self, store_id: str) -> None:
         """Bound the number per store, so that none pushes out what another relies on, and the bytes of all."""
-        if self._per_store.get(store_id, 0) >= MOST_PER_STORE:
-            self._drop_one(lambda place: place.store_id == store_id)
-        while self._bytes > MOST_BYTES and self._drop_one(lambda _: True):
+        mine = self._per_store.get(store_id)
+        if mine is not None and len(mine) >= MOST_PER_STORE:
+            self._drop_one(mine)
+        while self._bytes > MOST_BYTES and self._drop_one(self._entries):
             pass
 
-    def _drop_one(self, wanted: Callable[[Place], bool]) -> bool:
-        found = next(((place, entry) for place, entry in self._entries.items() if wanted(place) and entry.answer.done()), None)
+    def _drop_one(self, entries: OrderedDict[Place, _Entry]) -> bool:
+        """Drop the oldest of some entries that has its answer; those before it are requests under way."""
+        found = next(((place, entry) for place, entry in entries.items() if entry.answer.done()), None)
         if found is not None:
             self._drop(*found)
         return found is not None
@@ -122,6 +124,7 @@ class Idempotency:
             return
         del self._entries[place]
         self._bytes -= entry.bytes
-        self._per_store[place.store_id] -= 1
-        if not self._per_store[place.store_id]:
+        mine = self._per_store[place.store_id]
+        del mine[place]
+        if not mine:
             del self._per_store[place.store_id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import os
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -326,6 +327,21 @@ def test_marks_of_deliveries_are_bounded() -> None:
     for number in range(3):
         shelf.mark_delivery("wh", str(number), Replayed(9, ""))
     assert shelf.replayed(letter(1).place) is None
+
+
+@pytest.mark.unit
+def test_to_mark_costs_the_same_however_many_marks_went() -> None:
+    """A console that has been up for long is no slower than a young one."""
+    shelf = Shelf(20_000)
+
+    def cost(first: int) -> float:
+        began = time.thread_time()
+        for number in range(first, first + 40_000):
+            shelf.mark_delivery("wh", str(number), Replayed(9, ""))
+        return time.thread_time() - began
+
+    young, old = cost(0), cost(40_000)
+    assert old < 3 * young
 
 
 @pytest.mark.unit

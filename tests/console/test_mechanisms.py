@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -192,6 +193,25 @@ async def test_memory_is_bounded_per_store_and_in_all() -> None:
         await idempotency.once(Place(f"big{number}", "k"), b"d", answer_of(MOST_BYTES // 4))
     assert (await idempotency.once(Place("big9", "k"), b"d", answer_of(1)))[1] is True
     assert (await idempotency.once(Place("big0", "k"), b"d", answer_of(1)))[1] is False
+
+
+async def test_a_store_at_its_limit_is_not_slowed_down_by_the_others() -> None:
+    """To push out its oldest key, the keys of other stores are not looked through."""
+    idempotency = Idempotency(Moving())
+
+    async def answer() -> Kept:
+        return kept()
+
+    async def cost(first: int, count: int) -> float:
+        began = time.thread_time()
+        for number in range(first, first + count):
+            await idempotency.once(Place("loud", str(number)), b"d", answer)
+        return (time.thread_time() - began) / count
+
+    for number in range(10_000):
+        await idempotency.once(Place(f"quiet{number}", "k"), b"d", answer)
+    below = await cost(0, MOST_PER_STORE)
+    assert await cost(MOST_PER_STORE, 200) < 5 * below
 
 
 async def test_a_full_pool_refuses_at_once() -> None:
