@@ -22,6 +22,7 @@ from hookline.kernel import kafka, lost
 from hookline.kernel.config import environment, integer, load, number, setting
 from hookline.kernel.errors import BrokerError, Closed, HooklineError, InputError, QueueFull, Undelivered
 from hookline.kernel.log import logger
+from hookline.kernel.values import value
 from hookline.producers.event_record import EventRecord, EventRecords
 from hookline.schemas.events import Event
 from hookline.schemas.registry import SchemaRegistry, open_registry
@@ -69,7 +70,7 @@ class PublisherConfig:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Published:
     """Where an event lies."""
 

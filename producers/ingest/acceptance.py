@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import orjson
 
 from hookline.kernel.errors import HooklineError, InputError
+from hookline.kernel.values import value
 from hookline.producers.ingest import metrics
 from hookline.producers.ingest.errors import Problem, Refused, problem_of, refused
 from hookline.producers.ingest.gate import Gate
@@ -23,7 +23,7 @@ Verdict: TypeAlias = str | Problem
 Tell: TypeAlias = Callable[[Verdict], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Sender:
     """What the events of one request share.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from hookline.kernel.errors import HooklineError, InputError
 from hookline.kernel.log import logger
 from hookline.kernel.tracing import Span, Tracing
+from hookline.kernel.values import value
 from hookline.producers.event_record import TRACEPARENT
 from hookline.producers.ingest import answers
 from hookline.producers.ingest.acceptance import Acceptance, Sender, Verdict
@@ -53,7 +54,7 @@ class Tally:
         return await self._done
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Admitted:
     """What a request's head says once it is let in."""
 
