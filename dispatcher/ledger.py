@@ -19,7 +19,7 @@ from hookline.kernel.log import logger
 from hookline.kernel.values import value
 
 _log = logger("ledger")
-_POLL_S: Final = 0.002
+_POLL_S: Final = 0.005
 _AGAIN_S: Final = 0.5
 _FLUSH_S: Final = 0.2
 _TELL_S: Final = 5.0
@@ -44,11 +44,31 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class _Write:
-    """An entry on its way, and what to do once it is durable; `refused` tells whether Kafka has refused it before."""
+    """An entry on its way, and what to do once it is durable; `refused` tells whether Kafka has refused it before.
+
+    The producer calls it with what became of it; a function made for each takes longer.
+    """
 
     entry: Entry
     done: Callable[[], None]
+    told: Callable[[_Write, KafkaError | None, Message], None]
     refused: bool = False
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        self.told(self, error, message)
+
+
+@dataclass(slots=True, eq=False)
+class _Last:
+    """Calls `durable` when the last of several entries is."""
+
+    left: int
+    durable: Callable[[], None]
+
+    def __call__(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.durable()
 
 
 class Ledger:
@@ -72,6 +92,7 @@ class Ledger:
         self._timer: asyncio.TimerHandle | None = None
         self._refused: dict[str, str] = {}
         self._waiting = 0
+        self._stamp = -1
         self._told_at = -_TELL_S
         self._fatal = ""
 
@@ -93,16 +114,9 @@ class Ledger:
 
     def write(self, entries: list[Entry], durable: Callable[[], None]) -> None:
         """Produce the entries; call `durable` on the loop's thread once every in-sync replica has all of them."""
-        left = len(entries)
-
-        def one() -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                durable()
-
+        done = durable if len(entries) == 1 else _Last(len(entries), durable)
         for entry in entries:
-            self._produce(_Write(entry, one))
+            self._produce(_Write(entry, done, self._told))
 
     def complaint(self) -> str:
         """Return what is wrong, or an empty text: a probe for `/readyz`."""
@@ -117,16 +131,12 @@ class Ledger:
 
     def _produce(self, write: _Write) -> bool:
         """Hand one to the producer; return False when its queue is full."""
-
-        def acknowledged(error: KafkaError | None, message: Message) -> None:
-            if error is None:
-                self._acknowledged(write, message)
-            else:
-                self._later(write, error)
-
         entry = write.entry
         try:
-            self._producer.produce(entry.topic, key=entry.key, value=entry.value, headers=dict(entry.headers), on_delivery=acknowledged)
+            if entry.headers:
+                self._producer.produce(entry.topic, key=entry.key, value=entry.value, headers=dict(entry.headers), on_delivery=write)
+            else:
+                self._producer.produce(entry.topic, key=entry.key, value=entry.value, on_delivery=write)
         except BufferError:
             self._again.append(write)
             return False
@@ -134,10 +144,17 @@ class Ledger:
             self._later(write, error.args[0])
         return True
 
+    def _told(self, write: _Write, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._acknowledged(write, message)
+        else:
+            self._later(write, error)
+
     def _acknowledged(self, write: _Write, message: Message) -> None:
         self._taken(write)
         kind, timestamp_ms = message.timestamp()
-        if kind == TIMESTAMP_LOG_APPEND_TIME:
+        if timestamp_ms != self._stamp and kind == TIMESTAMP_LOG_APPEND_TIME:
+            self._stamp = timestamp_ms  # a batch has one, and the first to hear of it heard it soonest
             self._heard(timestamp_ms)
         try:
             write.done()

@@ -15,7 +15,7 @@ from hookline.dispatcher import ledger as module
 from hookline.dispatcher.faults import Faults
 from hookline.dispatcher.ledger import Entry, Ledger
 from hookline.kernel import lost
-from tests.dispatcher.fake_kafka import FakeProducer
+from tests.dispatcher.fake_kafka import FakeMessage, FakeProducer
 
 pytestmark = pytest.mark.unit
 
@@ -73,9 +73,9 @@ async def test_told_when_all_are_acknowledged(desk: Desk) -> None:
     desk.producer.acknowledging = False
     desk.write("one", "a", "b")
     first, second = desk.producer.open
-    first(None, _stamped())
+    first(None, FakeMessage())
     assert desk.told == []
-    second(None, _stamped())
+    second(None, FakeMessage())
     assert desk.told == ["one"]
     assert desk.producer.produced == [("a", b"k", b"v", {"h": b"1"}), ("b", b"k", b"v", {"h": b"1"})]
     desk.producer.open.clear()
@@ -86,6 +86,16 @@ async def test_served_without_further_ado(desk: Desk) -> None:
     desk.write("one", "a")
     await until(lambda: desk.told == ["one"])
     assert desk.stamps == [1_700_000_000_000]
+
+
+async def test_a_stamp_is_heard_once(desk: Desk) -> None:
+    """Records of one batch have one stamp: who hears of it later learns nothing, and it would cost a call for each."""
+    desk.producer.acknowledging = False
+    desk.write("one", "a", "b", "c", "d")
+    for at_ms, told in zip((5, 5, 7, 5), desk.producer.open, strict=True):
+        told(None, FakeMessage(at_ms=at_ms))
+    assert (desk.stamps, desk.told) == ([5, 7, 5], ["one"])
+    desk.producer.open.clear()
 
 
 async def test_a_refused_entry_is_produced_again_until_it_is_taken(desk: Desk) -> None:
@@ -213,12 +223,6 @@ async def test_stop_waits_and_counts_what_is_left(desk: Desk) -> None:
     desk.write("three", "b")
     assert desk.ledger.stop(0.0) == 1
     assert desk.told == ["one", "two"]
-
-
-def _stamped() -> object:
-    from tests.dispatcher.fake_kafka import FakeMessage
-
-    return FakeMessage()
 
 
 async def test_a_lost_producer_with_nothing_open_is_replaced(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
