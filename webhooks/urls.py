@@ -80,6 +80,21 @@ def refusal(ip: str, policy: UrlPolicy) -> str:
     return addresses.refused(ip, policy.allow_addresses, policy.deny_addresses)
 
 
+def closed(scheme: str, host: str, port: int, policy: UrlPolicy) -> str:
+    """Return why the operator lets nobody call such a place, an empty text when it may be called; `refusal` tells of its addresses.
+
+    The same rules as `check_url` has, for URLs that were saved under another policy, or by somebody who asked nobody.
+    """
+    name = host.lower().removesuffix(".")
+    if scheme == "http" and not policy.allow_http:
+        return "plain http is not allowed"
+    if _denied(name, policy):
+        return "the operator denies this host"
+    if not _local(name, policy) and not _open(port, policy):
+        return f"port {port} is not allowed"
+    return ""
+
+
 def check_url(text: str, policy: UrlPolicy) -> str:
     """Return the URL as it is stored and called; raise `UrlNotAllowed` with the reason."""
     if not isinstance(text, str) or not text:
@@ -91,8 +106,8 @@ def check_url(text: str, policy: UrlPolicy) -> str:
     found = _parsed(text)
     if found.scheme == "http" and not policy.allow_http:
         raise _no("it must begin with https://", _PLAIN)
-    local = _host(found.host, policy)
-    _port(found.port, policy, local=local)
+    _host(found.host, policy)
+    _port(found, policy)
     stored = str(found)
     if len(stored) > MAX_LENGTH:
         raise _no(f"it is longer than {MAX_LENGTH} characters when it is written in ASCII")
@@ -147,18 +162,29 @@ def _ascii_host(host: str) -> str:
     return found.lower().removesuffix(".")
 
 
-def _host(host: str, policy: UrlPolicy) -> bool:
-    """Refuse hosts that are no public name; return whether it is an address from the operator's allow list."""
+def _host(host: str, policy: UrlPolicy) -> None:
+    """Refuse hosts that are no public name, but for those in the operator's own network that were opened."""
+    if _denied(host, policy):
+        raise _no(f"{host[:80]!r} is not a public host", _OWN_NETWORK)
+    if _local(host, policy):
+        return
     address = _address(host)
     if address is not None:
         why = refusal(address, policy)
-        if not why and any(ipaddress.ip_address(address) in network for network in policy.allow_addresses):
-            return True
         raise _no(f"it leads to an address ({why}): use a host name" if why else "it must use a host name, not an address", _OWN_NETWORK)
-    if host == "localhost" and policy.allow_addresses and not refusal("127.0.0.1", policy):
-        return True
-    _name(host, policy)
-    return False
+    _name(host)
+
+
+def _denied(host: str, policy: UrlPolicy) -> bool:
+    return host in policy.deny_hosts or any(name.startswith(".") and host.endswith(name) for name in policy.deny_hosts)
+
+
+def _local(host: str, policy: UrlPolicy) -> bool:
+    """Tell whether the host itself is an address that the operator has opened, on any port; `localhost` is one."""
+    address = "127.0.0.1" if host == "localhost" else _address(host)
+    if address is None or not policy.allow_addresses or refusal(address, policy):
+        return False
+    return host == "localhost" or any(ipaddress.ip_address(address) in network for network in policy.allow_addresses)
 
 
 def _address(host: str) -> str | None:
@@ -169,10 +195,9 @@ def _address(host: str) -> str | None:
         return None
 
 
-def _name(host: str, policy: UrlPolicy) -> None:
+def _name(host: str) -> None:
     labels = host.split(".")
-    denied = host in policy.deny_hosts or any(name.startswith(".") and host.endswith(name) for name in policy.deny_hosts)
-    if denied or host in _NAMES or host.endswith(_SUFFIXES):
+    if host in _NAMES or host.endswith(_SUFFIXES):
         raise _no(f"{host[:80]!r} is not a public host", _OWN_NETWORK)
     if len(host) > _MAX_HOST or not all(_LABEL.match(label) for label in labels):
         raise _no("its host is not a valid name")
@@ -182,10 +207,18 @@ def _name(host: str, policy: UrlPolicy) -> None:
         raise _no("its host is an address in disguise")
 
 
-def _port(port: int, policy: UrlPolicy, *, local: bool) -> None:
-    allowed = (*policy.allowed_ports, 80) if policy.allow_http else policy.allowed_ports
-    if not local and policy.allowed_ports and port not in allowed:
-        raise _no(f"port {port} is not allowed: use {' or '.join(str(good) for good in sorted(allowed))}")
+def _port(found: _Parts, policy: UrlPolicy) -> None:
+    if not _local(found.host, policy) and not _open(found.port, policy):
+        allowed = " or ".join(str(good) for good in sorted(_ports(policy)))
+        raise _no(f"port {found.port} is not allowed: use {allowed}")
+
+
+def _open(port: int, policy: UrlPolicy) -> bool:
+    return not policy.allowed_ports or port in _ports(policy)
+
+
+def _ports(policy: UrlPolicy) -> tuple[int, ...]:
+    return (*policy.allowed_ports, 80) if policy.allow_http else policy.allowed_ports
 
 
 def _no(reason: str, remedy: str = _REMEDY) -> UrlNotAllowed:

@@ -19,6 +19,7 @@ from yarl import URL
 from hookline.dispatcher.transport.aiohttp_protocol import STEPS, Connector, giving
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result, Unsendable, header_lines
 from hookline.dispatcher.transport.look_ups import LookUps
+from hookline.dispatcher.transport.origins import Blocked, allowed_target
 from hookline.dispatcher.transport.phases import CONNECT_S, Keeper, Late, Phase, Steps, malformed
 from hookline.dispatcher.transport.tls import READY_S, Identities, tls_context
 from hookline.kernel.errors import CertificateError
@@ -35,10 +36,6 @@ _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOME
 _BROKEN: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 
 
-class _Blocked(OSError):
-    """An address that must not be called."""
-
-
 class _Resolver(AbstractResolver):
     """Looks names up by `LookUps`; aiohttp keeps the answers."""
 
@@ -47,12 +44,12 @@ class _Resolver(AbstractResolver):
         self._look_ups = LookUps[list[ResolveResult]]()
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
-        """Return the addresses of a name; raise `_Blocked` when any of them must not be called."""
+        """Return the addresses of a name; raise `Blocked` when any of them must not be called."""
         found = await self._look_ups.find((host, port, family), lambda: _look_up(host, port, family))
         for entry in found:
             why = refusal(entry["host"], self._policy)
             if why:
-                raise _Blocked(f"{host} leads to {entry['host']} ({why})")
+                raise Blocked(f"{host} leads to {entry['host']} ({why})")
         return found
 
     async def close(self) -> None:
@@ -128,6 +125,7 @@ class AiohttpTransport:
     async def _exchange(self, request: Request, started: float, steps: Steps) -> Result:
         if self._session is None:
             return Failure(ErrorKind.INTERNAL, "the transport is closed", 0.0)
+        url = self._url(request.url)
         header_lines(request.headers)  # aiohttp would send anything, as UTF-8
         context = (await self._identities.of(request.identity, min(READY_S, request.timeout_s))).context
         steps.ready_at = time.monotonic()
@@ -135,9 +133,7 @@ class AiohttpTransport:
         timeout = aiohttp.ClientTimeout(total=left_s, connect=min(CONNECT_S, request.timeout_s))
         # aiohttp warns of bytes above a mebibyte, not of a file of them.
         data = request.body if len(request.body) <= _LARGE else io.BytesIO(request.body)
-        response = await self._session.post(
-            self._url(request.url), data=data, headers=request.headers, allow_redirects=False, timeout=timeout, ssl=context
-        )
+        response = await self._session.post(url, data=data, headers=request.headers, allow_redirects=False, timeout=timeout, ssl=context)
         body, whole = await _read(response)
         reply = Reply(response.status, _head(response), body, time.monotonic() - started, response.headers.get("Retry-After", ""))
         if whole:
@@ -147,11 +143,12 @@ class AiohttpTransport:
         return reply
 
     def _url(self, text: str) -> URL:
-        """Return the parsed URL; parsing costs more than a look-up, and there are as many as webhooks."""
+        """Return the parsed URL, which may be called; to find that out costs more than a look-up, and there are as many as webhooks."""
         found = self._urls.get(text)
         if found is None:
             if len(self._urls) > _MOST_URLS:
                 self._urls.clear()
+            allowed_target(text, self._policy)
             found = self._urls[text] = URL(text, encoded=True)
         return found
 
@@ -161,7 +158,7 @@ class AiohttpTransport:
         STEPS.get().phase = Phase.CONNECT
         why = refusal(str(address[0]), self._policy)
         if why:
-            raise _Blocked(f"{address[0]} must not be called ({why})")
+            raise Blocked(f"{address[0]} must not be called ({why})")
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -203,7 +200,7 @@ def _by_cause(error: Exception) -> tuple[ErrorKind, str] | None:
     """Look behind aiohttp's error for what it does not tell apart, None when there is nothing of the kind."""
     for cause in _causes(error):
         match cause:
-            case _Blocked():
+            case Blocked():
                 return ErrorKind.BLOCKED, str(cause)
             case CertificateError():
                 return ErrorKind.TLS, f"TLS: {cause.message}"

@@ -46,7 +46,7 @@ async def connect(target: Target, resolver: Resolver, sessions: TlsSessions, ste
 
 
 async def _attach(connection: Connection, sock: socket.socket) -> Connection:
-    connection.sock = sock
+    connection.watch(sock)
     try:
         await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
     except BaseException:
@@ -65,13 +65,18 @@ async def _race(host: str, addresses: list[Address], resolver: Resolver) -> sock
             if waiting:
                 running.add(asyncio.create_task(_dial(host, waiting.pop(), resolver)))
             done, running = await asyncio.wait(running, timeout=_STAGGER_S if waiting else None, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if (failure := task.exception()) is None:
-                    return task.result()
-                error = failure if isinstance(failure, Exception) else error
+            if won := [task.result() for task in done if task.exception() is None]:
+                _close(won[1:])  # two may connect in the same turn of the loop
+                return won[0]
+            error = next((failure for task in done if isinstance(failure := task.exception(), Exception)), error)
         raise error
     finally:
         await _call_off(running)
+
+
+def _close(socks: list[socket.socket]) -> None:
+    for sock in socks:
+        sock.close()
 
 
 async def _call_off(running: set[asyncio.Task[socket.socket]]) -> None:

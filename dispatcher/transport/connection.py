@@ -7,6 +7,7 @@ it is parsed before the loop goes on, so that no read allocates.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import time
 from typing import Final, Protocol
@@ -17,7 +18,10 @@ from hookline.dispatcher.transport.contract import MAX_BODY, MAX_HEAD
 from hookline.dispatcher.transport.phases import HEAD_TOO_LONG, MOST_HEADERS, TOO_MANY_HEADERS, malformed
 
 _BUFFER: Final = bytearray(64 * 1024)
-_VIEW: Final = memoryview(_BUFFER)
+VIEW: Final = memoryview(_BUFFER)
+"""What the loop reads into: good until it goes on."""
+# Not every system tells a half-closed connection apart; there it can be read from, as everywhere.
+_NOTICED: Final = select.POLLIN | getattr(select, "POLLRDHUP", 0)
 _HEAD_LIMIT: Final = 64 * 1024
 _TAIL_LIMIT: Final = 256 * 1024
 """Of all that follows a head: 16 KiB in chunks of one byte are 96, and extensions and trailers have no end of their own."""
@@ -29,7 +33,7 @@ class Listener(Protocol):
     """Who asked; called once for each request, from within the loop."""
 
     def answered(self, connection: Connection, *, reusable: bool) -> None:
-        """Take the answer that the connection holds; `reusable` False: the connection is closed."""
+        """Take the answer that the connection holds and have it forget that; `reusable` False: the connection is closed."""
 
     def broken(self, connection: Connection, error: Exception) -> None:
         """Take that no status line came, and why."""
@@ -48,6 +52,7 @@ class Connection(asyncio.BufferedProtocol):
         "_listener",
         "_loss",
         "_parser",
+        "_poll",
         "_tail_size",
         "_transport",
         "body",
@@ -56,7 +61,6 @@ class Connection(asyncio.BufferedProtocol):
         "idle_since",
         "origin",
         "retry_after",
-        "sock",
         "status",
         "used",
     )
@@ -67,13 +71,14 @@ class Connection(asyncio.BufferedProtocol):
         self.used = False
         self._loss: Exception | None = None
         self.idle_since = 0.0
-        self.sock: socket.socket | None = None
+        self._poll: select.poll | None = None
         self._transport: asyncio.Transport | None = None
         self._listener: Listener | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._reset()
+        self.forget()
 
-    def _reset(self) -> None:
+    def forget(self) -> None:
+        """Drop what is held of an answer, and be ready for the next; whoever has taken an answer calls it, so that idle ones hold none."""
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.body: list[bytes] = []
@@ -88,9 +93,13 @@ class Connection(asyncio.BufferedProtocol):
 
     # ---- what the pool does ----
 
+    def watch(self, sock: socket.socket) -> None:
+        """Note whose bytes these are, for `stale`; once, before the connection is made."""
+        self._poll = select.poll()
+        self._poll.register(sock, _NOTICED)
+
     def request(self, parts: tuple[bytes, ...], listener: Listener) -> None:
-        """Write a request; the listener hears of its end. Call only while idle."""
-        self._reset()
+        """Write a request; the listener hears of its end. Call only while idle, and after `forget`."""
         self._listener = listener
         if self._transport is None or self._loss is not None:
             self._break(self._loss or ConnectionResetError("the connection is closed"))
@@ -105,15 +114,9 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def stale(self) -> bool:
         """Whether the server has closed an idle connection already, though the loop has not told yet."""
-        if self._transport is None or self._transport.is_closing() or self.sock is None:
+        if self._transport is None or self._transport.is_closing() or self._poll is None:
             return True
-        try:
-            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True  # closed, or bytes that nobody asked for
+        return bool(self._poll.poll(0))  # closed, reset, or bytes that nobody asked for
 
     def close(self) -> None:
         """Close at once."""
@@ -153,11 +156,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
         """Lend the shared buffer until `buffer_updated`."""
-        return _VIEW
+        return VIEW
 
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what came."""
-        self._received(bytes(_VIEW[:nbytes]))
+        self._received(bytes(VIEW[:nbytes]))
 
     def eof_received(self) -> bool:
         """Close; an answer without a length ends here."""

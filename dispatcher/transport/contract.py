@@ -59,12 +59,20 @@ class Unsendable(Exception):
 
 
 def header_lines(headers: tuple[tuple[str, str], ...]) -> bytes:
-    """Return headers as they are sent; raise `Unsendable` when one is not Latin-1, which is all that HTTP carries."""
+    """Return headers as they are sent, a line each; raise `Unsendable` for what HTTP does not carry: no Latin-1, CR, LF or NUL."""
+    text = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    ends = len(headers)
+    if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
+        raise _unsendable(headers, lambda letter: letter in "\r\n\0", "a line break or NUL in it")
     try:
-        return "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("latin-1")
+        return text.encode("latin-1")
     except UnicodeEncodeError:
-        wrong = next(name for name, value in headers if any(letter > "\xff" for letter in name + value))
-        raise Unsendable(f"the header {wrong!a} has characters that are not Latin-1; correct it on the webhook") from None
+        raise _unsendable(headers, lambda letter: letter > "\xff", "characters that are not Latin-1") from None
+
+
+def _unsendable(headers: tuple[tuple[str, str], ...], bad: Callable[[str], bool], what: str) -> Unsendable:
+    wrong = next(name for name, value in headers if any(map(bad, name + value)))
+    return Unsendable(f"the header {wrong!a} has {what}; correct it on the webhook")
 
 
 class Transport(Protocol):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from hookline.dispatcher.transport.connection import Connection
-from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, Failure, Reply, Request, Result, Unsendable
+from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, Failure, Reply, Request, Result, Unsendable, header_lines
 from hookline.dispatcher.transport.origins import Blocked, Target
 from hookline.dispatcher.transport.phases import Keeper, Late, Phase, Steps
 from hookline.kernel.errors import CertificateError
@@ -34,15 +34,16 @@ class Sender(Protocol):
 
 
 class Exchange:
-    """One request on its way; it is its connection's listener.
+    """One request on its way, rendered: `parts` are its bytes; it is its connection's listener. Raises `Unsendable` before it is any.
 
     `asked` is when we began to ask the receiver for anything, infinite while our own limits do not let us; `kept_by` is what kept it
     until then.
     """
 
-    __slots__ = ("_sender", "asked", "connection", "kept_by", "on_done", "pool", "request", "started", "target")
+    __slots__ = ("_sender", "asked", "connection", "kept_by", "on_done", "parts", "pool", "request", "started", "target")
 
     def __init__(self, sender: Sender, request: Request, target: Target, pool: Pool, on_done: Callable[[Result], None]) -> None:
+        self.parts = (target.head, rest_of_head(request), request.body)
         self._sender = sender
         self.request = request
         self.target = target
@@ -55,6 +56,7 @@ class Exchange:
     def answered(self, connection: Connection, *, reusable: bool) -> None:
         """Make the reply, then give the connection back, which may carry the next request at once."""
         reply = self._reply(connection)
+        connection.forget()
         self._sender.release(self, connection, reusable=reusable)
         self._sender.finish(self, reply)
 
@@ -152,6 +154,11 @@ class Pool:
         if exchange in self.kept:
             del self.kept[exchange]
             exchange.asked, exchange.kept_by = time.monotonic(), Keeper.ROOM
+
+
+def rest_of_head(request: Request) -> bytes:
+    """Return what follows a target's part of the head, from the length on; raise `Unsendable`."""
+    return b"%d\r\n%b\r\n" % (len(request.body), header_lines(request.headers))
 
 
 def reason(error: BaseException) -> tuple[ErrorKind, str]:  # noqa: C901, PLR0911, PLR0912  # one line per kind

@@ -16,9 +16,9 @@ from typing import Final
 
 from hookline.dispatcher.transport.connecting import connect
 from hookline.dispatcher.transport.connection import Connection
-from hookline.dispatcher.transport.contract import MAX_DETAIL, Failure, Request, Result, header_lines
-from hookline.dispatcher.transport.exchange import Exchange, Pool
-from hookline.dispatcher.transport.origins import Resolver, Target, target_of
+from hookline.dispatcher.transport.contract import MAX_DETAIL, Failure, Request, Result
+from hookline.dispatcher.transport.exchange import Exchange, Pool, reason
+from hookline.dispatcher.transport.origins import Resolver, Target, allowed_target
 from hookline.dispatcher.transport.phases import CONNECT_S, Keeper, Late, Phase, Steps
 from hookline.dispatcher.transport.tls import Identities, tls_context
 from hookline.schemas.records import ErrorKind
@@ -39,6 +39,7 @@ class NativeTransport:
     """The `Transport` of this module; all calls on the event loop's thread."""
 
     def __init__(self, policy: UrlPolicy, tls: Callable[[], ssl.SSLContext] = tls_context) -> None:
+        self._policy = policy
         self._resolver = Resolver(policy)
         self._identities = Identities(tls)
         self._pools: dict[tuple[bool, str, int, Identity | None], Pool] = {}
@@ -78,18 +79,21 @@ class NativeTransport:
 
     def send(self, request: Request, on_done: Callable[[Result], None]) -> None:
         """Send on an idle connection, or on a new one; never raise."""
-        try:
-            target = self._target(request.url)
-        except ValueError as error:
-            on_done(Failure(ErrorKind.INTERNAL, f"Hookline could not send: {error}"[:MAX_DETAIL], 0.0))
-            return
         if self._loop is None:
             on_done(Failure(ErrorKind.INTERNAL, _CLOSED, 0.0))
             return
-        key = (target.tls, target.host, target.port, request.identity)
-        pool = self._pools.get(key) or self._pools.setdefault(key, Pool(request.identity))
-        exchange = Exchange(self, request, target, pool, on_done)
-        self._due.setdefault(request.timeout_s, OrderedDict())[exchange] = None
+        try:  # all that may be wrong with a request is found before it costs a connection
+            target = self._target(request.url)
+            pool = self._pool(target, request.identity)
+            exchange = Exchange(self, request, target, pool, on_done)
+        except Exception as error:  # noqa: BLE001  # the contract: whatever happens, there is a result
+            kind, detail = reason(error)
+            on_done(Failure(kind, detail[:MAX_DETAIL], 0.0))
+            return
+        due = self._due.get(request.timeout_s)
+        if due is None:
+            due = self._due[request.timeout_s] = OrderedDict()
+        due[exchange] = None
         connection = self._idle(pool)
         if connection is not None:
             self._write(exchange, connection)
@@ -125,7 +129,14 @@ class NativeTransport:
         if found is None:
             if len(self._targets) >= _MOST_TARGETS:
                 self._targets.clear()
-            found = self._targets[url] = target_of(url)
+            found = self._targets[url] = allowed_target(url, self._policy)  # so only what may be called is kept
+        return found
+
+    def _pool(self, target: Target, identity: Identity | None) -> Pool:
+        key = (target.tls, target.host, target.port, identity)
+        found = self._pools.get(key)
+        if found is None:
+            found = self._pools[key] = Pool(identity)
         return found
 
     def _idle(self, pool: Pool) -> Connection | None:
@@ -161,7 +172,7 @@ class NativeTransport:
 
     def _request(self, exchange: Exchange, connection: Connection) -> None:
         """Write a request, or have it wait for another connection when the server has closed this one: nothing was written."""
-        pool, request = exchange.pool, exchange.request
+        pool = exchange.pool
         if connection.used and (connection.closed or connection.stale):
             connection.close()
             exchange.connection = None
@@ -169,7 +180,7 @@ class NativeTransport:
             pool.waiting.move_to_end(exchange, last=False)
             self._gone(exchange.target, pool)
             return
-        connection.request((exchange.target.head, _rest(request), request.body), exchange)
+        connection.request(exchange.parts, exchange)
 
     def _connect_more(self, target: Target, pool: Pool) -> None:
         """Open connections for the requests that wait, within the limits."""
@@ -294,8 +305,3 @@ class NativeTransport:
             if not pool.open and not pool.waiting:
                 del self._pools[key]
                 self._rested.pop(pool, None)
-
-
-def _rest(request: Request) -> bytes:
-    """Return the head's end, from the length on."""
-    return b"%d\r\n%b\r\n" % (len(request.body), header_lines(request.headers))

@@ -9,15 +9,17 @@ from typing import Final
 
 from yarl import URL
 
+from hookline.dispatcher.transport.contract import Unsendable
 from hookline.dispatcher.transport.look_ups import LookUps
-from hookline.webhooks.urls import UrlPolicy, refusal
+from hookline.webhooks.urls import UrlPolicy, closed, refusal
 
 _DNS_TTL_S: Final = 10.0
 _MOST_NAMES: Final = 10_000
+_NO_URL: Final = "its URL is not an absolute http(s) URL in ASCII"
 
 
 class Blocked(OSError):
-    """An address that must not be called."""
+    """A place that must not be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,28 @@ class Target:
 
 
 def target_of(url: str) -> Target:
-    """Return the target of a URL in the form that `check_url` gave; raise `ValueError` for any other."""
-    parts = URL(url, encoded=True)
+    """Return the target of a URL in the form that `check_url` gave; raise `Unsendable` for any other, without its words."""
+    try:
+        return _target(URL(url, encoded=True))
+    except ValueError:
+        raise Unsendable(_NO_URL) from None
+
+
+def allowed_target(url: str, policy: UrlPolicy) -> Target:
+    """Return the target of a URL that may be called; raise `Blocked` when the operator lets nobody call it, `Unsendable` as above.
+
+    The policy is asked here again: it may have changed since the webhook was saved. So ask once for each URL and policy.
+    """
+    target = target_of(url)
+    why = closed("https" if target.tls else "http", target.host, target.port, policy)
+    if why:
+        raise Blocked(f"{target.host} must not be called ({why})")
+    return target
+
+
+def _target(parts: URL) -> Target:
     if parts.scheme not in {"http", "https"} or not parts.raw_host or parts.port is None:
-        raise ValueError("not an absolute http(s) URL")
+        raise Unsendable(_NO_URL)
     tls = parts.scheme == "https"
     named = f"[{parts.raw_host}]" if ":" in parts.raw_host else parts.raw_host
     authority = named if parts.is_default_port() else f"{named}:{parts.port}"

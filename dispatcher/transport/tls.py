@@ -8,11 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from hookline.dispatcher.transport.connection import Connection
+from hookline.dispatcher.transport.connection import VIEW, Connection
 from hookline.dispatcher.transport.phases import Keeper, Late
 from hookline.webhooks.certificates import Identity
 
-_READ: Final = 64 * 1024
+_READ: Final = 16 * 1024
+"""As much as one record holds."""
 _LOOKS: Final = 4
 """A server of TLS 1.3 sends its tickets when it likes, most with the handshake's end or the first answer; some send none."""
 MOST_IDENTITIES: Final = 64
@@ -144,8 +145,9 @@ class TlsConnection(Connection):
         if self._outgoing.pending:
             super()._write(self._outgoing.read())
 
-    def _received(self, data: bytes) -> None:
-        self._incoming.write(data)
+    def buffer_updated(self, nbytes: int) -> None:
+        """Decrypt what came."""
+        self._incoming.write(VIEW[:nbytes])
         if not self._handshaken:
             self._shake()
             if not self._handshaken:
@@ -170,17 +172,24 @@ class TlsConnection(Connection):
         try:
             while data := self._tls.read(_READ):
                 self._look()
-                super()._received(data)
+                self._received(data)
                 if self.closed:
+                    return
+                if not self._incoming.pending and not self._tls.pending():
+                    self._rest()  # what there was to read: to be told so by an error costs as much as to decrypt an answer
                     return
             self._ended(None)  # the server said good-bye
             self.close()
         except ssl.SSLWantReadError:
-            self._send()
-            if self.idle:
-                self._look()
+            self._rest()
         except ssl.SSLError as error:
             self._broken_off(error)
+
+    def _rest(self) -> None:
+        """Send what TLS itself has to say; a session may have come too."""
+        self._send()
+        if self.idle:
+            self._look()
 
     def _broken_off(self, error: ssl.SSLError) -> None:
         """Keep the answer whose head has come: its status stands, whatever ends the body, as in plain HTTP; else fail."""

@@ -12,6 +12,7 @@ import ssl
 import threading
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -135,6 +136,45 @@ class Guard(Suite):
         )
         async with Server(always(OK)).running() as server, self.calling(policy) as caller:
             assert (await caller.failure(server.url())).kind is ErrorKind.BLOCKED
+
+    @pytest.mark.parametrize(
+        ("closing", "host", "words"),
+        [
+            ({"allow_http": False}, "hooks.test", "plain http is not allowed"),
+            ({"allow_http": False}, "127.0.0.1", "plain http is not allowed"),
+            ({"deny_hosts": ("hooks.test",)}, "hooks.test", "the operator denies this host"),
+            ({"deny_hosts": (".test",)}, "hooks.test", "the operator denies this host"),
+            ({"deny_hosts": ("hooks.test",)}, "HOOKS.Test.", "the operator denies this host"),
+            ({"deny_hosts": ("localhost",)}, "localhost", "the operator denies this host"),
+            ({"deny_hosts": ("127.0.0.1",)}, "127.0.0.1", "the operator denies this host"),
+            ({"allowed_ports": (443, 8443)}, "hooks.test", "is not allowed"),
+        ],
+    )
+    async def test_closed_since_it_was_saved(self, names: Names, closing: dict[str, Any], host: str, words: str) -> None:
+        """A URL whose scheme, host or port the operator has closed is refused at each call: nothing is looked up, nothing connected."""
+        asked: list[str] = []
+
+        def found() -> list[str]:
+            asked.append(host)
+            return ["127.0.0.1"]
+
+        names.update(dict.fromkeys((host, host.lower()), found))
+        async with Server(always(OK)).running() as server, self.calling(replace(LOCAL, **closing)) as caller:
+            for _ in range(2):
+                failure = await caller.failure(server.url(host=host))
+                assert failure.kind is ErrorKind.BLOCKED
+                assert words in failure.detail
+            assert (asked, server.connections) == ([], 0)
+
+    async def test_open_though_much_is_closed(self, names: Names, authority: trustme.CA) -> None:
+        """What is open still is: https on a port of the operator's, and the operator's own addresses on any port."""
+        names["hooks.test"] = lambda: ["127.0.0.1"]
+        with self.certified(authority, "hooks.test", "127.0.0.1") as context:
+            async with Server(always(OK)).running(context) as server:
+                for host, ports in (("hooks.test", (443, server.port)), ("127.0.0.1", (443,))):
+                    policy = replace(LOCAL, allow_http=False, allowed_ports=ports, deny_hosts=(".intern.test",))
+                    async with self.calling(policy, tls=lambda: trusting(authority)) as caller:
+                        assert (await caller.reply(server.url(scheme="https", host=host))).status == 200
 
     # ---- names ----
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
+from contextlib import closing
 
 import pytest
 
+from hookline.dispatcher.transport import connecting
 from hookline.dispatcher.transport.connecting import connect
 from hookline.dispatcher.transport.origins import Address, Blocked, Resolver, target_of
 from hookline.dispatcher.transport.phases import Steps
@@ -40,3 +44,35 @@ async def test_an_address_is_checked_where_it_is_dialled(policy: UrlPolicy, bloc
         else:
             (await connect(target, resolver, sessions, Steps())).close()
     resolver.close()
+
+
+@pytest.mark.parametrize("ends", [(True, True), (True, False), (False, True), (False, False)])
+async def test_two_connects_that_end_in_the_same_turn(ends: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is taken, the other closed; that it failed is nobody's complaint."""
+    go, made, told = asyncio.Event(), list[socket.socket](), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+
+    async def dial(_host: str, address: Address, _resolver: Resolver) -> socket.socket:
+        await go.wait()
+        if not ends[int(address.ip)]:
+            raise ConnectionRefusedError
+        made.append(socket.socket())
+        return made[-1]
+
+    monkeypatch.setattr(connecting, "_dial", dial)
+    monkeypatch.setattr(connecting, "_STAGGER_S", 0.01)
+    resolver = Resolver(LOCAL)
+    racing = asyncio.create_task(connecting._race("hooks.test", [Address(socket.AF_INET, (str(number),)) for number in range(2)], resolver))
+    await asyncio.sleep(0.1)
+    go.set()
+    if any(ends):
+        with closing(await racing):
+            assert sum(sock.fileno() >= 0 for sock in made) == 1
+    else:
+        with pytest.raises(ConnectionRefusedError):
+            await racing
+    del racing
+    gc.collect()
+    await asyncio.sleep(0)
+    resolver.close()
+    assert told == []

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import trustme
@@ -73,6 +74,18 @@ class TestNativeTransport(Conformance):
                 assert (reply.body, reply.headers) == (b"ok", "Transfer-Encoding: chunked")
             assert server.connections == 1
 
+    async def test_an_idle_connection_holds_no_answer(self, caller: Caller) -> None:
+        """There may be 20,000 of them, with 80 KiB each."""
+        transport = caller.transport
+        assert isinstance(transport, NativeTransport)
+        answer = b"HTTP/1.1 500 No\r\nRetry-After: 9\r\nContent-Length: 9\r\n\r\nsomething"
+        async with Server(always(answer, close=False)).running() as server:
+            for _ in range(2):
+                assert (await caller.reply(server.url())).retry_after == "9"
+                ((kept,),) = [pool.idle for pool in transport._pools.values()]
+                assert (kept.headers, kept.body, kept.retry_after, kept.status) == ([], [], "", 0)
+            assert server.connections == 1
+
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
     @pytest.mark.parametrize("answers", [1, 3])
     async def test_tls_sessions_are_resumed(self, names: Names, authority: trustme.CA, version: ssl.TLSVersion, answers: int) -> None:
@@ -110,6 +123,6 @@ class TestNativeTransport(Conformance):
             caller.transport.send(caller.request(server.url(), 0.2), fail)
             assert (await caller.failure(server.url(), 0.5)).kind is ErrorKind.TIMEOUT
             assert [type(error) for error in told] == [RuntimeError]
-            unsendable = caller.request(good.url(), 2.0, headers=(("x", "\u20ac"),))
-            broken, fine = await asyncio.gather(caller.send(unsendable), caller.call(good.url(), 2.0))
+            no_bytes: Any = "what no connection can write"
+            broken, fine = await asyncio.gather(caller.call(good.url(), 2.0, no_bytes), caller.call(good.url(), 2.0))
             assert (type(broken), type(fine)) == (Failure, Reply)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hookline.dispatcher.transport.connection import Connection
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_HEAD, Request
-from hookline.dispatcher.transport.native_transport import _rest
+from hookline.dispatcher.transport.exchange import rest_of_head
 from hookline.dispatcher.transport.origins import target_of
 from hookline.kernel.errors import InputError
 from hookline.webhooks.headers import check_headers
@@ -92,7 +92,7 @@ def test_a_stores_headers_make_no_other_request(pairs: list[tuple[str, str]]) ->
         webhook_id="wh_1",
     )
     seen = _Seen()
-    httptools.HttpRequestParser(seen).feed_data(target_of(request.url).head + _rest(request) + request.body)
+    httptools.HttpRequestParser(seen).feed_data(target_of(request.url).head + rest_of_head(request) + request.body)
     assert seen.messages == 1
     assert seen.body == body
     assert sorted(seen.headers) == sorted([("host", "hooks.example.com"), ("content-length", str(len(body))), *request.headers])

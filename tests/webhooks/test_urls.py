@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.kernel.config import load
 from hookline.kernel.errors import ConfigError, UrlNotAllowed
-from hookline.webhooks.urls import UrlPolicy, check_url
+from hookline.webhooks.urls import UrlPolicy, check_url, closed
 from tests.webhooks.spellings import GOOD, HOSTS, INSIDE, NAMES, OUTSIDE, WHOLE
 
 pytestmark = pytest.mark.unit
@@ -86,6 +88,40 @@ def test_ports_and_hosts_of_the_operator() -> None:
         with pytest.raises(UrlNotAllowed):
             check_url(url, policy)
     assert check_url("https://hooks.example.com:1/", load(UrlPolicy, {"HOOKLINE_ALLOWED_PORTS": "any"})) == "https://hooks.example.com:1/"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_closing_wins(host: str) -> None:
+    """A host that is denied is refused though its address is open."""
+    opened = {"HOOKLINE_ALLOW_HTTP": "true", "HOOKLINE_ALLOW_ADDRESSES": "127.0.0.0/8"}
+    assert check_url(f"http://{host}:81/", load(UrlPolicy, opened)) == f"http://{host}:81/"
+    with pytest.raises(UrlNotAllowed, match="not a public host"):
+        check_url(f"http://{host}:81/", load(UrlPolicy, {**opened, "HOOKLINE_DENY_HOSTS": host}))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"HOOKLINE_ALLOW_HTTP": "true"},
+        {"HOOKLINE_ALLOWED_PORTS": "any"},
+        {"HOOKLINE_ALLOWED_PORTS": "8443", "HOOKLINE_ALLOW_HTTP": "true"},
+        {"HOOKLINE_DENY_HOSTS": ".example.com"},
+        {"HOOKLINE_DENY_HOSTS": "hooks.example.com", "HOOKLINE_ALLOW_HTTP": "true", "HOOKLINE_ALLOWED_PORTS": "any"},
+        {"HOOKLINE_ALLOW_HTTP": "true", "HOOKLINE_ALLOW_ADDRESSES": "127.0.0.0/8"},
+    ],
+)
+def test_what_is_asked_at_each_call_is_what_was_asked_when_it_was_saved(settings: dict[str, str]) -> None:
+    """Scheme, host and port are judged alike, so that what may be saved may be called, and nothing else of those."""
+    policy = load(UrlPolicy, settings)
+    for host, port in itertools.product(("hooks.example.com", "shop.example.org"), (80, 443, 8443, 9443)):
+        for scheme in ("http", "https"):
+            try:
+                check_url(f"{scheme}://{host}:{port}/", policy)
+                saved = True
+            except UrlNotAllowed:
+                saved = False
+            assert (closed(scheme, host, port, policy) == "") == saved
 
 
 @pytest.mark.parametrize(
