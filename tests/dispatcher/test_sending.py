@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from hookline.dispatcher import sending
 from hookline.dispatcher.shares import Share
 from hookline.dispatcher.transport.contract import Failure, Reply
 from hookline.schemas.records import ErrorKind, Outcome, Trigger
@@ -192,41 +191,6 @@ def test_a_deleted_webhook_is_not_called() -> None:
     assert rig.settled() == 1
 
 
-@pytest.mark.parametrize("way", ["submitted", "turned away", "while it waits"])
-def test_an_unknown_webhook_is_not_taken_for_a_deleted_one(way: str) -> None:
-    """This process may have yet to hear of it: its delivery waits, for a day, and is called as soon as it is known."""
-    rig = Rig(lane={"concurrency": 1})
-    if way == "while it waits":
-        rig.submit(1, count=2)
-        rig.directory.by_id.clear()
-        rig.directory.known.clear()
-        rig.transport.answer(reply(200))
-    elif way == "turned away":
-        rig.offset += 1
-        assert rig.sending.turned_away(delivery(99, rig.unit(), attempt=1))
-    else:
-        rig.submit(99, attempt=1)
-    assert rig.parked("1m") == 1
-    assert [record.error_kind for record in rig.records()] == [ErrorKind.NONE] * (way == "while it waits")
-    assert rig.settled() == 1 + (way == "while it waits")
-    rig.directory.add(webhook(99))
-    rig.submit(99, attempt=1, parked=1)
-    assert rig.sent[-1] == "wh_99"
-
-
-def test_what_nobody_knows_for_a_day_is_a_dead_letter() -> None:
-    """Not lost, and not on its way for ever; a test, for which somebody waits, is told at once."""
-    rig = Rig()
-    rig.submit(99, first_at_us=int((rig.clock.at.timestamp() - 86_401) * 1e6))
-    [letter] = rig.ledger.of("dead-letters")
-    assert letter.headers["dlq.reason"] == b"expired"
-    rig.submit(99, trigger=Trigger.TEST)
-    assert [(record.outcome, record.error_detail) for record in rig.records()] == [
-        (Outcome.DEAD, "its webhook has not been known for a day"),
-        (Outcome.SKIPPED, "the webhook is not known"),
-    ]
-
-
 @pytest.mark.parametrize("when", ["fresh", "retry", "turned away", "while it waits", "while it is parked"])
 def test_an_erased_event_is_not_sent(when: str) -> None:
     """Cancelled, with a record and without a letter, wherever it waits; another store's event of that id and other events are sent."""
@@ -348,89 +312,7 @@ def test_after_the_close_nothing_starts() -> None:
     assert rig.sending.in_flight == 0
 
 
-# ---- faults ----
-
-
-def test_an_error_of_ours_costs_one_delivery_its_settling_and_nobody_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception that nobody foresaw leaves that record unsettled, is loud, and the lane and the budget go on."""
-    rig = Rig(in_flight=1, lane={"concurrency": 1})
-    rig.submit(count=3)
-    rig.submit(2)
-
-    def broken(*_: object) -> None:
-        message = "unforeseen"
-        raise RuntimeError(message)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(rig.sending._parts.settlement, "delivered", broken)
-        rig.transport.answer(reply(200))
-    rig.transport.answer(reply(200))
-    assert "1 internal errors" in rig.faults.complaint()
-    with monkeypatch.context() as patch:
-        patch.setattr(rig.directory, "get", broken)
-        rig.transport.answer(reply(200))
-    assert "internal errors" in rig.faults.complaint()
-    while rig.transport.open:
-        rig.transport.answer(reply(200))
-    rig.submit(3)
-    assert rig.sent[-1] == "wh_3"
-    rig.transport.answer(reply(200))
-    assert rig.sending.in_flight == 0
-    assert rig.sending.queued == 0
-
-
-@pytest.mark.parametrize("where", ["signing", "sending", "sending, after the answer", "answer"])
-def test_an_error_of_ours_in_a_call_gives_its_places_back_once(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """Wherever it strikes: the delivery stays unsettled, its places are free for the next, and it counts as one fault."""
-    rig = Rig(in_flight=1, lane={"concurrency": 1})
-    send = rig.transport.send
-
-    def broken(*given: Any) -> None:
-        if where == "sending, after the answer":
-            send(*given)
-            rig.transport.answer(reply(200))
-        message = "unforeseen"
-        raise RuntimeError(message)
-
-    with monkeypatch.context() as patch:
-        if where == "signing":
-            patch.setattr(rig.sending._parts.signatures, "headers", broken)
-        elif where == "answer":
-            patch.setattr(sending, "shown", broken)
-        else:
-            patch.setattr(rig.transport, "send", broken)
-        rig.submit()
-        if where == "answer":
-            rig.transport.answer(reply(200))
-    assert "1 internal errors" in rig.faults.complaint()
-    settled = int(where == "sending, after the answer")
-    assert rig.settled() == settled
-    assert rig.at_rest()
-    rig.submit(2)
-    rig.transport.answer(reply(200))
-    rig.submit()
-    rig.transport.answer(reply(200))
-    assert rig.sent[-2:] == ["wh_2", "wh_1"]
-    assert rig.settled() == settled + 2
-    assert rig.at_rest()
-
-
-def test_an_error_of_ours_in_what_a_free_place_starts_gives_no_place_back_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next in the lane cannot be settled: that is its own fault, not that of the call whose place it was to have."""
-    rig = Rig(in_flight=2, lane={"concurrency": 1})
-    rig.submit(count=3)
-    rig.directory.add(webhook(1, state=State.PAUSED))
-
-    def broken(*_: object) -> None:
-        message = "unforeseen"
-        raise RuntimeError(message)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(rig.sending._parts.settlement, "park", broken)
-        rig.transport.answer(reply(200))
-    assert "2 internal errors" in rig.faults.complaint()
-    assert (rig.sending.in_flight, rig.sending.queued, rig.sending._budget.used) == (0, 0, 0)
-    assert rig.lanes.lane("wh_1").idle
+# ---- everything at once ----
 
 
 class Story:

@@ -8,13 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
-from confluent_kafka import Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # public by its documentation
 
 from hookline.kernel import kafka
-from hookline.kernel.compacted import CompactedTopic
+from hookline.kernel.compacted import CompactedTopic, end_of
 from hookline.kernel.config import load
 from hookline.kernel.errors import BrokerError, BrokerUnavailable, RegistryUnavailable
 from hookline.kernel.kafka import KafkaConfig
@@ -151,6 +153,45 @@ def test_those_who_come_while_a_question_is_under_way_share_the_next_one(rig: Ri
     answers.append(3)
     assert reader.catch_up(20)
     assert len(asked) == 3
+
+
+def test_the_end_is_the_same_by_one_request_as_by_two(rig: Rig) -> None:
+    """Of an empty topic, of records, of a transaction that is open, and behind its marker; a missing topic is an error."""
+    client = kafka.plain_consumer(rig.config)
+    ends = [(end_of(client, rig.topic, 10), kafka.end_offset(client, rig.topic))]
+    rig.write("a", "b", "c")
+    ends.append((end_of(client, rig.topic, 10), kafka.end_offset(client, rig.topic)))
+    producer = kafka.producer(rig.config, transactional_id=os.urandom(4).hex(), transaction_timeout_ms=180_000)
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(rig.topic, "d", key="d")
+    producer.flush(30)
+    ends.append((end_of(client, rig.topic, 10), kafka.end_offset(client, rig.topic)))
+    producer.commit_transaction(30)
+    until(lambda: end_of(client, rig.topic, 10) == 5, "the end behind the marker")
+    ends.append((end_of(client, rig.topic, 10), kafka.end_offset(client, rig.topic)))
+    assert ends == [(0, 0), (3, 3), (3, 3), (5, 5)]
+    with pytest.raises(BrokerError):
+        end_of(client, "no.such.topic", 1)
+    client.close()
+
+
+@pytest.mark.parametrize(("offset", "error"), [(-1, None), (7, KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION)), (-1001, None)])
+def test_no_plain_answer_is_asked_for_again(offset: int, error: KafkaError | None) -> None:
+    """Offsets below 0 are words of the library's, and an error of the partition comes beside an offset."""
+
+    class Client:
+        """Answers the one way as the test wants, and the other way 9."""
+
+        def offsets_for_times(self, _: object, __: float) -> list[SimpleNamespace]:
+            """Answer with what is no plain end."""
+            return [SimpleNamespace(offset=offset, error=error)]
+
+        def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
+            """Answer."""
+            return 0, 9
+
+    assert end_of(cast("Consumer", Client()), "t", 1) == 9
 
 
 def test_a_start_that_took_too_long_may_be_tried_again(rig: Rig) -> None:
