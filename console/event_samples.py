@@ -37,7 +37,7 @@ Samples: TypeAlias = Mapping[str, Sequence[FoundEvent]]
 
 
 class EventSamples:
-    """Reads the newest events; thread-safe. What was read is used again for ten seconds: somebody is typing."""
+    """Reads the newest events; thread-safe. What was read, but for what was erased since, is used again for ten seconds: somebody types."""
 
     def __init__(self, config: kafka.KafkaConfig, topics: Topics, places: Places) -> None:
         self._config = config
@@ -63,7 +63,7 @@ class EventSamples:
                 self._read.move_to_end(key)
                 if len(self._read) > _KEPT:
                     self._read.popitem(last=False)
-        return samples
+        return {name: [one for one in found if not self._places.is_erased(one.event)] for name, found in samples.items()}
 
     def _newest(self, store_id: str, names: Collection[str], further: Further) -> Samples:
         catch = _Catch(store_id, frozenset(names), self._places)

@@ -60,6 +60,14 @@ class Places:
         self._erased.refuse(event.store_id, event.id)
         return event
 
+    def is_erased(self, event: Event) -> bool:
+        """Tell whether an event that was shown before may not be shown any more."""
+        try:
+            self._erased.refuse(event.store_id, event.id)
+        except NotFound:
+            return True
+        return False
+
     def body(self, place: Coordinates) -> tuple[bytes | None, str]:
         """Return the usual body of the event at this place, or None and why there is none: the attempts can be shown all the same."""
         try:

@@ -135,6 +135,25 @@ def test_an_erased_event_is_not_shown(reader: Reader, shop: Shop) -> None:
     assert [one.event.id for one in found["order.created"]] == [kept]
 
 
+def test_an_event_that_is_erased_is_shown_no_more(reader: Reader, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even for the ten seconds for which what was read is used again."""
+    monkeypatch.setattr(event_samples, "FRESH_S", 600.0)
+    first, second = shop.publish(), shop.publish()
+    erased: set[str] = set()
+
+    class Erased:
+        def refuse(self, _store_id: str, event_id: str) -> None:
+            if event_id in erased:
+                raise NotFound("erased")
+
+    samples = reader(Erased())
+    left = []
+    for more in ((), (second,), (first,)):
+        erased.update(more)
+        left.append([one.event.id for one in samples.newest(shop.store, ["order.created"], nothing_more)["order.created"]])
+    assert left == [[second, first], [first], []]
+
+
 @pytest.mark.parametrize("bound", ["MOST_RECORDS", "MOST_S"])
 def test_the_reading_is_bounded(reader: Reader, shop: Shop, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
     """Without records or time left nothing more is read, and nobody is asked for further places."""
