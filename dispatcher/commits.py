@@ -21,9 +21,9 @@ _UNANSWERED_S: Final = 90.0
 class Commits:
     """Commits of one intake, by its own thread alone.
 
-    In a group of the classic protocol it waits for answers where they matter. Under KIP-848 it never does but by polling on
-    (`waits` False): librdkafka 2.16 may never answer a commit of a member that was put out while nobody polls. There what was sent
-    before partitions are given back is with Kafka before they are: both go to the coordinator one after the other.
+    It waits for answers by polling on: librdkafka 2.16 may never answer a commit of a member that was put out while nobody polls.
+    But before partitions of a group of the classic protocol are given back (`waits`) it waits as it is, since that is within a poll.
+    Under KIP-848 what was sent before is with Kafka before they are: both go to the coordinator one after the other.
     """
 
     def __init__(self, name: str, lease: Lease, *, waits: bool) -> None:
@@ -70,9 +70,6 @@ class Commits:
 
     def prove(self, consumer: Consumer, places: list[TopicPartition], since: float, poll: Callable[[], object]) -> None:
         """Have Kafka grant a commit, or one that was sent `since` then; raise `KafkaException` when it does not within a second."""
-        if self._waits:
-            self._now(consumer, places)
-            return
         consumer.commit(offsets=places, asynchronous=True)
         self._lease.sent()
         deadline = time.monotonic() + _PROOF_S
