@@ -10,6 +10,7 @@ from hookline.analytics import migrate
 from hookline.analytics.auditor import Auditor
 from hookline.analytics.client import is_embedded, open_client
 from hookline.analytics.config import QueryConfig, SinkConfig
+from hookline.analytics.erased import ErasedRows
 from hookline.analytics.gateway import Gateway
 from hookline.analytics.redaction import Redaction
 from hookline.analytics.sink import Sink
@@ -80,8 +81,8 @@ class SinkProcess:
 
     def _sink(self, client: Warehouse, registry: SchemaRegistry, stop: Stop) -> None:
         topics, codec = Topics(self._kafka.topic_prefix), Codec(registry)
-        sink = Sink(self._kafka, topics, codec, client, self._settings)
         erasures = Erasures(self._kafka, topics, codec)
+        sink = Sink(self._kafka, topics, codec, client, self._settings, ErasedRows(erasures))
         sessions = self._once(stop, lambda: (client.another(), client.another()))
         if sessions is None or self._once(stop, lambda: self._followed(erasures)) is None:
             return

@@ -17,6 +17,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from hookline.analytics import metrics
 from hookline.analytics.config import SinkConfig
+from hookline.analytics.erased import ErasedRows
+from hookline.analytics.lease import Lease, LeasedWarehouse, NotOurs, now_s
 from hookline.analytics.rows import Decoder
 from hookline.analytics.shares import Share, announced, intent
 from hookline.analytics.warehouse import Warehouse
@@ -52,13 +54,17 @@ _STALLED_S: Final = 270.0  # below the consumer's max.poll.interval
 class Sink:
     """Owns one consumer in the thread that calls `run`, and one that inserts; `trouble` and `stalled` may be read from any thread."""
 
-    def __init__(self, config: KafkaConfig, topics: Topics, codec: Decoder, client: Warehouse, settings: SinkConfig) -> None:
+    def __init__(
+        self, config: KafkaConfig, topics: Topics, codec: Decoder, client: Warehouse, settings: SinkConfig, erased: ErasedRows
+    ) -> None:
         self._kafka = config
         self._topic = topics.attempts
         self._rejected_topic = topics.attempts_rejected
         self._codec = codec
-        self._client = client
+        self._client = LeasedWarehouse(client)
         self._settings = settings
+        self._erased = erased
+        self._loss = lost.Loss()
         self._batch_bytes = settings.batch_bytes // _BATCHES_HELD
         self._shares: dict[int, Share] = {}
         self._paused = False
@@ -68,7 +74,7 @@ class Sink:
 
     def run(self, stop: Stop) -> None:
         """Move records until `stop`, then write what is held if that needs no waiting, and leave the group."""
-        writer = BatchWriter(self._client, self._codec, Writer(self._kafka), self._rejected_topic, self._settings)
+        writer = BatchWriter(self._client, self._codec, Writer(self._kafka), self._rejected_topic, self._settings, self._erased)
         try:
             while not stop.is_set():
                 self._live(writer, stop)
@@ -77,7 +83,7 @@ class Sink:
 
     def _live(self, writer: BatchWriter, stop: Stop) -> None:
         """Move records with one client, until the stop, or until that client is lost and another one must do it."""
-        loss = lost.Loss()
+        loss = self._loss = lost.Loss()
         consumer = kafka.group_consumer(self._kafka, GROUP, **_FETCHED, **loss.settings())
         consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
         try:
@@ -175,12 +181,16 @@ class Sink:
         for share in shares:
             share.forget_lost_intent()
         held = {share.partition: share for share in shares}
+        leases = {share.partition: Lease(stop) for share in shares}
         batches = {p: batch for p, share in held.items() if (batch := share.batch(self._settings.batch_rows, self._batch_bytes))}
         if not batches or not self._commit(consumer, {p: (_first(batch), intent(_last(batch))) for p, batch in batches.items()}):
             return
-        writes = {p: self._inserts.submit(self._write_one, writer, held[p], batch, stop) for p, batch in batches.items()}
+        writes = {p: self._inserts.submit(self._write_one, writer, held[p], batch, leases[p], stop) for p, batch in batches.items()}
         # Meanwhile hold what comes; once no more can be held, a poll now and then keeps the place in the group.
         while wait(writes.values(), _PATIENCE_S if self._full() else 0).not_done:
+            for p, batch in batches.items():
+                if leases[p].asked:
+                    self._prove(consumer, leases[p], held[p], batch)
             self._take(consumer)
         written = {p: batches[p] for p, write in writes.items() if write.result() and self._shares.get(p) is held[p]}
         for partition, batch in written.items():
@@ -189,16 +199,31 @@ class Sink:
             self._commit(consumer, {p: (_last(batch) + 1, "") for p, batch in written.items()})
             self._measure(consumer)
 
-    def _write_one(self, writer: BatchWriter, share: Share, batch: list[Message], stop: Stop) -> bool:
+    def _prove(self, consumer: Consumer, lease: Lease, share: Share, batch: list[Message]) -> None:
+        """Announce a batch again: Kafka takes that of the partition's owner alone.
+
+        In this thread, in which a partition is taken and given: in another one the commit might wait until the partition, which
+        others had meanwhile, is here again, and set its offset back. A refusal answers nothing: the next poll says what it means.
+        """
+        began_s = now_s()
+        if self._loss.happened or self._shares.get(share.partition) is not share:
+            lease.deny()
+        elif self._commit(consumer, {share.partition: (_first(batch), intent(_last(batch)))}):
+            lease.grant(began_s)
+
+    def _write_one(self, writer: BatchWriter, share: Share, batch: list[Message], lease: Lease, stop: Stop) -> bool:
         """Insert one batch, trying until it is in; return False when the stop or another owner comes first.
 
-        Runs in the insert thread, while the consumer's thread keeps polling.
+        Runs in the insert thread, while the consumer's thread keeps polling, and proves the partition before each further try.
         """
+        self._client.lease = lease
         pause_s, replayed = _FIRST_PAUSE_S, share.replay_to is not None
         write = writer.complete if share.torn else writer.rewrite if replayed else writer.write
         while self._shares.get(share.partition) is share:
             try:
                 write(self._topic, share.partition, batch)
+            except NotOurs:
+                return False
             except HooklineError as error:
                 self._say(error)
                 metrics.RETRIES.inc()
@@ -208,7 +233,7 @@ class Sink:
                 self._count(batch, replayed=replayed)
                 self._at_ease()
                 return True
-            if stop.wait(pause_s):
+            if stop.wait(pause_s) or not _renewed(lease):
                 return False
             pause_s = min(2 * pause_s, self._settings.backoff_max_s)
         return False
@@ -255,6 +280,15 @@ class Sink:
                 _low, high = consumer.get_watermark_offsets(place, cached=True)
                 lag += max(0, high - place.offset) if place.offset >= 0 else 0
             metrics.LAG.set(lag)
+
+
+def _renewed(lease: Lease) -> bool:
+    """Tell whether the batch is still ours, asked anew."""
+    try:
+        lease.renew()
+    except NotOurs:
+        return False
+    return True
 
 
 def _first(batch: Sequence[Message]) -> int:

@@ -11,6 +11,7 @@ from confluent_kafka import Message
 
 from hookline.analytics import metrics
 from hookline.analytics.config import SinkConfig
+from hookline.analytics.erased import ErasedRows
 from hookline.analytics.recount import index_events, recount
 from hookline.analytics.rows import Decoded, Decoder, Rejected, decode, token_of
 from hookline.analytics.warehouse import Parameters, RowsRefused, Warehouse, only
@@ -49,9 +50,12 @@ class BatchWriter:
     written now; the same call may then be made again.
     """
 
-    def __init__(self, client: Warehouse, decoder: Decoder, writer: Writer, rejected_topic: str, config: SinkConfig) -> None:
+    def __init__(
+        self, client: Warehouse, decoder: Decoder, writer: Writer, rejected_topic: str, config: SinkConfig, erased: ErasedRows
+    ) -> None:
         self._client = client
         self._decoder = decoder
+        self._erased = erased
         self._writer = writer
         self._rejected_topic = rejected_topic
         self._config = config
@@ -72,7 +76,7 @@ class BatchWriter:
         self._mend(partition, self._decoded(topic, partition, messages), token_of(topic, partition, messages))
 
     def _decoded(self, topic: str, partition: int, messages: Sequence[Message]) -> Decoded:
-        """Return the rows, once what is none is put aside; raise `WireError` when that is too much to be an accident."""
+        """Return the rows without what is erased, once what is none is put aside; raise `WireError` when that is too much."""
         decoded = decode(messages, self._decoder)
         if len(decoded.rejected) > self._config.max_rejected:
             first = decoded.rejected[0]
@@ -82,6 +86,7 @@ class BatchWriter:
                 remedy="Find out who writes them, or raise HOOKLINE_SINK_MAX_REJECTED to put them aside.",
             )
         self._put_aside(decoded.rejected)
+        decoded.table = self._erased.redacted(decoded.table)
         return decoded
 
     def _insert_whole(self, decoded: Decoded, token: str) -> None:

@@ -1,4 +1,4 @@
-"""Redaction: what receivers answered to erased events leaves the log, sums and order stay, what comes late goes too."""
+"""Redaction: what receivers answered to erased events leaves the log, sums and order stay, what comes late goes too or never in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hookline.analytics.client import ClickHouse
+from hookline.analytics.erased import ErasedRows
 from hookline.analytics.queries import ClickHouseQueries
 from hookline.analytics.redaction import ERASABLE, LATE_S, MARK, Redaction, batches
 from hookline.schemas.erasures import Erasure
@@ -28,6 +29,10 @@ class Known:
         """Return them."""
         return self.erasures
 
+    def has(self, store_id: str, event_id: str) -> bool:
+        """Look among them."""
+        return any((one.store_id, one.event_id) == (store_id, event_id) for one in self.erasures)
+
 
 def erasure(event_id: str, store_id: str = "shop", at_us: int = NOW_US) -> Erasure:
     """Return an erasure."""
@@ -38,7 +43,7 @@ def answered(rig: Rig, event_id: str, **more: Any) -> Attempt:
     """Return an attempt whose receiver said something about somebody."""
     texts = {"response_body": b"thanks, ann@example.com", "response_headers": "x-customer: ann", "error_detail": "answered 500"}
     failed = {"outcome": Outcome.DEAD, "http_status": 500, "error_kind": ErrorKind.HTTP_STATUS}
-    found: Attempt = rig.attempt(event_id=event_id, store_id="shop", **{**failed, **texts, **more})
+    found: Attempt = rig.attempt(event_id=event_id, **{"store_id": "shop", **failed, **texts, **more})
     return found
 
 
@@ -77,7 +82,40 @@ def test_what_comes_late_is_redacted_too(warehouse: ClickHouse, fill: Fill, rig:
     fill([answered(rig, "evt_ann")])
     assert redaction.step(NOW_US + round(3 * LATE_S * 1e6)) == 1, "the time is counted from the last look"
     fill([answered(rig, "evt_ann")])
-    assert redaction.step(NOW_US + round(4 * LATE_S * 1e6)) == 0
+    assert redaction.step(NOW_US + round(4 * LATE_S * 1e6)) == 0, "by then the sink itself inserts nothing of it any more"
+
+
+@pytest.mark.unit
+def test_rows_of_erased_events_are_redacted_before_they_are_inserted(rig: Rig) -> None:
+    """However long ago the erasure was; other events, other stores, what was empty and all other columns stay."""
+    table = rig.table(
+        [
+            answered(rig, "evt_bob"),
+            answered(rig, "evt_ann"),
+            answered(rig, "evt_ann", response_body=b"", error_detail=""),
+            answered(rig, "evt_ann", store_id="other"),
+        ]
+    )
+    known = Known(erasure("evt_ann", at_us=1))
+    found = ErasedRows(known).redacted(table)
+    assert found.schema == table.schema
+    rest = [name for name in table.column_names if name not in {"response_body", "response_headers", "error_detail"}]
+    assert found.select(rest) == table.select(rest)
+    told = list(zip(*(found[name].to_pylist() for name in ("response_body", "response_headers", "error_detail")), strict=True))
+    said = (b"thanks, ann@example.com", "x-customer: ann", "answered 500")
+    assert told == [said, (MARK.encode(), MARK, MARK), (b"", MARK, ""), said]
+
+
+@pytest.mark.unit
+def test_an_erasure_that_comes_while_rows_are_inserted_is_known_to_the_next(rig: Rig) -> None:
+    """None, one, another one more: each time what is known by then is redacted."""
+    table, known = rig.table([answered(rig, "evt_ann"), answered(rig, "evt_bob")]), Known()
+    rows, left = ErasedRows(known), []
+    for more in (None, "evt_ann", "evt_bob"):
+        known.erasures += [erasure(more)] if more else []
+        left.append(rows.redacted(table)["response_headers"].to_pylist().count("x-customer: ann"))
+    assert left == [2, 1, 0]
+    assert rows.redacted(table.slice(0, 0)).num_rows == 0
 
 
 @pytest.mark.unit

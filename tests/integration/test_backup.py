@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,11 @@ from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
 from hookline.local.kafka_broker import EmbeddedBroker
 from hookline.producers.publisher import Publisher, PublisherConfig
+from hookline.schemas.erasures import Erasure, following
 from hookline.schemas.events import example_event
 from hookline.schemas.registry import EmbeddedRegistry
+from hookline.schemas.topics import Topics
+from hookline.schemas.wire import Codec
 from tests.integration.load import Load
 
 pytestmark = [pytest.mark.kafka, pytest.mark.process, pytest.mark.clickhouse]
@@ -113,18 +117,35 @@ def test_the_log_is_copied_and_opened_elsewhere(pipeline: Pipeline, tmp_path: Pa
 
 
 def test_a_lost_log_is_written_again(pipeline: Pipeline, tmp_path: Path, until: Until) -> None:
-    """Once a stopped sink's group is back at the start, the whole attempts topic is written into an empty folder, each attempt once."""
+    """Once a stopped sink's group is back at the start, the whole attempts topic is written into an empty folder, each attempt once.
+
+    What was answered to an event that was erased long ago lies on that topic, and does not come back.
+    """
     pipeline.create("lost")
     pipeline.start_dispatcher()
     environ = {**pipeline.environ, "HOOKLINE_STATE_DIR": str(tmp_path / "first"), "HOOKLINE_SINK_BATCH_WAIT_S": "0.2"}
-    pipeline.publish(count=20)
+    erased, *_ = pipeline.publish(count=20)
     stopped(sink_until(environ, tmp_path / "sink.log", 20, until))
+    assert answers_in(environ, erased.id) not in ({""}, {"[erased]"}, set())
+    erase(environ, erased.id, days_ago=20)
     [line] = re.findall(r"^kafka-consumer-groups\.sh (.*)$", PAGE.read_text("utf-8"), re.MULTILINE)
     group, topic = (re.findall(rf"--{name} hookline\.(\S+)", line)[0] for name in ("group", "topic"))
     set_back(pipeline.environ, f"{pipeline.topics.prefix}.{group}", f"{pipeline.topics.prefix}.{topic}")
     again = {**environ, "HOOKLINE_STATE_DIR": str(tmp_path / "second")}
     stopped(sink_until(again, tmp_path / "sink.2.log", 20, until))
     assert rows_in(again) == 20
+    assert answers_in(again, erased.id) == {"[erased]"}
+
+
+def erase(environ: dict[str, str], event_id: str, *, days_ago: int) -> None:
+    """Write an erasure as it was written some days ago."""
+    config = load(KafkaConfig, environ)
+    registry = EmbeddedRegistry(config)
+    registry.start()
+    with following(config, Topics(config.topic_prefix), Codec(registry)) as erasures:
+        at_us = time.time_ns() // 1_000 - days_ago * 86_400_000_000
+        assert erasures.write([Erasure(store_id="shop", event_id=event_id, erased_at_us=at_us)]) == 1
+    registry.stop()
 
 
 def set_back(environ: dict[str, str], group: str, topic: str) -> None:
@@ -166,6 +187,16 @@ def rows_in(environ: dict[str, str]) -> int:
         return len(log_page(ClickHouseQueries(client), LogFilter(store_id="shop", limit=1_000)).rows)
     finally:
         client.close()
+
+
+def answers_in(environ: dict[str, str], event_id: str) -> set[str]:
+    """Return the heads of the answers to an event in a folder's log; no process may have it open."""
+    client = open_client(environ)
+    try:
+        rows = client.rows("SELECT event_id, response_headers FROM attempts")
+    finally:
+        client.close()
+    return {row["response_headers"] for row in rows if row["event_id"] == event_id}
 
 
 def test_the_page_names_what_there_is() -> None:
