@@ -53,6 +53,7 @@ class Runner:
         self._world = world
         self._seed = seed
         self._tell = tell
+        self._judged = len(world.history.incidents)
 
     def play(self, fault: Fault, number: int = 0) -> Line:
         """Play one round of a fault and return what it gave; a violation is in the line, not raised.
@@ -82,6 +83,7 @@ class Runner:
         self._settle(chapter)
         own = [Violation(fault.name, text) for text in fault.check(world)]
         line = self._line(fault, number, chapter, own)
+        self._judged = len(world.history.incidents)  # a rebalance that `after` sets off goes on in the next round, and is that one's
         fault.after(world)
         return line
 
@@ -95,7 +97,7 @@ class Runner:
             calls_from=len(history.calls),
             attempts_from=len(history.attempts),
             copies_from=len(history.copies),
-            incidents_from=len(history.incidents),
+            incidents_from=self._judged,
             deaths_from=len(history.deaths),
             free_of_bound=not fault.bounded,
         )
