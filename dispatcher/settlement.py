@@ -18,18 +18,17 @@ from hookline.dispatcher.delivery import Delivery, Unit, source_of
 from hookline.dispatcher.ledger import Entry, Ledger
 from hookline.dispatcher.letters import DeadLetter, Reason
 from hookline.dispatcher.outcome import LONGEST_S, tier_for
-from hookline.dispatcher.transport.contract import Reply, Result
+from hookline.dispatcher.transport.contract import Failure, Reply, Result
 from hookline.kernel.kafka import Headers, headers_of
 from hookline.kernel.log import logger
 from hookline.kernel.values import value
-from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger, Waiting
+from hookline.schemas.records import ErrorKind, Outcome, Trigger, Waiting
 from hookline.schemas.topics import CATEGORIES, Topics, duration_s
 from hookline.schemas.wire import Codec
 from hookline.webhooks.model import Webhook
 
 _log = logger("delivery")
 _DETAIL: Final = 256
-_UNSENT: Final = {field.name: field.default for field in dataclasses.fields(Attempt)} | {"attempt": 0, "attempted_at_us": 0}
 # Once, and not for each delivery: members of an enum are found slowly, and `labels` looks for a counter under a lock.
 _DELIVERED: Final = Outcome.DELIVERED
 _NO_FAULT: Final = (ErrorKind.NONE, "")
@@ -75,6 +74,7 @@ class Settlement:
         self._ledger = parts.ledger
         self._codec = parts.codec
         self._topics = parts.topics
+        self._attempts = parts.topics.attempts
         self._config = parts.config
         self._tiers = parts.tiers
         self._name = parts.name
@@ -205,34 +205,24 @@ class Settlement:
         return _letter_of(self._topics.dead_letters(category), waiting.webhook_id.encode(), delivery.value, letter.to_headers())
 
     def _attempt(self, delivery: Delivery, outcome: Outcome, sent: Sent, next_retry_at_us: int = 0) -> Entry:
-        result = sent.result
-        kind, detail = _fault(result)
-        record = self._base(delivery, outcome, kind, detail)
-        record["attempt"] = delivery.waiting.attempt + 1
-        record["attempted_at_us"] = sent.at_us
-        record["http_status"] = result.status
-        record["response_time_us"] = int(result.elapsed_s * 1e6)
-        record["queue_wait_us"] = max(0, sent.at_us - int(delivery.ready_at * 1e6))
-        record["next_retry_at_us"] = next_retry_at_us
-        record["url"] = sent.url
-        record["request_headers"] = sent.request_headers
-        if isinstance(result, Reply):
-            record["response_headers"] = result.headers
-            record["response_body"] = result.body
-        return self._entry(record)
+        waited_us = sent.at_us - int(delivery.ready_at * 1e6)
+        return self._entry(self._record(delivery, outcome, sent, delivery.waiting.attempt + 1, max(waited_us, 0), next_retry_at_us))
 
     def _note(self, delivery: Delivery, webhook: Webhook | None, outcome: Outcome, kind: ErrorKind, detail: str) -> Entry:
-        record = self._base(delivery, outcome, kind, detail)
-        record["attempted_at_us"] = time.time_ns() // 1_000
-        record["url"] = webhook.url if webhook is not None else ""
-        return self._entry(record)
+        """Return a record that says why no attempt was made."""
+        url = webhook.url if webhook is not None else ""
+        sent = Sent(result=Failure(kind, detail, 0.0), at_us=time.time_ns() // 1_000, url=url, request_headers="")
+        return self._entry(self._record(delivery, outcome, sent, 0, 0, 0))
 
-    def _base(self, delivery: Delivery, outcome: Outcome, kind: ErrorKind, detail: str) -> dict[str, Any]:
+    def _record(
+        self, delivery: Delivery, outcome: Outcome, sent: Sent, attempt: int, queue_wait_us: int, next_retry_at_us: int
+    ) -> dict[str, Any]:
         """Return the fields of an `Attempt`, as a mapping: it is encoded at once, and making the object costs as much as that."""
-        waiting = delivery.waiting
+        waiting, result = delivery.waiting, sent.result
         source = waiting.source
+        kind, detail = _fault(result)
+        headers, body = (result.headers, result.body) if isinstance(result, Reply) else ("", b"")
         return {
-            **_UNSENT,
             # Unique, not secret: no system call for each.
             "attempt_id": f"att_{random.getrandbits(96):024x}",
             "delivery_id": waiting.delivery_id,
@@ -241,9 +231,19 @@ class Settlement:
             "event_id": waiting.event_id,
             "event_type": waiting.event_type,
             "trigger": waiting.trigger,
+            "attempt": attempt,
+            "attempted_at_us": sent.at_us,
             "outcome": outcome,
+            "http_status": result.status,
             "error_kind": kind,
-            "error_detail": detail[:_DETAIL],
+            "error_detail": detail,
+            "response_time_us": int(result.elapsed_s * 1e6),
+            "queue_wait_us": queue_wait_us,
+            "next_retry_at_us": next_retry_at_us,
+            "url": sent.url,
+            "request_headers": sent.request_headers,
+            "response_headers": headers,
+            "response_body": body,
             "source_topic": source.topic,
             "source_partition": source.partition,
             "source_offset": source.offset,
@@ -256,7 +256,7 @@ class Settlement:
         _count(record["outcome"], record["error_kind"])
         if record["outcome"] is not _DELIVERED or self._told:
             _tell(record)
-        return Entry(self._topics.attempts, record["webhook_id"].encode(), self._codec.encode_attempt_fields(record), {})
+        return Entry(self._attempts, record["webhook_id"].encode(), self._codec.encode_attempt_fields(record), {})
 
 
 def _count(outcome: Outcome, kind: ErrorKind) -> None:
