@@ -56,8 +56,8 @@ def topics() -> str:
         "[settings](../configuration.md), and `hookline topics plan` tells where a cluster differs.",
         "What lies on them: [schemas](../schemas.md).\n",
         table(("topic", "partitions", "kept", "what"), rows),
-        "Event, retry, replay and dead-letter topics carry the broker's time (`message.timestamp.type=LogAppendTime`) and take records of",
-        "up to 2 MiB. Each topic has `min.insync.replicas` 2 where there are three copies or more, else 1.",
+        "Event, retry, replay and dead-letter topics and `.webhooks` carry the broker's time (`message.timestamp.type=LogAppendTime`); the",
+        "first four take records of up to 2 MiB. Each topic has `min.insync.replicas` 2 where there are three copies or more, else 1.",
     ))  # fmt: skip
 
 
