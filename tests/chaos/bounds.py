@@ -23,6 +23,7 @@ from tests.chaos.history import Call, History, Incident, Kind, Tried
 _MOVES: Final = {Kind.START, Kind.THAW, Kind.TERM}
 """After these a rebalance follows, which commits what is released, and moves what is not."""
 _REBALANCE_S: Final = 5.0
+"""How long after, at least; who takes longer to start joins when it is ready."""
 _Key: TypeAlias = tuple[str, int, float]
 """A call: delivery, attempt, when."""
 
@@ -51,7 +52,8 @@ def _may_repeat(incident: Incident, one: Tried | Call, released: Mapping[str, fl
     if _theirs(incident, one) and one.at <= max(incident.until, incident.at) + SLACK_S:
         return free_at >= incident.at - chapter.commit_s - SLACK_S
     pinned = free_at - one.at > SLACK_S
-    return incident.what in _MOVES and pinned and one.at <= incident.at + _REBALANCE_S and free_at >= incident.at
+    moved_by = max(incident.at + _REBALANCE_S, incident.until + SLACK_S)
+    return incident.what in _MOVES and pinned and one.at <= moved_by and free_at >= incident.at
 
 
 def _theirs(incident: Incident, one: Tried | Call) -> bool:

@@ -167,6 +167,10 @@ def test_a_record_that_is_not_settled_holds_those_behind_it(small: Small) -> Non
     small.history.incidents.append(Incident(BEGAN + 2, Kind.START, "dispatcher-2", 2))
     assert small.broken() == []
     assert bound(small.history, small.chapter) == 13, "both calls of events 3 to 9, but for the one that is settled by itself"
+    small.history.incidents[0].at = BEGAN - 5
+    assert small.broken() == ["duplicates"]
+    small.history.incidents[0].until = BEGAN + 2
+    assert small.broken() == [], "who takes seven seconds to start joins then"
 
 
 def test_a_receiver_that_is_killed_explains_what_it_took_itself(small: Small) -> None:

@@ -297,6 +297,10 @@ class World:
     def until_ready(self, *names: str) -> None:
         """Wait until these processes can work, or patience is over: then the round tells who cannot."""
         self.wait(lambda: not any(self.ready(name) for name in names))
+        for name in names:
+            started = next((i for i in reversed(self.history.incidents) if i.name == name), None)
+            if started is not None and started.what is Kind.START:
+                started.until = started.until or time.time()
 
     def until_listening(self, *names: str) -> None:
         """Wait until these processes have their own handler of SIGTERM: before that, while they load, it just ends them."""
