@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
+from confluent_kafka import Message
 from prometheus_client import Counter
 
 from hookline.dispatcher import metrics
@@ -119,21 +120,12 @@ class Reception:
         return counter
 
     def _deliver(self, unit: Unit, event: Rendered, matched: Matched, ready_at: float) -> None:
-        settlement, value = self._parts.settlement, _value(unit)
-        trace = traceparent(headers_of(unit.record.message).get("traceparent", b"").decode("ascii", "replace"))
+        settlement, value, source, trace = self._parts.settlement, _value(unit), source_of(unit), _trace(unit.record.message)
         self._parts.marker.clear()  # what follows is not the record's own doing
         now_us = int(self._parts.wall() * 1e6)
 
         def delivery(webhook_id: str) -> Delivery:
-            waiting = first(
-                unit,
-                store_id=event.store_id,
-                event_id=event.id,
-                event_type=event.type,
-                webhook_id=webhook_id,
-                now_us=now_us,
-                traceparent=trace,
-            )
+            waiting = first(event, source, webhook_id, now_us, trace)
             return Delivery(waiting=waiting, unit=unit, value=value, body=event.body, ready_at=ready_at)
 
         for skip in matched.skip:
@@ -234,6 +226,12 @@ def _sound(waiting: Waiting, unit: Unit) -> Waiting:
     if waiting.source.topic and trace == waiting.traceparent:
         return waiting
     return dataclasses.replace(waiting, source=waiting.source if waiting.source.topic else source_of(unit), traceparent=trace)
+
+
+def _trace(message: Message) -> str:
+    """Return the trace parent of an event's record, an empty text for none, as most have it: they are asked for no other header."""
+    found = dict(message.headers() or ()).get("traceparent")
+    return traceparent(found if isinstance(found, str) else found.decode("ascii", "replace")) if found else ""
 
 
 def _value(unit: Unit) -> bytes:

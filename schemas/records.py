@@ -17,10 +17,22 @@ from hookline.kernel.kafka import Headers
 from hookline.kernel.values import value
 
 _ID_BYTES: Final = 20
-# Base32 (RFC 4648, lower case) two characters at a time: a quarter of the time of `base64.b32encode`.
-_BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
-_PAIRS: Final = [first + second for first in _BASE32 for second in _BASE32]
-_SHIFTS: Final = range(_ID_BYTES * 8 - 10, -1, -10)
+# What there is room for in the record of an attempt.
+_INT: Final = 2**31 - 1
+_LONG: Final = 2**63 - 1
+_DIGITS: Final = len(str(_LONG))
+# Base32 (RFC 4648, lower case): bits are spread to five in each byte, half the distance at a time, and looked up all together.
+_BASE32: Final = bytes.maketrans(bytes(range(32)), b"abcdefghijklmnopqrstuvwxyz234567")
+
+
+def _halving(bits: int) -> tuple[int, int, int]:
+    """Return what parts groups of twice as many bits: a mask of the lower halves, one of the upper ones, and how far those move."""
+    gap = bits * 3 // 5  # each five bits get a byte
+    lower = sum((1 << bits) - 1 << at for at in range(0, _ID_BYTES * 8 * 8 // 5, (bits + gap) * 2))
+    return lower, lower << bits, gap
+
+
+_HALVINGS: Final = tuple(map(_halving, (80, 40, 20, 10, 5)))
 
 
 class Outcome(StrEnum):
@@ -70,7 +82,9 @@ def delivery_id(store_id: str, event_id: str, webhook_id: str) -> str:
     """Return the id of one event for one webhook (`webhook-id` on the wire): the same for every copy and attempt."""
     digest = hashlib.sha256(f"{store_id}\0{event_id}\0{webhook_id}".encode()).digest()
     number = int.from_bytes(digest[:_ID_BYTES], "big")
-    return "msg_" + "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
+    for lower, upper, gap in _HALVINGS:
+        number = number & lower | (number & upper) << gap
+    return "msg_" + number.to_bytes(_ID_BYTES * 8 // 5, "big").translate(_BASE32).decode()
 
 
 @value(kw_only=True)
@@ -83,7 +97,7 @@ class Source:
     timestamp_ms: int
 
 
-@value(kw_only=True)
+@value()
 class Waiting:
     """A delivery between two attempts, as the headers of its record.
 
@@ -128,7 +142,7 @@ class Waiting:
         reader = _Reader(headers)
         source = Source(
             topic=reader.text("source_topic", required=False),
-            partition=reader.number("source_partition"),
+            partition=reader.number("source_partition", _INT),
             offset=reader.number("source_offset"),
             timestamp_ms=reader.number("source_timestamp_ms"),
         )
@@ -139,15 +153,15 @@ class Waiting:
             event_id=reader.text("event_id"),
             event_type=reader.text("event_type"),
             source=source,
-            attempt=reader.number("attempt"),
-            parked=reader.number("parked"),
+            attempt=reader.number("attempt", _INT - 1),  # the record of the next one has one more
+            parked=reader.number("parked", _INT),
             trigger=reader.trigger(),
             first_at_us=reader.number("first_at_us"),
             not_before_us=reader.number("not_before_us"),
             reason=reader.text("reason", required=False),
             detail=reader.text("detail", required=False),
-            last_status=reader.number("last_status"),
-            replays=reader.number("replays"),
+            last_status=reader.number("last_status", _INT),
+            replays=reader.number("replays", _INT),
             job_id=reader.text("job_id", required=False),
             traceparent=headers.get("traceparent", b"").decode("ascii", "replace"),
         )
@@ -168,10 +182,10 @@ class _Reader:
         except UnicodeDecodeError as error:
             raise WireError(f"The header {_header(name)} is not UTF-8") from error
 
-    def number(self, name: str) -> int:
+    def number(self, name: str, most: int = _LONG) -> int:
         text = self.text(name, required=False) or "0"
-        if not text.isascii() or not text.isdigit() or len(text) > len(str(2**63)):
-            raise WireError(f"The header {_header(name)} is not a whole number")
+        if not text.isascii() or not text.isdigit() or len(text) > _DIGITS or int(text) > most:
+            raise WireError(f"The header {_header(name)} is not a whole number up to {most}")
         return int(text)
 
     def trigger(self) -> Trigger:

@@ -67,6 +67,30 @@ def test_hostile_headers_are_refused_in_our_words(broken: dict[str, bytes]) -> N
 
 
 @pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("attempt", 2**31 - 2),
+        ("parked", 2**31 - 1),
+        ("last-status", 2**31 - 1),
+        ("replays", 2**31 - 1),
+        ("source-partition", 2**31 - 1),
+        ("source-offset", 2**63 - 1),
+        ("source-timestamp-ms", 2**63 - 1),
+        ("first-at-us", 2**63 - 1),
+        ("not-before-us", 2**63 - 1),
+    ],
+)
+def test_a_number_that_no_attempt_has_room_for_is_refused(name: str, most: int) -> None:
+    """What is read can be written; the count of attempts goes up by one before it is."""
+    whole = waiting().to_headers()
+    taken = Waiting.from_headers(whole | {f"hookline-{name}": str(most).encode()})
+    assert str(most).encode() in taken.to_headers().values()
+    for wrong in (most + 1, 10**19 - 1, 10**30):
+        with pytest.raises(WireError, match=name):
+            Waiting.from_headers(whole | {f"hookline-{name}": str(wrong).encode()})
+
+
+@pytest.mark.parametrize(
     "broken",
     [
         {},
