@@ -25,7 +25,7 @@ from hookline.schemas.lint import hazards
 from hookline.schemas.payload import Rendered
 from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger
 from hookline.schemas.registry import SchemaRegistry
-from hookline.schemas.transcoder import UNUSUAL, transcoder_of
+from hookline.schemas.transcoder import UNUSUAL, Transcoder, transcoder_of
 
 _MAGIC: Final = 0
 _FRAME: Final = struct.Struct(">bI")
@@ -56,6 +56,7 @@ class Codec:
         self._registry = registry
         self._frames: dict[str, bytes] = {}
         self._plans: dict[int, tuple[str, Any, Any]] = {}
+        self._quick: dict[bytes, tuple[Transcoder, str]] = {}
 
     # ---- events ----
 
@@ -75,16 +76,24 @@ class Codec:
 
     def render(self, value: bytes) -> Rendered:
         """Return the event as its receivers get it; raise as `decode` does."""
-        subject, _, resolved = self._plan(_schema_id(value))
-        transcode = transcoder_of(subject) if resolved is None else None
-        if transcode is not None:
+        quick = self._quick.get(value[: _FRAME.size]) or self._transcoder(value)
+        if quick is not None:
             try:
-                event_id, store_id, body = transcode(value, _FRAME.size)
-                return Rendered(event_id, BY_SUBJECT[subject].name, store_id, body)
+                event_id, store_id, body = quick[0](value, _FRAME.size)
+                return Rendered(event_id, quick[1], store_id, body)
             except UNUSUAL:  # the slow way knows whether it is wrong
                 pass
         event = self.decode(value)
         return Rendered(event.id, event.type, event.store_id, payload.body(event))
+
+    def _transcoder(self, value: bytes) -> tuple[Transcoder, str] | None:
+        """Return what reads events with this one's frame, and their type, None for the slow way; remember it. Raises as `decode` does."""
+        subject, _, resolved = self._plan(_schema_id(value))
+        transcode = transcoder_of(subject) if resolved is None else None
+        if transcode is None:
+            return None
+        found = self._quick[value[: _FRAME.size]] = (transcode, BY_SUBJECT[subject].name)
+        return found
 
     def encode_checked(self, event: Event) -> bytes:
         """Return the bytes of an event whose `data` nobody has checked, as `encode` would of `validate(event)`; raise as both do."""
@@ -150,7 +159,7 @@ class Codec:
 
     def prepared(self, value: bytes) -> bool:
         """Tell whether to decode this record asks the registry nothing."""
-        return len(value) < _FRAME.size or value[0] != _MAGIC or _schema_id(value) in self._plans
+        return value[: _FRAME.size] in self._quick or len(value) < _FRAME.size or value[0] != _MAGIC or _schema_id(value) in self._plans
 
     def prepare(self, value: bytes) -> None:
         """Ask the registry what it takes to decode this record, so that an event loop need not wait for it; raise as `decode` does."""

@@ -141,6 +141,19 @@ def test_a_count_of_billions_ends_at_once(codec: Codec) -> None:
     assert time.monotonic() - began < 5
 
 
+def test_what_is_wrong_is_told_alike_when_its_frame_is_known(codec: Codec) -> None:
+    """A frame is looked up once; a wrong record gets the words that it would have got as the first."""
+    whole = codec.encode_record(ORDER.subject, _least("order.paid"))
+    codec.render(whole)
+    for wrong in (b"", whole[:3], whole[:FRAME], whole[:-1], whole + b"x", b"\1" + whole[1:]):
+        told = []
+        for read in (codec.render, codec.decode):
+            with pytest.raises(WireError) as caught:
+                read(wrong)
+            told.append(caught.value.message)
+        assert told[0] == told[1]
+
+
 def test_what_is_no_event_has_no_transcoder() -> None:
     """Records of ours that are no events, and unknown subjects."""
     assert transcoder_of("hookline.Attempt") is None
