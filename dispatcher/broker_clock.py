@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hookline.kernel.clock import Clock
+from hookline.kernel.clock import QuickClock
 
 _WINDOW_S: Final = 30.0
 _TOLERANCE_S: Final = 2.0
@@ -18,7 +18,7 @@ class BrokerClock:
     Fed from the loop's thread, read from any.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: QuickClock) -> None:
         self._clock = clock
         self._window_ends = 0.0
         self._before: float | None = None
@@ -38,12 +38,12 @@ class BrokerClock:
     @property
     def fast_s(self) -> float:
         """By how many seconds this machine's clock is ahead of the brokers' (negative: behind)."""
-        ours = self._clock.now().timestamp()
+        ours = self._clock.time()
         return ours - self._theirs(ours)
 
     def now(self) -> float:
         """Return the brokers' time in seconds since the epoch."""
-        return self._theirs(self._clock.now().timestamp())
+        return self._theirs(self._clock.time())
 
     def _theirs(self, ours: float) -> float:
         if self._behind_s is None:

@@ -32,6 +32,7 @@ class CrashMarker:
         self._slot = slot
         self._map: mmap.mmap | None = None
         self._deaths: Counter[str] = Counter()
+        self._partitions: dict[tuple[str, int], bytes] = {}
 
     def open(self) -> None:
         """Count what the slot's last owner left, and start clean."""
@@ -42,7 +43,7 @@ class CrashMarker:
         os.close(file)
         self._deaths = self._read_deaths()
         if self._map[0]:
-            left = self._map[:].rstrip(b"\0").decode("utf-8", "replace")
+            left = self._map[:].partition(b"\0")[0].decode("utf-8", "replace")
             self._deaths[left] += 1
             self._write_deaths()
         self.clear()
@@ -56,17 +57,22 @@ class CrashMarker:
 
     def mark(self, topic: str, partition: int, offset: int) -> bool:
         """Note the record in hand; return False when it has killed a process often enough and must not be decoded."""
-        place = f"{topic}:{partition}:{offset}"
-        if self._deaths and self._deaths[place] >= CRASHES:
+        if self._deaths and self._deaths[f"{topic}:{partition}:{offset}"] >= CRASHES:
             return False
         if self._map is not None:
-            self._map[:] = place.encode()[:_SIZE].ljust(_SIZE, b"\0")
+            mark = b"%b%d\0" % (self._partitions.get((topic, partition)) or self._partition(topic, partition), offset)
+            self._map[: len(mark)] = mark  # what an older and longer one leaves stands behind the NUL
         return True
 
     def clear(self) -> None:
         """Nothing is in hand."""
         if self._map is not None:
-            self._map[0:1] = b"\0"
+            self._map[0] = 0
+
+    def _partition(self, topic: str, partition: int) -> bytes:
+        """Return how the mark of a partition's records begins; Kafka's names of topics are 249 characters at most, so that it fits."""
+        found = self._partitions[topic, partition] = f"{topic}:{partition}:".encode()
+        return found
 
     def _read_deaths(self) -> Counter[str]:
         with suppress(OSError, ValueError):

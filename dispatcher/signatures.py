@@ -10,7 +10,7 @@ from hookline import __version__
 from hookline.dispatcher.delivery import Delivery
 from hookline.dispatcher.signing import Signer
 from hookline.dispatcher.transport.contract import MAX_BODY, Reply, Result
-from hookline.kernel.clock import Clock
+from hookline.kernel.clock import QuickClock
 from hookline.webhooks.certificates import Identity, open_identity
 from hookline.webhooks.model import Webhook
 from hookline.webhooks.secrets import Vault, open_headers, signing_keys
@@ -35,7 +35,7 @@ class _Cached:
 class Signatures:
     """Signers and client certificates by webhook, made anew when the webhook changes or an old secret runs out."""
 
-    def __init__(self, vault: Vault, clock: Clock) -> None:
+    def __init__(self, vault: Vault, clock: QuickClock) -> None:
         self._vault = vault
         self._clock = clock
         self._cache: dict[str, _Cached] = {}
@@ -47,7 +47,7 @@ class Signatures:
 
         `traceparent` None: the delivery's own. `content` None: the usual body; what is sent is what is signed.
         """
-        now_s = self._clock.now().timestamp()
+        now_s = self._clock.time()
         timestamp = int(now_s)
         waiting = delivery.waiting
         parts = self._parts(webhook, now_s)
@@ -69,7 +69,7 @@ class Signatures:
 
     def identity(self, webhook: Webhook) -> Identity | None:
         """Return the client certificate that the webhook presents, None for none; raise `HooklineError` as `headers` does."""
-        return self._parts(webhook, self._clock.now().timestamp()).identity if webhook.client_certificate is not None else None
+        return self._parts(webhook, self._clock.time()).identity if webhook.client_certificate is not None else None
 
     def forget(self, webhook_id: str) -> None:
         """Drop what is cached of a webhook that changed."""

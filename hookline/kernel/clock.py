@@ -17,6 +17,13 @@ class Clock(Protocol):
         """Return seconds that never go back; only differences mean anything."""
 
 
+class QuickClock(Clock, Protocol):
+    """One that tells the wall time as a number too, for hot paths: to make a `datetime` and a number of it takes ten times as long."""
+
+    def time(self) -> float:
+        """Return the wall time in seconds since the epoch."""
+
+
 class SystemClock:
     """The machine's clocks."""
 
@@ -27,6 +34,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return `time.monotonic()`."""
         return time.monotonic()
+
+    def time(self) -> float:
+        """Return `time.time()`."""
+        return time.time()
 
 
 def to_us(at: datetime) -> int:

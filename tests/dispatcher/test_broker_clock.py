@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from hookline.dispatcher.broker_clock import BrokerClock
@@ -24,6 +26,18 @@ def test_a_wrong_clock_is_corrected(ahead_s: float) -> None:
         brokers.heard(int((true - took_s) * 1_000))
     assert abs(brokers.fast_s - ahead_s) < 0.1
     assert abs(brokers.now() - true) < 0.1
+
+
+def test_no_datetime_is_made_to_tell_a_number() -> None:
+    """It is asked for several times for each delivery."""
+
+    class Quick(FakeClock):
+        def now(self) -> datetime:
+            raise AssertionError
+
+    brokers = BrokerClock(Quick())
+    assert brokers.now() == FakeClock().time()
+    assert brokers.fast_s == 0
 
 
 @pytest.mark.parametrize("jump_s", [-3_600.0, 3_600.0, 3 * 86_400.0])

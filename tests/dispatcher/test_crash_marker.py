@@ -21,6 +21,17 @@ def test_the_third_death_refuses_the_record(tmp_path: Path) -> None:
         assert marker.mark("orders", 0, 8)
 
 
+def test_a_mark_is_read_to_its_end_only(tmp_path: Path) -> None:
+    """What a longer mark left behind a shorter one is no part of it."""
+    for _ in range(CRASHES):
+        with process(tmp_path) as marker:
+            assert marker.mark("orders.with.a.long.name", 11, 123_456_789)
+        die_with(tmp_path, "orders", 7)
+    with process(tmp_path) as marker:
+        assert not marker.mark("orders", 0, 7)
+        assert marker.mark("orders.with.a.long.name", 11, 123_456_789)
+
+
 def test_a_clean_end_counts_nothing(tmp_path: Path) -> None:
     """A record that was decoded and cleared leaves no trace."""
     for _ in range(CRASHES + 1):
