@@ -147,6 +147,11 @@ def recovered(history: History, chapter: Chapter) -> list[Violation]:
         for what, seconds in signs.items()
         if seconds > RECOVERY_S
     ]
+    late += [
+        Violation("recovery", f"{one.name} was not ready until {one.until - one.at:.0f} s after its start")
+        for one in history.incidents[chapter.incidents_from :]
+        if one.what is Kind.START and one.until - one.at > RECOVERY_S
+    ]
     return late + [Violation("recovery", f"not ready afterwards: {text}") for text in chapter.unready]
 
 

@@ -348,6 +348,14 @@ def test_trouble_that_lasts(small: Small, sign: str) -> None:
     assert small.broken() == ["recovery"]
 
 
+def test_a_start_that_takes_too_long(small: Small) -> None:
+    """Faults wait for who was started before they end: that may not hide how long it took."""
+    small.history.incidents.append(Incident(BEGAN, Kind.START, "sink", 4, until=BEGAN + 59))
+    assert small.broken() == []
+    small.history.incidents[0].until = BEGAN + 61
+    assert small.broken() == ["recovery"]
+
+
 def test_a_call_of_a_wrong_time(small: Small) -> None:
     """Receivers refuse it: it is right only while a fault holds a clock wrong."""
     first = small.history.calls[0]
