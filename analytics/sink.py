@@ -16,6 +16,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from hookline.analytics import metrics
+from hookline.analytics.commits import Commits
 from hookline.analytics.config import SinkConfig
 from hookline.analytics.erased import ErasedRows
 from hookline.analytics.lease import Lease, LeasedWarehouse, NotOurs, now_s
@@ -24,7 +25,7 @@ from hookline.analytics.shares import Share, announced, intent
 from hookline.analytics.warehouse import Warehouse
 from hookline.analytics.writer import BatchWriter
 from hookline.kernel import kafka, lost
-from hookline.kernel.errors import BrokerError, HooklineError
+from hookline.kernel.errors import BrokerError, BrokerUnavailable, HooklineError
 from hookline.kernel.kafka import KafkaConfig
 from hookline.kernel.lifecycle import Stop
 from hookline.kernel.log import logger
@@ -49,6 +50,10 @@ _BATCHES_HELD: Final = 4
 _ASK_S: Final = 10.0
 _FIRST_PAUSE_S: Final = 0.1
 _STALLED_S: Final = 270.0  # below the consumer's max.poll.interval
+_ANSWER_S: Final = 0.005
+_LATE_S: Final = 5.0
+_UNANSWERED_S: Final = 60.0
+"""As long as librdkafka waits for an answer: after that this client will not work again, or Kafka is away and another one is as good."""
 
 
 class Sink:
@@ -64,9 +69,11 @@ class Sink:
         self._client = LeasedWarehouse(client)
         self._settings = settings
         self._erased = erased
-        self._loss = lost.Loss()
         self._batch_bytes = settings.batch_bytes // _BATCHES_HELD
         self._shares: dict[int, Share] = {}
+        self._commits = Commits()
+        self._loss = lost.Loss()
+        self._stop = Stop()
         self._paused = False
         self._inserts = ThreadPoolExecutor(1, thread_name_prefix="insert")
         self._beat = time.monotonic()
@@ -74,6 +81,7 @@ class Sink:
 
     def run(self, stop: Stop) -> None:
         """Move records until `stop`, then write what is held if that needs no waiting, and leave the group."""
+        self._stop = stop
         writer = BatchWriter(self._client, self._codec, Writer(self._kafka), self._rejected_topic, self._settings, self._erased)
         try:
             while not stop.is_set():
@@ -84,7 +92,8 @@ class Sink:
     def _live(self, writer: BatchWriter, stop: Stop) -> None:
         """Move records with one client, until the stop, or until that client is lost and another one must do it."""
         loss = self._loss = lost.Loss()
-        consumer = kafka.group_consumer(self._kafka, GROUP, **_FETCHED, **loss.settings())
+        self._commits = Commits()
+        consumer = kafka.group_consumer(self._kafka, GROUP, **_FETCHED, **self._commits.settings(), **loss.settings())
         consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
         try:
             while not stop.is_set() and not loss.happened:
@@ -105,6 +114,8 @@ class Sink:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # librdkafka keeps the paused state of a partition across assignments: set it anew.
         self._shares |= {p.partition: Share(p.partition) for p in partitions}
+        # A commit of before that came to Kafka now might set an offset back behind what others have written meanwhile.
+        self._loss.happened |= not self._commits.answered
         consumer.incremental_assign(partitions)
         (consumer.pause if self._paused else consumer.resume)(partitions)
         self._at_ease()
@@ -115,7 +126,7 @@ class Sink:
         for partition in partitions:
             self._shares.pop(partition.partition, None)
 
-    def _take(self, consumer: Consumer) -> None:
+    def _take(self, consumer: Consumer, wait_s: float = _POLL_S) -> None:
         """Poll: hold new records up to a few full batches, beyond that only keep the place in the group."""
         self._beat = time.monotonic()
         full = self._full()
@@ -123,7 +134,7 @@ class Sink:
             (consumer.pause if full else consumer.resume)(consumer.assignment())
             self._paused = full
         found: dict[int, list[Message]] = {}
-        for message in kafka.fetch(consumer, 1 if full else min(_FETCH, self._settings.batch_rows), _POLL_S):
+        for message in kafka.fetch(consumer, 1 if full else min(_FETCH, self._settings.batch_rows), wait_s):
             found.setdefault(message.partition() or 0, []).append(message)
         for partition, messages in found.items():
             if (share := self._shares.get(partition)) is not None:
@@ -241,15 +252,29 @@ class Sink:
     def _commit(self, consumer: Consumer, places: dict[int, tuple[int, str]]) -> bool:
         """Commit offsets with metadata; return False, with the trouble said, when the group did not take one of them."""
         offsets = [TopicPartition(self._topic, partition, offset, metadata) for partition, (offset, metadata) in places.items()]
-        try:
-            done = consumer.commit(offsets=offsets, asynchronous=False) or []
-            refused = [p.error for p in done if p.error is not None]
-        except KafkaException as failure:
-            refused = [failure.args[0]]
-        for error in refused[:1]:
+        self._commits.send(consumer, offsets)
+        if not self._heard(consumer):
+            return False
+        for error in self._commits.refused[:1]:
             self._say(kafka.translate(error))
             time.sleep(_FIRST_PAUSE_S)
-        return not refused
+        return not self._commits.refused
+
+    def _heard(self, consumer: Consumer) -> bool:
+        """Poll until Kafka has answered a commit; return False at a stop that would wait long, or when this client is given up.
+
+        What was sent and not heard of is with Kafka or not; whoever has the partition next reads there what is.
+        """
+        sent_at = time.monotonic()
+        while not self._commits.answered:
+            self._take(consumer, _ANSWER_S)
+            silent_s = time.monotonic() - sent_at
+            if silent_s > _LATE_S:
+                self._say(BrokerUnavailable("Kafka does not answer a commit", remedy="Check the brokers; nothing is lost meanwhile."))
+            self._loss.happened |= silent_s > _UNANSWERED_S
+            if self._loss.happened or (self._stop.is_set() and silent_s > _LATE_S):
+                return False
+        return True
 
     def _say(self, error: HooklineError) -> None:
         if self.trouble != error.message:
