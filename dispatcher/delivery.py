@@ -44,7 +44,7 @@ class Unit:
         return not self.record.share.open
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
+@dataclass(slots=True, eq=False)
 class Delivery:
     """One event for one webhook while this dispatcher has it.
 

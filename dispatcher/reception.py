@@ -125,8 +125,7 @@ class Reception:
         now_us = int(self._parts.wall() * 1e6)
 
         def delivery(webhook_id: str) -> Delivery:
-            waiting = first(event, source, webhook_id, now_us, trace)
-            return Delivery(waiting=waiting, unit=unit, value=value, body=event.body, ready_at=ready_at)
+            return Delivery(first(event, source, webhook_id, now_us, trace), unit, value, event.body, ready_at)
 
         for skip in matched.skip:
             settlement.skipped(delivery(skip.webhook.id), skip.webhook, skip.kind, skip.detail)

@@ -6,13 +6,13 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from hookline.kernel.metrics import LATENCY_BUCKETS_S, LoopHistogram
+from hookline.kernel.metrics import LATENCY_BUCKETS_S, LoopCounter, LoopHistogram
 
-REQUESTS: Final = Counter("hookline_ingest_requests_total", "Requests answered, by HTTP status.", ["status"])
-EVENTS: Final = Counter("hookline_ingest_events_total", "Events confirmed by Kafka, by category.", ["category"])
+REQUESTS: Final = LoopCounter("hookline_ingest_requests_total", "Requests answered, by HTTP status.", ["status"])
+EVENTS: Final = LoopCounter("hookline_ingest_events_total", "Events confirmed by Kafka, by category.", ["category"])
 REFUSED: Final = Counter("hookline_ingest_refused_total", "Requests and items of batches refused, by code.", ["code"])
 REPEATED: Final = Counter("hookline_ingest_repeated_total", "Events answered from memory: their id was accepted before.")
-BODY_BYTES: Final = Counter("hookline_ingest_body_bytes_total", "Bytes of request bodies, as they came.")
+BODY_BYTES: Final = LoopCounter("hookline_ingest_body_bytes_total", "Bytes of request bodies, as they came.")
 CONFIRM_S: Final = LoopHistogram(
     "hookline_ingest_confirm_seconds", "From the hand-over of an event to Kafka's confirmation.", buckets=LATENCY_BUCKETS_S
 )
