@@ -21,23 +21,12 @@ from hookline.kernel.errors import WarehouseUnavailable
 from hookline.kernel.kafka import KafkaConfig
 from hookline.kernel.lifecycle import Stop
 from hookline.schemas.topics import Topics
+from tests.analytics.known import Known
 
 pytestmark = pytest.mark.unit
 
 Rig = Any  # the fixture's class stands in conftest.py
 LONG_S = 3_600.0
-
-
-class Nobody:
-    """Nothing was erased."""
-
-    def all(self) -> list[Any]:
-        """Return nothing."""
-        return []
-
-    def has(self, _store_id: str, _event_id: str) -> bool:
-        """Know nothing."""
-        return False
 
 
 class Group:
@@ -48,17 +37,22 @@ class Group:
         self.taken_over = False
         self.refused = 0
         self.tells: Callable[[], None] = lambda: None
+        self.heard: Callable[[None, list[TopicPartition]], None] = lambda _error, _places: None
+        self.owed: list[TopicPartition] = []
 
-    def commit(self, *, offsets: list[TopicPartition], **_: Any) -> list[TopicPartition]:
+    def commit(self, *, offsets: list[TopicPartition], **_: Any) -> None:
         """Take a member's commit, refuse a zombie's."""
         if self.taken_over:
             self.refused += 1
             raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION))
         self.commits += [(place.offset, place.metadata or "") for place in offsets]
-        return offsets
+        self.owed = offsets
 
     def poll(self, wait_s: float) -> None:
-        """Give nothing, and tell of a loss that the client has noticed."""
+        """Give nothing but answers, and tell of a loss that the client has noticed."""
+        if self.owed:
+            self.heard(None, self.owed)
+            self.owed = []
         time.sleep(wait_s / 10)
         if self.refused:
             self.tells()
@@ -103,12 +97,13 @@ class Scene:
         settings = load(SinkConfig, {"HOOKLINE_SINK_BACKOFF_MAX_S": "0.1"})
         kafka = load(KafkaConfig, {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
         table: Any = self.table
-        self.sink = Sink(kafka, Topics("test"), rig.codec, table, settings, ErasedRows(Nobody()))
+        self.sink = Sink(kafka, Topics("test"), rig.codec, table, settings, ErasedRows(Known()))
         aside: Any = None
-        self.writer = BatchWriter(self.sink._client, rig.codec, aside, "rejected", settings, ErasedRows(Nobody()))
+        self.writer = BatchWriter(self.sink._client, rig.codec, aside, "rejected", settings, ErasedRows(Known()))
         place = [TopicPartition("test.attempts", 0)]
         consumer: Any = self.group
         self.sink._on_assign(consumer, place)
+        self.group.heard = self.sink._commits._heard
         self.group.tells = lambda: self.sink._on_revoke(consumer, place)
         self.share = self.sink._shares[0]
         self.share.known = True

@@ -8,30 +8,19 @@ from typing import Any
 import pytest
 
 from hookline.analytics.client import ClickHouse
+from hookline.analytics.config import SinkConfig
 from hookline.analytics.erased import ErasedRows
-from hookline.analytics.queries import ClickHouseQueries
+from hookline.analytics.queries import ClickHouseQueries, audit
 from hookline.analytics.redaction import ERASABLE, LATE_S, MARK, Redaction, batches
+from hookline.analytics.writer import BatchWriter
+from hookline.kernel.config import load
 from hookline.schemas.erasures import Erasure
 from hookline.schemas.records import Attempt, ErrorKind, Outcome
+from tests.analytics.known import Known
 
 Fill = Callable[[Sequence[Attempt]], None]
 Rig = Any  # the fixture's class stands in conftest.py
 NOW_US = 1_770_000_000_000_000
-
-
-class Known:
-    """Erasures without a topic."""
-
-    def __init__(self, *erasures: Erasure) -> None:
-        self.erasures = list(erasures)
-
-    def all(self) -> list[Erasure]:
-        """Return them."""
-        return self.erasures
-
-    def has(self, store_id: str, event_id: str) -> bool:
-        """Look among them."""
-        return any((one.store_id, one.event_id) == (store_id, event_id) for one in self.erasures)
 
 
 def erasure(event_id: str, store_id: str = "shop", at_us: int = NOW_US) -> Erasure:
@@ -116,6 +105,23 @@ def test_an_erasure_that_comes_while_rows_are_inserted_is_known_to_the_next(rig:
         left.append(rows.redacted(table)["response_headers"].to_pylist().count("x-customer: ann"))
     assert left == [2, 1, 0]
     assert rows.redacted(table.slice(0, 0)).num_rows == 0
+
+
+@pytest.mark.clickhouse
+@pytest.mark.parametrize("again", ["write", "rewrite", "complete"])
+def test_no_way_into_the_log_brings_back_what_was_erased(warehouse: ClickHouse, rig: Rig, again: str) -> None:
+    """Whether a batch is written, replayed or completed, what was answered to an erased event is not inserted."""
+    texts = {"response_body": b"thanks, ann", "response_headers": "x-customer: ann", "error_detail": "ann"}
+    messages = rig.records([rig.attempt(event_id="evt_erased", **texts), rig.attempt(**texts)])
+    nobody: Any = None  # all can be read: nothing is put aside
+    known = ErasedRows(Known(erasure("evt_erased", at_us=1)))
+    writer = BatchWriter(warehouse, rig.codec, nobody, "attempts.rejected", load(SinkConfig, {}), known)
+    for _ in range(2):
+        getattr(writer, again)("attempts", 0, messages)
+    answers = warehouse.rows("SELECT response_body, response_headers, error_detail FROM attempts ORDER BY log_offset")
+    assert [tuple(row.values()) for row in answers] == [("[erased]",) * 3, ("thanks, ann", "x-customer: ann", "ann")]
+    found = audit(ClickHouseQueries(warehouse), "shop")
+    assert (found.rows, found.distinct, found.summed) == (2, 2, 2)
 
 
 @pytest.mark.unit

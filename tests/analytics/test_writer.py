@@ -21,8 +21,8 @@ from hookline.analytics.warehouse import RowsRefused
 from hookline.analytics.writer import BatchWriter
 from hookline.kernel.config import load
 from hookline.kernel.errors import WarehouseUnavailable, WireError
-from hookline.schemas.erasures import Erasure
 from hookline.schemas.records import ErrorKind, Outcome, Trigger
+from tests.analytics.known import Known
 
 pytestmark = pytest.mark.clickhouse
 
@@ -43,18 +43,6 @@ class Aside:
         return len(self.records)
 
 
-class Erased:
-    """Who knows of one erasure, of long ago."""
-
-    def all(self) -> list[Erasure]:
-        """Return it."""
-        return [Erasure(store_id="shop", event_id="evt_erased", erased_at_us=1)]
-
-    def has(self, store_id: str, event_id: str) -> bool:
-        """Know it."""
-        return (store_id, event_id) == ("shop", "evt_erased")
-
-
 @pytest.fixture
 def aside() -> Aside:
     """Give the rejected topic."""
@@ -68,8 +56,8 @@ def make(rig: Rig, aside: Aside) -> Callable[..., BatchWriter]:
 
     def made(client: Any, **settings: str) -> BatchWriter:
         config = load(SinkConfig, {f"HOOKLINE_SINK_{name.upper()}": value for name, value in settings.items()})
-        erased = ErasedRows(Erased())
-        return BatchWriter(client, rig.codec, aside, "attempts.rejected", config, erased)  # type: ignore[arg-type]  # a writer of the tests
+        nothing = ErasedRows(Known())
+        return BatchWriter(client, rig.codec, aside, "attempts.rejected", config, nothing)  # type: ignore[arg-type]  # a writer of the tests
 
     return made
 
@@ -99,20 +87,6 @@ def test_a_batch_over_many_days_is_dropped_too(warehouse: ClickHouse, rig: Rig, 
     for _ in range(2):
         make(warehouse).write("attempts", 0, messages)
     assert _counts(warehouse) == (60, 60, 60)
-
-
-@pytest.mark.parametrize("again", ["write", "rewrite", "complete"])
-def test_no_way_into_the_log_brings_back_what_was_erased(
-    warehouse: ClickHouse, rig: Rig, make: Callable[..., BatchWriter], again: str
-) -> None:
-    """Whether a batch is written, replayed or completed, what was answered to an erased event is not inserted."""
-    texts = {"response_body": b"thanks, ann", "response_headers": "x-customer: ann", "error_detail": "ann"}
-    messages = rig.records([rig.attempt(event_id="evt_erased", **texts), rig.attempt(**texts)])
-    for _ in range(2):
-        getattr(make(warehouse), again)("attempts", 0, messages)
-    answers = warehouse.rows("SELECT response_body, response_headers, error_detail FROM attempts ORDER BY log_offset")
-    assert [tuple(row.values()) for row in answers] == [("[erased]",) * 3, ("thanks, ann", "x-customer: ann", "ann")]
-    assert _counts(warehouse) == (2, 2, 2)
 
 
 def test_equal_rows_at_other_offsets_are_rows(warehouse: ClickHouse, rig: Rig, make: Callable[..., BatchWriter]) -> None:
