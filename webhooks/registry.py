@@ -12,10 +12,12 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 from hookline.kernel.compacted import CompactedTopic
 from hookline.kernel.errors import WireError
 from hookline.kernel.kafka import KafkaConfig
+from hookline.kernel.log import logger
 from hookline.schemas.topics import Topics
 from hookline.schemas.wire import Codec
 from hookline.webhooks.model import SUBJECT, Webhook
 
+_log = logger("webhooks")
 _NONE: Final[tuple[Webhook, ...]] = ()
 _COUNTED: Final = 1_000
 
@@ -38,6 +40,7 @@ class WebhookRegistry:
         self._by_type: dict[tuple[str, str], tuple[Webhook, ...]] = {}
         self._by_store: dict[str, tuple[str, ...]] = {}
         self._buried: set[str] = set()
+        self._told = False
         self._unsettled: dict[str, None] = {}
         self._counted: dict[str, None] = {}
         self._callbacks: list[Callable[[str], None]] = []
@@ -110,6 +113,7 @@ class WebhookRegistry:
 
     def _apply(self, message: Message) -> None:
         webhook_id = _text(message.key())
+        self._tell_of_stamp(message)
         value = message.value()
         before = self._by_id.get(webhook_id)
         after = _stamped(self._decoded(webhook_id, value), message) if value is not None else None
@@ -131,6 +135,12 @@ class WebhookRegistry:
         self._counted[write_id] = None
         if len(self._counted) > _COUNTED:
             del self._counted[next(iter(self._counted))]
+
+    def _tell_of_stamp(self, message: Message) -> None:
+        """Say once that new records have their writers' time: by a clock that is ahead a webhook may miss events."""
+        if message.timestamp()[0] != TIMESTAMP_LOG_APPEND_TIME and self.ready and not self._told:
+            self._told = True
+            _log.warning("webhooks.not_stamped", topic=message.topic(), remedy="Run `hookline topics apply`.")
 
     def _passed_over(self, before: Webhook | None, after: Webhook) -> None:
         """Note whether a record that changes nothing leaves the log as it should end: with what counts, written again."""

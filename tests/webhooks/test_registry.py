@@ -175,8 +175,8 @@ def test_a_webhook_counts_from_the_brokers_clock(shop: Any) -> None:
     assert [reader.get("wh_1").created_at_us for reader in (running, shop.reader())] == [made_us, made_us]
 
 
-def test_where_brokers_do_not_stamp_the_writers_clock_counts_until_they_do(shop: Any) -> None:
-    """A topic of an earlier build is read as it is, and mended by a setting of the topic."""
+def test_where_brokers_do_not_stamp_the_writers_clock_counts_until_they_do(shop: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A topic of an earlier build is read as it is, and mended by a setting of the topic; the log says so, once."""
     ahead_us = time.time_ns() // 1_000 + 3_600_000_000
     admin = kafka.admin(shop.config)
 
@@ -193,6 +193,8 @@ def test_where_brokers_do_not_stamp_the_writers_clock_counts_until_they_do(shop:
             break
     last = f"wh_{number}"
     assert reader.get(last).created_at_us == ahead_us
+    assert reader.wait_for(shop.put_webhook(webhook("wh_again", created_at_us=ahead_us)), 20)
+    assert capsys.readouterr().out.count("webhooks.not_stamped") == 1
     stamped("LogAppendTime")
     for version in range(2, 100):
         assert reader.wait_for(shop.put_webhook(webhook(last, created_at_us=ahead_us, version=version)), 20)
