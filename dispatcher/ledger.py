@@ -24,8 +24,8 @@ _AGAIN_S: Final = 0.5
 _FLUSH_S: Final = 0.2
 _TELL_S: Final = 5.0
 _TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
-_LARGE: Final = 64 * 1024
-"""Brokers refuse a batch as a whole: what is smaller than this is hardly the reason, and may be taken in another batch."""
+_LARGE: Final = 1_000_000
+"""`batch.size`: brokers refuse a batch as a whole, and librdkafka puts no more than this together. What is larger was alone."""
 
 
 @value()

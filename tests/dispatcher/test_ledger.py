@@ -126,8 +126,8 @@ async def test_an_entry_that_produce_itself_refuses(desk: Desk) -> None:
 
 
 def large(topic: str, instead: Callable[[], list[Entry]] | None) -> Entry:
-    """Return an entry of 100 kB."""
-    return Entry(topic, b"k", bytes(100_000), {}, instead)
+    """Return an entry that was in no batch with others."""
+    return Entry(topic, b"k", bytes(1_100_000), {}, instead)
 
 
 @pytest.mark.parametrize("by_broker", [True, False])
@@ -166,7 +166,7 @@ async def test_what_may_be_taken_later_does_not_give_way(desk: Desk, case: str) 
 
     size = KafkaError.TOPIC_AUTHORIZATION_FAILED if case == "another reason" else KafkaError.MSG_SIZE_TOO_LARGE
     desk.producer.refuses["a"] = KafkaError(size)
-    value = bytes(1_000 if case == "small" else 100_000)
+    value = bytes(900_000 if case == "small" else 1_100_000)
     entry = Entry("a", b"k", value, {}, None if case == "nothing instead" else instead)
     desk.ledger.write([entry], lambda: desk.told.append("one"))
     await until(lambda: len(desk.producer.produced) > 2)
