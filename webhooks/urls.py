@@ -47,8 +47,19 @@ def ports(text: str) -> tuple[int, ...]:
 
 
 def hosts(text: str) -> tuple[str, ...]:
-    """Parse `shop.example.com,.intern.example.com`; a leading dot stands for every name below."""
-    return tuple(name.lower().removesuffix(".") for name in words(text))
+    """Parse `shop.example.com,.intern.example.com`; a leading dot stands for every name below. Raise `ValueError` for what is no name."""
+    return tuple(_host_setting(name) for name in words(text))
+
+
+def _host_setting(text: str) -> str:
+    """Return a name as URLs hold it: one that could match none would close nothing, and nobody would notice."""
+    try:
+        name = _ascii_host(text.removeprefix("."))
+    except UrlNotAllowed:
+        name = ""
+    if _address(name) is None and not all(_LABEL.match(label) for label in name.split(".")):
+        raise ValueError(f"{text!r} is no host name: write shop.example.com, or .example.com for all below it")
+    return f".{name}" if text.startswith(".") else name
 
 
 _REMEDY: Final = "Give a public https URL with a host name."

@@ -90,6 +90,13 @@ def test_ports_and_hosts_of_the_operator() -> None:
     assert check_url("https://hooks.example.com:1/", load(UrlPolicy, {"HOOKLINE_ALLOWED_PORTS": "any"})) == "https://hooks.example.com:1/"
 
 
+@pytest.mark.parametrize("written", ["b\u00fccher.example.com", "B\u00dcCHER.example.com.", ".example.com", "xn--bcher-kva.example.com"])
+def test_a_denied_name_may_be_written_as_it_is_read(written: str) -> None:
+    """Names of other alphabets are compared in the form that URLs are called in."""
+    with pytest.raises(UrlNotAllowed, match="not a public host"):
+        check_url("https://b\u00fccher.example.com/", load(UrlPolicy, {"HOOKLINE_DENY_HOSTS": written}))
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_closing_wins(host: str) -> None:
     """A host that is denied is refused though its address is open."""
@@ -131,6 +138,10 @@ def test_what_is_asked_at_each_call_is_what_was_asked_when_it_was_saved(settings
         ("HOOKLINE_ALLOWED_PORTS", "x"),
         ("HOOKLINE_ALLOWED_PORTS", ","),
         ("HOOKLINE_DENY_ADDRESSES", "10.0.0.1/8"),
+        ("HOOKLINE_DENY_HOSTS", "*.example.com"),
+        ("HOOKLINE_DENY_HOSTS", "https://shop.example.com"),
+        ("HOOKLINE_DENY_HOSTS", "shop.example.com/hook"),
+        ("HOOKLINE_DENY_HOSTS", "."),
     ],
 )
 def test_a_wrong_policy_is_refused_at_start(variable: str, text: str) -> None:
