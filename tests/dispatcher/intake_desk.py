@@ -34,8 +34,7 @@ class Desk:
         self.taken: list[Record] = []
         self.intake = Intake(config, Source(**source), IntakeLimits(**limits), self._sink)
         self.consumer: Any = FakeConsumer()
-        if self.protocol == "consumer":
-            self.consumer.on_commit = self.intake._committed
+        self.consumer.on_commit = self.intake._committed
 
     def _sink(self, intake: Intake, records: list[Record]) -> None:
         assert intake is self.intake

@@ -60,7 +60,7 @@ def test_the_proof_covers_partitions_of_which_nothing_was_taken_up() -> None:
     desk.assign(0, 1)
     desk.stand_still()
     assert desk.step(7, 8, partition=1) == [7, 8]
-    assert desk.consumer.what("commit now") == [[(ORDERS, 1, 7)]]
+    assert (desk.consumer.what("commit"), desk.consumer.what("commit now")) == ([[(ORDERS, 1, 7)]], [])
 
 
 def test_a_short_gap_needs_no_proof() -> None:
@@ -69,7 +69,7 @@ def test_a_short_gap_needs_no_proof() -> None:
     desk.assign(0)
     desk.stand_still(3.0)
     assert desk.step(1) == [1]
-    assert desk.consumer.what("commit now") == []
+    assert (desk.consumer.what("commit"), desk.consumer.what("commit now")) == ([], [])
 
 
 # ---- rebalancing ----
