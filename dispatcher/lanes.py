@@ -50,6 +50,14 @@ class Verdict(Enum):
     PARK = "park"
 
 
+# By name in this module: a member that is looked up in its class takes 0.26 µs.
+_GO: Final = Verdict.GO
+_PROBE: Final = Verdict.PROBE
+_QUEUE: Final = Verdict.QUEUE
+_SOON: Final = Verdict.SOON
+_PARK: Final = Verdict.PARK
+
+
 class _Window:
     """Successes and calls of the last `window_s`, in a few buckets."""
 
@@ -127,9 +135,9 @@ class Lane:
         if self._open_until:
             return self._probe()
         if self.queue or self._full(now, pressed=pressed):
-            return Verdict.QUEUE if len(self.queue) < self._room(now, pressed=pressed) else self._turned_away(now)
+            return _QUEUE if len(self.queue) < self._room(now, pressed=pressed) else self._turned_away(now)
         if pressed and self._slow(now):
-            return Verdict.PARK
+            return _PARK
         return self._take(now)
 
     def next(self, *, pressed: bool = False) -> Verdict:
@@ -137,11 +145,11 @@ class Lane:
         now = self._clock.monotonic()
         if self._open_until:
             return self._probe()
-        return Verdict.QUEUE if self._full(now, pressed=pressed) else self._take(now)
+        return _QUEUE if self._full(now, pressed=pressed) else self._take(now)
 
     def _turned_away(self, now: float) -> Verdict:
         resting = self._rest_until - now > self._config.wait_s
-        return Verdict.PARK if resting or self._slow(now) else Verdict.SOON
+        return _PARK if resting or self._slow(now) else _SOON
 
     def gives_way(self, *, pressed: bool) -> bool:
         """Tell whether a call that has its place must not be made now: the breaker opened, or there is no room for the slow."""
@@ -194,7 +202,7 @@ class Lane:
         self._taken += 1
         if self._config.rate:  # GCRA with a burst of one second
             self._full_at = max(self._full_at, now) + 1 / self._config.rate
-        return Verdict.GO
+        return _GO
 
     # ---- how long the queue may be ----
 
@@ -223,10 +231,10 @@ class Lane:
     def _probe(self) -> Verdict:
         """Let one call through once the breaker has been open long enough."""
         if self.shut:
-            return Verdict.PARK
+            return _PARK
         self._probing = True
         self._taken += 1
-        return Verdict.PROBE
+        return _PROBE
 
     def _count(self, now: float, *, ok: bool) -> None:
         self._window.add(now, ok=ok)

@@ -15,6 +15,8 @@ from hookline.webhooks.model import State, Webhook
 
 CLOCK_SLACK_US: Final = 5_000_000
 """How far clocks may differ where the brokers do not stamp webhooks: those created up to 5 s after an event get it too."""
+# By name in this module: a member that is looked up in its class takes 0.26 µs.
+_DISABLED: Final = State.DISABLED
 
 
 class Directory(Protocol):
@@ -68,14 +70,14 @@ class Matcher:
         for webhook in self._directory.matching(event.store_id, event.type):
             if webhook.created_at_us > published_us + CLOCK_SLACK_US and webhook.created_at_us <= self._wall() * 1e6:
                 continue
-            if webhook.state is State.DISABLED and webhook.state_since_us <= published_us:
+            if webhook.state is _DISABLED and webhook.state_since_us <= published_us:
                 matched.skip.append(Skip(webhook, ErrorKind.DISABLED, webhook.state_reason or "the webhook is disabled"))
                 continue
             if webhook.filter:
                 facts = facts or Facts(event.context())
                 if not _wanted(webhook, facts, matched):
                     continue
-            (matched.dead if webhook.state is State.DISABLED else matched.call).append(webhook)
+            (matched.dead if webhook.state is _DISABLED else matched.call).append(webhook)
         return matched
 
 

@@ -31,6 +31,16 @@ from hookline.webhooks.model import Webhook
 
 _FENCE_S: Final = 0.25
 _DEFERRALS: Final = 10
+# By name in this module: a member that is looked up in its class takes 0.26 µs.
+_TEST: Final = Trigger.TEST
+_EVENT: Final = Trigger.EVENT
+_GO: Final = Verdict.GO
+_PROBE: Final = Verdict.PROBE
+_QUEUE: Final = Verdict.QUEUE
+_SOON: Final = Verdict.SOON
+_PARK: Final = Verdict.PARK
+_FRESH: Final = Kind.FRESH
+_MADE_AGAIN: Final = Kind.AGAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +120,7 @@ class Sending:
         if self._closed:
             return
         kind = _kind(delivery)
-        if delivery.waiting.trigger is Trigger.TEST:
+        if delivery.waiting.trigger is _TEST:
             self._enter(_Call(delivery, None, kind))
             return
         webhook = self._gate.wanted(delivery)
@@ -118,19 +128,19 @@ class Sending:
             return
         lane = self._parts.lanes.lane(webhook.id)
         verdict = lane.admit(pressed=self._pressed(delivery, kind))
-        if verdict is Verdict.GO or verdict is Verdict.PROBE:
-            self._enter(_Call(delivery, lane, kind, probe=verdict is Verdict.PROBE), webhook)
-        elif verdict is Verdict.QUEUE:
+        if verdict is _GO or verdict is _PROBE:
+            self._enter(_Call(delivery, lane, kind, probe=verdict is _PROBE), webhook)
+        elif verdict is _QUEUE:
             lane.queue.append(delivery)
             self._queued[lane] = None
-        elif verdict is Verdict.SOON and delivery.waiting.parked < _DEFERRALS:
+        elif verdict is _SOON and delivery.waiting.parked < _DEFERRALS:
             self._parts.settlement.defer(delivery)
         else:
             self._gate.park(delivery, webhook)
 
     def turned_away(self, delivery: Delivery) -> bool:
         """Settle a delivery that could not be called now anyway, and tell whether it was: its event need not be decoded."""
-        if delivery.waiting.trigger is Trigger.TEST:
+        if delivery.waiting.trigger is _TEST:
             return False
         webhook = self._gate.wanted(delivery)
         if webhook is not None and not self._parts.lanes.lane(webhook.id).shut:
@@ -226,13 +236,13 @@ class Sending:
             if not delivery.unit.fit and not delivery.unit.lost:
                 return  # `tick` comes again
             verdict = lane.next(pressed=self._pressed(delivery, _kind(delivery)))
-            if verdict is Verdict.QUEUE:
+            if verdict is _QUEUE:
                 return
             lane.queue.popleft()
-            if verdict is Verdict.PARK:
+            if verdict is _PARK:
                 self._park_queued(delivery)
             else:
-                self._enter(_Call(delivery, lane, _kind(delivery), probe=verdict is Verdict.PROBE))
+                self._enter(_Call(delivery, lane, _kind(delivery), probe=verdict is _PROBE))
         if not lane.queue:
             self._queued.pop(lane, None)
 
@@ -352,13 +362,13 @@ class Sending:
     def _delivered(self, call: _Call, sent: Sent) -> None:
         waiting = call.delivery.waiting
         self._parts.settlement.delivered(call.delivery, sent)
-        if waiting.attempt == 0 and waiting.trigger is Trigger.EVENT:
+        if waiting.attempt == 0 and waiting.trigger is _EVENT:
             metrics.RECEIVED_S.observe(max(0.0, self._parts.wall() - waiting.source.timestamp_ms / 1_000))
 
     def _settle(self, call: _Call, webhook: Webhook, sent: Sent) -> None:
         """Have what was not delivered made again, or given up."""
         delivery, settlement = call.delivery, self._parts.settlement
-        testing = delivery.waiting.trigger is Trigger.TEST
+        testing = delivery.waiting.trigger is _TEST
         now = datetime.fromtimestamp(self._parts.wall(), UTC)
         match settle(sent.result, delivery.waiting.attempt + 1, self._parts.policies.of(webhook), now):
             case Retry(delay_s=delay_s) if not testing:
@@ -383,5 +393,5 @@ def _let_go(delivery: Delivery) -> None:
 
 def _kind(delivery: Delivery) -> Kind:
     waiting = delivery.waiting
-    fresh = waiting.trigger is Trigger.EVENT and not waiting.attempt and not waiting.parked
-    return Kind.FRESH if fresh else Kind.AGAIN
+    fresh = waiting.trigger is _EVENT and not waiting.attempt and not waiting.parked
+    return _FRESH if fresh else _MADE_AGAIN
