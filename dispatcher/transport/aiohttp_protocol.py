@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from hookline.dispatcher.transport.phases import Phase, Steps
+from hookline.dispatcher.transport.phases import NO_START, START, Phase, Steps
 
 _HEAD_END: Final = b"\r\n\r\n"
 _HEADS: Final = 4
@@ -25,14 +25,16 @@ STEPS: Final[ContextVar[Steps]] = ContextVar("steps")
 class Handler(ResponseHandler):
     """aiohttp parses a piece of bytes as a whole: where its body part is malformed, the head before it is lost too.
 
-    Here the head is then parsed again, alone. And once an answer is complete, whatever follows before the next request
-    (a second answer would be taken for that one's) closes the connection.
+    Here the head is then parsed again, alone. What begins otherwise than HTTP/1 is refused: llhttp takes RTSP and HTTP/2.0 too.
+    And once an answer is complete, whatever follows before the next request (a second answer would be taken for that one's)
+    closes the connection.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._steps = STEPS.get()
         self._steps.phase = Phase.HANDSHAKE  # made once the socket is connected
+        self._begun = False
         self._final = False
         self._piece = b""
         self._params: dict[str, Any] = {}
@@ -41,6 +43,7 @@ class Handler(ResponseHandler):
         """Expect the answer to a request that is about to be written."""
         self._steps = STEPS.get()
         self._steps.phase = Phase.ANSWER
+        self._begun = False
         self._final = False
         self._params = params
         super().set_response_params(**params)
@@ -60,6 +63,11 @@ class Handler(ResponseHandler):
             if self.transport is not None:
                 self.transport.close()
             return
+        if data and not self._begun:
+            self._begun = True
+            if len(data) >= len(START) and not data.startswith(START):
+                self._refuse()
+                return
         self._piece = data
         self._steps.phase = Phase.HEAD
         super().data_received(data)
@@ -77,6 +85,12 @@ class Handler(ResponseHandler):
         if self._payload is not None and not self._payload.is_eof() and self._payload.exception() is None:
             self._payload.set_exception(aiohttp.ClientPayloadError("the body is malformed"))
         super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
+
+    def _refuse(self) -> None:
+        """Close, and tell whoever waits for an answer."""
+        if self.transport is not None:
+            self.transport.close()
+        super().set_exception(HttpProcessingError(message=NO_START))
 
     def _closing(self) -> bool:
         """Tell whether the connection is about to be lost."""

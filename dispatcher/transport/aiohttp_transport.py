@@ -20,7 +20,7 @@ from hookline.dispatcher.transport.aiohttp_protocol import STEPS, Connector, giv
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result, Unsendable, header_lines
 from hookline.dispatcher.transport.look_ups import LookUps
 from hookline.dispatcher.transport.origins import Blocked, allowed_target
-from hookline.dispatcher.transport.phases import CONNECT_S, Keeper, Late, Phase, Steps, malformed
+from hookline.dispatcher.transport.phases import CONNECT_S, LOWEST_STATUS, NO_STATUS, Keeper, Late, Phase, Steps, malformed
 from hookline.dispatcher.transport.tls import READY_S, Identities, tls_context
 from hookline.kernel.errors import CertificateError
 from hookline.schemas.records import ErrorKind
@@ -134,8 +134,11 @@ class AiohttpTransport:
         # aiohttp warns of bytes above a mebibyte, not of a file of them.
         data = request.body if len(request.body) <= _LARGE else io.BytesIO(request.body)
         response = await self._session.post(url, data=data, headers=request.headers, allow_redirects=False, timeout=timeout, ssl=context)
+        if response.status < LOWEST_STATUS:
+            response.close()
+            raise aiohttp.http.HttpProcessingError(message=NO_STATUS)
         body, whole = await _read(response)
-        reply = Reply(response.status, _head(response), body, time.monotonic() - started, response.headers.get("Retry-After", ""))
+        reply = Reply(response.status, _head(response), body, time.monotonic() - started, _retry_after(response))
         if whole:
             response.release()
         else:
@@ -183,6 +186,11 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
 def _head(response: aiohttp.ClientResponse) -> str:
     lines = (f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in response.raw_headers)
     return "\n".join(lines)[:MAX_HEAD]
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> str:
+    """Return the header as Latin-1, as all of the head: aiohttp would make of other bytes what no UTF-8 can say."""
+    return next((value.decode("latin-1") for name, value in response.raw_headers if name.lower() == b"retry-after"), "")
 
 
 def _failure(error: Exception, elapsed_s: float, timeout_s: float, phase: Phase | Keeper) -> Failure:

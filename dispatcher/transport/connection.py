@@ -15,7 +15,16 @@ from typing import Final, Protocol
 import httptools
 
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_HEAD
-from hookline.dispatcher.transport.phases import HEAD_TOO_LONG, MOST_HEADERS, TOO_MANY_HEADERS, malformed
+from hookline.dispatcher.transport.phases import (
+    HEAD_TOO_LONG,
+    LOWEST_STATUS,
+    MOST_HEADERS,
+    NO_START,
+    NO_STATUS,
+    START,
+    TOO_MANY_HEADERS,
+    malformed,
+)
 
 _BUFFER: Final = bytearray(64 * 1024)
 VIEW: Final = memoryview(_BUFFER)
@@ -26,7 +35,6 @@ _HEAD_LIMIT: Final = 64 * 1024
 _TAIL_LIMIT: Final = 256 * 1024
 """Of all that follows a head: 16 KiB in chunks of one byte are 96, and extensions and trailers have no end of their own."""
 _INTERIM_LIMIT: Final = 16
-_START: Final = b"HTTP/1."
 
 
 class Listener(Protocol):
@@ -186,8 +194,8 @@ class Connection(asyncio.BufferedProtocol):
             self._tail_size += len(data)
         else:
             self._head_size += len(data)
-            if self.status == 0 and len(data) >= len(_START) and self._head_size == len(data) and not data.startswith(_START):
-                self._break(ValueError(malformed("it does not begin with HTTP/1.")))
+            if self.status == 0 and len(data) >= len(START) and self._head_size == len(data) and not data.startswith(START):
+                self._break(ValueError(malformed(NO_START)))
                 return
         try:
             self._parser.feed_data(data)
@@ -266,6 +274,8 @@ class Connection(asyncio.BufferedProtocol):
     def on_headers_complete(self) -> None:
         """Take the status; interim answers (1xx) do not count, but for 101, after which this is no HTTP any more."""
         status = self._parser.get_status_code()
+        if status < LOWEST_STATUS:
+            raise ValueError(NO_STATUS)
         if 100 <= status < 200 and status != 101:  # noqa: PLR2004  # the class of interim answers
             self._interim += 1
             self.headers.clear()

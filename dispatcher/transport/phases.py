@@ -14,6 +14,10 @@ MOST_HEADERS: Final = 128
 TOO_MANY_HEADERS: Final = f"the answer has more than {MOST_HEADERS} headers"
 HEAD_TOO_LONG: Final = "the head of the answer is too long"
 BAD_HEADER: Final = "the answer has a header whose name or value is not allowed"
+NO_STATUS: Final = "the status is below 100"
+LOWEST_STATUS: Final = 100
+START: Final = b"HTTP/1."
+NO_START: Final = "it does not begin with HTTP/1."
 _NOT_HTTP: Final = "the answer is not valid HTTP"
 # What the connection says itself; llhttp, which both transports parse with; and aiohttp of a head beyond its bounds.
 _SAID: Final = (

@@ -42,7 +42,10 @@ class Sealed:
         """Read one whole request: those of a `Caller` end with their body."""
         whole = b""
         while not whole.endswith(b'{"id":"evt_1"}'):
-            whole += await self._heard(lambda: self._tls.read(65_536))
+            piece = await self._heard(lambda: self._tls.read(65_536))
+            if not piece:
+                raise ConnectionResetError  # it has said good-bye
+            whole += piece
         self.peer.seen.append(whole)
 
     def sealed(self, data: bytes) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 _FOLDER: Final = Path(__file__).parent
-_ORDER: Final = ("transport", "connections", "phases", "guard", "spellings", "certificates", "broken_tls")
+_ORDER: Final = ("transport", "connections", "phases", "guard", "spellings", "certificates", "broken_tls", "manners")
 _OF: Final = "tests/dispatcher/test_native_transport.py"
 _HEAD: Final = """\
 # What a transport must do
