@@ -246,8 +246,8 @@ def _of_kind(kind: str, site: Site) -> Words:
             remedy = "The receiver, or the proxy before it, breaks down or refuses: look into its own log."
             return Words(Ailment.RESET, f"{site.host} closes the connection without an answer", remedy)
         case "blocked_address":
-            remedy = "Webhooks go to public addresses only. Correct the host's DNS records, or ask the operator to allow the address."
-            return Words(Ailment.BLOCKED, f"The address of {site.host} is not allowed", remedy)
+            remedy = "The attempt says what is in the way. Correct the URL or the host's DNS records, or ask the operator to allow it."
+            return Words(Ailment.BLOCKED, f"{site.host} must not be called", remedy)
         case "protocol_error":
             remedy = "Correct the port of the URL, or see what answers there."
             return Words(Ailment.GARBAGE, f"What answers at {site.host} is not HTTP", remedy)
