@@ -6,7 +6,7 @@ import math
 from collections import Counter, deque
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Never
 
 from hookline.kernel.clock import Clock
 from hookline.kernel.config import integer, number, setting
@@ -16,6 +16,7 @@ _BUCKETS: Final = 12
 _SLOW_S: Final = 1.0
 _SILENT_S: Final = 3.0
 _WEIGHT: Final = 0.2
+_NEVER: Final = -math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,37 +60,57 @@ _PARK: Final = Verdict.PARK
 
 
 class _Window:
-    """Successes and calls of the last `window_s`, in a few buckets."""
+    """Successes and calls of the last `window_s`, in a few buckets: the latest, and those before it."""
 
-    __slots__ = ("_bucket_s", "_buckets")
+    __slots__ = ("_before", "_calls", "_good", "_slot", "_window_s")
 
     def __init__(self, window_s: float) -> None:
-        self._bucket_s = window_s / _BUCKETS
-        self._buckets: deque[tuple[int, int, int]] = deque(maxlen=_BUCKETS)
+        self._window_s = window_s
+        self._before: tuple[tuple[int, int, int], ...] = ()
+        self._slot = self._calls = self._good = 0
 
     def add(self, now: float, *, ok: bool) -> None:
-        slot = int(now / self._bucket_s)
-        if self._buckets and self._buckets[-1][0] == slot:
-            _, calls, good = self._buckets.pop()
-        else:
-            calls, good = 0, 0
-        self._buckets.append((slot, calls + 1, good + ok))
+        slot = int(now * _BUCKETS / self._window_s)
+        if slot != self._slot:
+            self._begin(slot)
+        self._calls += 1
+        self._good += ok
+
+    def _begin(self, slot: int) -> None:
+        if self._calls:
+            latest = (self._slot, self._calls, self._good)
+            self._before = tuple(bucket for bucket in (*self._before, latest) if bucket[0] > slot - _BUCKETS)
+        self._slot, self._calls, self._good = slot, 0, 0
 
     def totals(self, now: float) -> tuple[int, int]:
         """Return (calls, successes)."""
-        first = int(now / self._bucket_s) - _BUCKETS
-        recent = [bucket for bucket in self._buckets if bucket[0] > first]
+        first = int(now * _BUCKETS / self._window_s) - _BUCKETS
+        recent = [bucket for bucket in (*self._before, (self._slot, self._calls, self._good)) if bucket[0] > first]
         return sum(b[1] for b in recent), sum(b[2] for b in recent)
 
     def clear(self) -> None:
-        self._buckets.clear()
+        self._before = ()
+        self._slot = self._calls = self._good = 0
+
+
+class _Nobody(deque[Any]):
+    """The queue of every lane in which nobody waits: one for all, for a deque takes 760 bytes. Nothing can be put into it."""
+
+    def append(self, one: object) -> Never:
+        raise TypeError(f"{one!r} would wait in every lane: use Lane.enqueue")
+
+    def extend(self, more: object) -> Never:
+        self.append(more)
+
+
+_NOBODY: Final = _Nobody()
 
 
 class Lane:
     """One webhook's lane: places for calls, a queue, a rate, a breaker.
 
     A place is taken with GO or PROBE, and given back by `done`, or by `leave` when no call was made. `queue` holds the
-    deliveries that wait for a place; whoever uses the lane fills and empties it. PARK is for receivers that are dead or
+    deliveries that wait for a place; whoever uses the lane fills it by `enqueue`, and empties it. PARK is for receivers that are dead or
     slow, SOON for one that is merely busy. `pressed` means that the dispatcher is short of room: then a slow receiver
     waits in Kafka, not in memory, and one that has yet to show what it is gets a call at a time.
     """
@@ -116,16 +137,16 @@ class Lane:
         self._clock = clock
         self._taken = 0
         self._under_way = 0
-        self._moved_at = -math.inf
+        self._moved_at = _NEVER
         self._pace_s = 0.0
-        self._failed_at = -math.inf
-        self._full_at = -math.inf
-        self._rest_until = -math.inf
+        self._failed_at = _NEVER
+        self._full_at = _NEVER
+        self._rest_until = _NEVER
         self._run = 0
         self._open_until = 0.0
         self._probing = False
         self._window = _Window(config.window_s)
-        self.queue: deque[Any] = deque()
+        self.queue: deque[Any] = _NOBODY
 
     # ---- places ----
 
@@ -150,6 +171,12 @@ class Lane:
     def _turned_away(self, now: float) -> Verdict:
         resting = self._rest_until - now > self._config.wait_s
         return _PARK if resting or self._slow(now) else _SOON
+
+    def enqueue(self, delivery: object) -> None:
+        """Have a delivery wait for a place, behind those that wait already."""
+        if self.queue is _NOBODY:
+            self.queue = deque()
+        self.queue.append(delivery)
 
     def gives_way(self, *, pressed: bool) -> bool:
         """Tell whether a call that has its place must not be made now: the breaker opened, or there is no room for the slow."""
@@ -177,6 +204,8 @@ class Lane:
         """Give the place of a finished call back; `ok` None says nothing about the receiver."""
         now = self._clock.monotonic()
         self._under_way -= 1
+        if not self._under_way and not self.queue:
+            self.queue = _NOBODY
         self._moved_at = now
         self.leave(probe=probe)
         if ok is None:

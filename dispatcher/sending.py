@@ -131,7 +131,7 @@ class Sending:
         if verdict is _GO or verdict is _PROBE:
             self._enter(_Call(delivery, lane, kind, probe=verdict is _PROBE), webhook)
         elif verdict is _QUEUE:
-            lane.queue.append(delivery)
+            lane.enqueue(delivery)
             self._queued[lane] = None
         elif verdict is _SOON and delivery.waiting.parked < _DEFERRALS:
             self._parts.settlement.defer(delivery)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.dispatcher.lanes import Lane, LaneConfig, Lanes, Verdict
+from hookline.dispatcher.lanes import Lane, LaneConfig, Lanes, Verdict, _Window
 from hookline.kernel.config import load
 from tests.dispatcher.fakes import FakeClock
 
@@ -41,6 +42,12 @@ def opened(lane: Lane) -> Lane:
     return lane
 
 
+def enqueue(lane: Lane, count: int) -> None:
+    """Have so many deliveries wait."""
+    for number in range(count):
+        lane.enqueue(number)
+
+
 # ---- places and queue ----
 
 
@@ -50,7 +57,7 @@ def test_no_more_calls_than_places() -> None:
     assert [lane.admit() for _ in range(3)] == [GO, GO, GO]
     for _ in range(2):
         assert lane.admit() is QUEUE
-        lane.queue.append("one")
+        lane.enqueue("one")
     assert lane.admit() is SOON
 
 
@@ -58,7 +65,7 @@ def test_a_place_given_back_goes_to_the_head_of_the_queue() -> None:
     """While somebody waits, who comes new does not overtake."""
     lane, _ = made(concurrency=1)
     assert lane.admit() is GO
-    lane.queue.append("first")
+    lane.enqueue("first")
     lane.leave()
     assert lane.admit() is QUEUE
     assert lane.next() is GO
@@ -80,9 +87,9 @@ def test_the_queue_is_as_long_as_the_receiver_is_quick() -> None:
     call(slowest, elapsed_s=20)
     for lane, room, then in ((quick, 1_000, SOON), (slow, 10, PARK), (slowest, 4, PARK)):
         assert [lane.admit() for _ in range(4)] == [GO] * 4
-        lane.queue.extend(range(room - 1))
+        enqueue(lane, room - 1)
         assert lane.admit() is QUEUE
-        lane.queue.append("last")
+        lane.enqueue("last")
         assert lane.admit() is then
         assert lane.surplus() == 0
 
@@ -94,7 +101,7 @@ def test_a_receiver_that_falls_silent_loses_its_queue() -> None:
     for _ in range(2):
         assert lane.admit() is GO
         lane.began()
-    lane.queue.extend(range(50))
+    enqueue(lane, 50)
     clock.move(2.9)
     assert lane.surplus() == 0
     clock.move(2.1)
@@ -107,7 +114,7 @@ def test_a_call_that_waits_for_the_budget_is_no_silence_of_the_receiver() -> Non
     """A place taken without a call under way says nothing about the receiver's pace."""
     lane, clock = made(concurrency=1, queue=100)
     assert lane.admit() is GO
-    lane.queue.extend(range(50))
+    enqueue(lane, 50)
     clock.move(60)
     assert lane.surplus() == 0
 
@@ -121,7 +128,7 @@ def test_under_pressure_slow_receivers_wait_in_kafka() -> None:
     call(slow, elapsed_s=3)
     assert slow.admit(pressed=True) is PARK
     assert slow.admit() is GO
-    slow.queue.extend(range(3))
+    enqueue(slow, 3)
     assert slow.surplus(pressed=True) == 3
     quick, _ = made(concurrency=2)
     call(quick, elapsed_s=0.01)
@@ -132,7 +139,7 @@ def test_under_pressure_an_unknown_receiver_gets_a_first_call_and_little_more() 
     """A receiver that has not answered yet gets a call at a time; once it has, and quickly, it gets its places."""
     lane, _ = made(concurrency=8)
     assert [lane.admit(pressed=True) for _ in range(2)] == [GO, QUEUE]
-    lane.queue.append("one")
+    lane.enqueue("one")
     assert lane.next(pressed=True) is QUEUE
     lane.began()
     lane.done(True, 0.01)
@@ -159,9 +166,9 @@ def test_a_rate_bounds_the_queue() -> None:
     lane, _ = made(concurrency=100, rate=2.0, wait_s=5)
     while lane.admit() is GO:
         pass
-    lane.queue.extend(range(9))
+    enqueue(lane, 9)
     assert lane.admit() is QUEUE
-    lane.queue.append(9)
+    lane.enqueue(9)
     assert lane.admit() is SOON
 
 
@@ -170,7 +177,7 @@ def test_a_short_rest_queues_and_a_long_one_parks() -> None:
     lane, clock = made()
     lane.rest(2)
     assert lane.admit() is QUEUE
-    lane.queue.append("one")
+    lane.enqueue("one")
     assert lane.next() is QUEUE
     clock.move(2.1)
     assert lane.next() is GO
@@ -335,6 +342,62 @@ def test_places_never_leak(steps: list[tuple[str, float]]) -> None:
 
 
 # ---- all lanes ----
+
+
+def test_a_lane_called_now_and_then_is_small() -> None:
+    """A lane takes no room for a queue and a history that it does not have: a dispatcher has one for each webhook."""
+    count, clock = 1_000, FakeClock()
+    tracemalloc.start()
+    try:
+        lanes = [made(clock)[0] for _ in range(10)]  # what all share
+        before = tracemalloc.get_traced_memory()[0]
+        config = load(LaneConfig, {})
+        lanes += [Lane(config, clock) for _ in range(count)]
+        for lane in lanes:
+            call(lane)
+        assert (tracemalloc.get_traced_memory()[0] - before) / count < 400
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_queue_goes_when_the_last_call_has_ended() -> None:
+    """A lane that was busy once is as small as before; what still waits is kept."""
+    lane, _ = made(concurrency=1)
+    nobody = lane.queue
+    assert lane.admit() is GO
+    lane.began()
+    lane.enqueue("one")
+    lane.done(True, 0.01)
+    assert list(lane.queue) == ["one"]
+    assert lane.next() is GO
+    lane.queue.popleft()
+    lane.began()
+    lane.done(True, 0.01)
+    assert lane.queue is nobody
+
+
+def test_nothing_is_put_into_the_queue_that_all_lanes_share() -> None:
+    """Lanes without waiting deliveries share one empty queue: who would fill it past `enqueue` is told so."""
+    lane, other = made()[0], made()[0]
+    with pytest.raises(TypeError, match="enqueue"):
+        lane.queue.append("one")
+    with pytest.raises(TypeError, match="enqueue"):
+        lane.queue.extend(["one"])
+    lane.enqueue("one")
+    assert (len(lane.queue), len(other.queue)) == (1, 0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 40), st.booleans()), max_size=60))
+def test_the_window_is_a_count_of_what_was_lately(calls: list[tuple[float, bool]]) -> None:
+    """Its totals are those of the twelfths of the window that are not over, whenever the calls came."""
+    window, now, seen = _Window(120.0), 0.0, list[tuple[int, bool]]()
+    for later_s, ok in calls:
+        now += later_s
+        window.add(now, ok=ok)
+        seen.append((int(now / 10), ok))
+        recent = [good for slot, good in seen if slot > int(now / 10) - 12]
+        assert window.totals(now) == (len(recent), sum(recent))
+    assert window.totals(now + 200) == (0, 0)
 
 
 def test_idle_lanes_are_forgotten_and_the_others_kept() -> None:
