@@ -7,7 +7,8 @@ nobody left to ask, for good. Its calls time out as if the cluster were away; on
 A member of a group has a second way to be lost: it looks for its group's coordinator, and tries for ever to reach the one it has
 no address of, while the brokers it knows are left alone. Seen twice after a broker stood still, by both dispatchers of a group,
 for the seven minutes that they were watched: the coordinator 447 times tried, the broker not once. Consumers that keep a
-connection to each broker (`enable.sparse.connections`) were not seen to do so; those that do it all the same are noticed.
+connection to each broker (`enable.sparse.connections`) were not seen to do so. But three times a sink's stood about to connect to
+broker and coordinator for as long as it was watched, a broker having stood still while it joined anew.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ _log = logger("lost")
 _EVERY_MS: Final = 10_000
 _IN_A_ROW: Final = 2
 """A client that starts over knows nobody for a moment."""
-_LEFT_ALONE_US: Final = 20_000_000
+_LEFT_ALONE_US: Final = 10_000_000
 """A broker that is away is tried again every two seconds (`reconnect.backoff.max.ms`)."""
+_BEFORE: Final = frozenset({"INIT", "TRY_CONNECT"})
+"""States of a connection that nobody has begun to make."""
 _KNOWN: Final = ('"source":"learned"', '"source":"configured"')
 _REAL: Final = frozenset({"learned", "configured"})
 _listeners: list[Callable[[], object]] = []
@@ -94,4 +97,4 @@ def _is_stuck(statistics: str) -> bool:
     found = orjson.loads(statistics)
     real = [one for one in found["brokers"].values() if one["source"] in _REAL]
     looks = found["cgrp"]["state"] != "up"
-    return looks and bool(real) and all(one["state"] == "INIT" and one["stateage"] > _LEFT_ALONE_US for one in real)
+    return looks and bool(real) and all(one["state"] in _BEFORE and one["stateage"] > _LEFT_ALONE_US for one in real)

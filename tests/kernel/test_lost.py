@@ -118,20 +118,23 @@ def statistics(*, state: str = "query-coord", broker: str = "INIT", age_s: int =
 
 
 @pytest.mark.unit
-def test_a_member_that_asks_no_broker_for_its_coordinator_is_lost() -> None:
+@pytest.mark.parametrize("broker", ["INIT", "TRY_CONNECT"])
+def test_a_member_that_asks_no_broker_for_its_coordinator_is_lost(broker: str) -> None:
     """It looks for the coordinator and no broker was tried for long, twice in a row: told once."""
     told: list[bool] = []
     hear = lost.watched(lambda: told.append(True))["stats_cb"]
-    hear(statistics())
+    hear(statistics(broker=broker))
     assert told == []
     for _ in range(5):
-        hear(statistics())
+        hear(statistics(broker=broker))
     assert told == [True]
 
 
 @pytest.mark.unit
 @pytest.mark.parametrize(
-    "well", [{"state": "up"}, {"broker": "UP"}, {"age_s": 1}, {"broker": "CONNECT"}], ids=["in its group", "asks", "Kafka is away", "tries"]
+    "well",
+    [{"state": "up"}, {"broker": "UP"}, {"age_s": 2}, {"broker": "TRY_CONNECT", "age_s": 2}, {"broker": "CONNECT"}],
+    ids=["in its group", "asks", "Kafka is away", "waits to try again", "tries"],
 )
 def test_a_member_that_goes_on_asking_is_not_lost(well: dict[str, Any]) -> None:
     """However long it lasts, and a single good moment begins the count anew."""
