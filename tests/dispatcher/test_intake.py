@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,6 +44,22 @@ def test_a_position_is_committed_once_and_again_until_kafka_has_confirmed() -> N
     assert desk.commits() == [2, 2, 2]
     desk.intake._committed(None, [TopicPartition(ORDERS, 0, 2)])
     assert desk.commits() == [2, 2, 2]
+
+
+def test_what_kafka_refused_for_one_partition_is_committed_again() -> None:
+    """An answer names an error for each partition: only what has none is confirmed."""
+    desk = Desk()
+    desk.assign(0, 1)
+    desk.step(1)
+    desk.step(7, partition=1)
+    desk.settle(1, 7)
+    assert desk.commits() == [2, 8]
+    refusal = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    refused: Any = SimpleNamespace(topic=ORDERS, partition=0, offset=2, error=refusal)
+    desk.intake._committed(None, [refused, TopicPartition(ORDERS, 1, 8)])
+    assert desk.commits() == [2, 8, 2]
+    desk.intake._committed(None, [TopicPartition(ORDERS, 0, 2)])
+    assert desk.commits() == [2, 8, 2]
 
 
 def test_records_of_partitions_that_are_not_ours_are_not_taken_up() -> None:

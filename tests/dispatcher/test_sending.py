@@ -265,6 +265,25 @@ def test_a_zombie_does_not_even_park() -> None:
     assert (rig.sending.queued, rig.ledger.entries) == (0, [])
 
 
+def test_a_zombie_does_not_park_what_waits_behind_an_open_breaker() -> None:
+    """A call that ends opens the breaker: its lane's queue is parked once the intake has polled, or dropped when it is another's."""
+    rig = Rig(lane={"concurrency": 1, "straight": 1})
+    gone = Share(topic=TOPICS.events("orders"), partition=1)
+    rig.submit(count=3)
+    rig.submit(count=2, share=gone)
+    rig.intake.is_fit = False
+    rig.transport.answer(reply(500))
+    assert rig.lanes.lane("wh_1").shut
+    rig.sending.tick()
+    assert (rig.sending.queued, rig.parked()) == (4, 1), "the one that was called has its retry"
+    gone.open = False
+    rig.intake.is_fit = True
+    rig.sending.tick()
+    assert (rig.sending.queued, rig.parked()) == (0, 3)
+    assert rig.settled() == 3
+    assert rig.at_rest()
+
+
 @pytest.mark.parametrize("status", [500, 410])
 def test_what_follows_a_zombies_call_is_for_the_next_owner_to_decide(status: int) -> None:
     """A call that ends after its partition was lost leaves its attempt, which was made, but no retry and no letter."""
