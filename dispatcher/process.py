@@ -34,7 +34,7 @@ from hookline.dispatcher.soundings import Soundings
 from hookline.dispatcher.source import IntakeLimits, Source, again, fresh, tiers_to_read
 from hookline.dispatcher.transport.aiohttp_transport import AiohttpTransport
 from hookline.dispatcher.transport.contract import Transport
-from hookline.dispatcher.transport.native_transport import NativeTransport
+from hookline.dispatcher.transport.native_transport import NativeTransport, connections_within
 from hookline.kernel import kafka
 from hookline.kernel.clock import SystemClock, to_us
 from hookline.kernel.config import load, state_dir
@@ -116,7 +116,7 @@ class Dispatcher:
         memory = settings.state_dir / f"{self._topics.webhooks}.end.json"
         self._registry = WebhookRegistry(settings.kafka, self._topics, self._codec, memory)
         self._erasures = Erasures(settings.kafka, self._topics, self._codec)
-        self._transport = _transport(settings)
+        self._transport = _transport(settings, raise_file_limit())
         self._tracing = open_tracing(settings.tracing, "dispatcher")
         self._lanes = Lanes(settings.lanes, self._clock)
         self._disabling = Disabling(self._registry, self._writer, self._note_disabling)
@@ -134,7 +134,6 @@ class Dispatcher:
         await asyncio.to_thread(kafka.wait_for_broker, self._settings.kafka, stop.is_set)
         if stop.is_set():
             return
-        raise_file_limit()
         self._slot.take()
         self._marker.open()
         await asyncio.to_thread(self._schemas.start)
@@ -334,8 +333,10 @@ def _held(intake: Intake) -> str:
     return f"held after too many undecodable records: {', '.join(held)}; mend the producer, then restart" if held else ""
 
 
-def _transport(settings: Settings) -> Transport:
-    return NativeTransport(settings.urls) if settings.dispatch.transport == "native" else AiohttpTransport(settings.urls)
+def _transport(settings: Settings, files: int) -> Transport:
+    if settings.dispatch.transport == "native":
+        return NativeTransport(settings.urls, connections=connections_within(files))
+    return AiohttpTransport(settings.urls)
 
 
 async def serve(environ: Mapping[str, str], stop: Stop) -> None:

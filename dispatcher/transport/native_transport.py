@@ -8,6 +8,7 @@ written, the server may have read it, so the attempt has failed and the schedule
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 import time
 from collections import OrderedDict
@@ -20,7 +21,7 @@ from hookline.dispatcher.transport.contract import MAX_DETAIL, Failure, Request,
 from hookline.dispatcher.transport.exchange import Exchange, Pool, reason
 from hookline.dispatcher.transport.origins import Resolver, Target, allowed_target
 from hookline.dispatcher.transport.phases import CONNECT_S, Keeper, Late, Phase, Steps
-from hookline.dispatcher.transport.tls import Identities, tls_context
+from hookline.dispatcher.transport.tls import Identities, TlsSessions, tls_context
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.certificates import Identity
 from hookline.webhooks.urls import UrlPolicy
@@ -30,16 +31,25 @@ _TIDY_S: Final = 1.0  # it looks at every origin: 5 ms at 20,000 of them
 _IDLE_S: Final = 30.0
 _PEEK_AFTER_S: Final = 0.02
 # Lanes and the budget bound the calls; a limit per origin would let one store's calls to a shared host keep another's waiting.
-_CONNECTIONS: Final = 20_000
+MOST_CONNECTIONS: Final = 20_000
+_OTHER_FILES: Final = 1_000
+"""For Kafka's connections, look-ups, metrics, and the connects that race each other."""
+_NO_FILE: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _MOST_TARGETS: Final = 200_000
 _CLOSED: Final = "the transport is closed"
 
 
-class NativeTransport:
-    """The `Transport` of this module; all calls on the event loop's thread."""
+def connections_within(files: int) -> int:
+    """Return how many connections a process may hold that may open so many files: all but 1,000 of them, half at least, 20,000 at most."""
+    return min(MOST_CONNECTIONS, max(1, files // 2, files - _OTHER_FILES))
 
-    def __init__(self, policy: UrlPolicy, tls: Callable[[], ssl.SSLContext] = tls_context) -> None:
+
+class NativeTransport:
+    """The `Transport` of this module; all calls on the event loop's thread. `connections`: how many may be open at once."""
+
+    def __init__(self, policy: UrlPolicy, tls: Callable[[], ssl.SSLContext] = tls_context, *, connections: int = MOST_CONNECTIONS) -> None:
         self._policy = policy
+        self._most = connections
         self._resolver = Resolver(policy)
         self._identities = Identities(tls)
         self._pools: dict[tuple[bool, str, int, Identity | None], Pool] = {}
@@ -184,7 +194,7 @@ class NativeTransport:
 
     def _connect_more(self, target: Target, pool: Pool) -> None:
         """Open connections for the requests that wait, within the limits."""
-        while pool.short > 0 and self._loop is not None and (self._open < _CONNECTIONS or self._evict()):
+        while pool.short > 0 and self._loop is not None and (self._open < self._most or self._evict()):
             pool.connecting += 1
             pool.open += 1
             self._open += 1
@@ -195,7 +205,7 @@ class NativeTransport:
             pool.go_on()
 
     def _evict(self) -> bool:
-        """Close an idle connection of some other origin to make room; return False when there is none.
+        """Close an idle connection to make room for another origin's; return False when there is none.
 
         An origin is passed over once for each time that it came to rest, so that this costs the same however many there are.
         """
@@ -233,9 +243,19 @@ class NativeTransport:
             steps.phase, steps.ready_at = Phase.LOOK_UP, time.monotonic()
         try:
             async with asyncio.timeout(CONNECT_S):
-                return await connect(target, self._resolver, sessions, steps)
+                return await self._with_a_file(target, sessions, steps)
         except TimeoutError:
             raise Late(steps.phase, CONNECT_S) from None
+
+    async def _with_a_file(self, target: Target, sessions: TlsSessions, steps: Steps) -> Connection:
+        """Connect; where the machine has no file left for that, an idle connection gives its own, once."""
+        try:
+            return await connect(target, self._resolver, sessions, steps)
+        except OSError as error:
+            if error.errno not in _NO_FILE or not self._evict():
+                raise
+        await asyncio.sleep(0)  # in which the loop closes its socket
+        return await connect(target, self._resolver, sessions, steps)
 
     def _hand_on(self, pool: Pool, connection: Connection, steps: Steps | None = None) -> None:
         """Give a connection to whoever is first in line, else to the idle ones."""

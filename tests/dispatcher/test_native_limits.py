@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
-from collections.abc import AsyncIterator
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
+from hookline.dispatcher import process
 from hookline.dispatcher.transport import connecting, native_transport
 from hookline.dispatcher.transport.connection import Connection
 from hookline.dispatcher.transport.contract import Failure, Reply, Result
-from hookline.dispatcher.transport.native_transport import NativeTransport
+from hookline.dispatcher.transport.native_transport import NativeTransport, connections_within
 from hookline.dispatcher.transport.phases import Keeper
 from hookline.schemas.records import ErrorKind, Outcome
+from hookline.schemas.registry import open_registry
 from tests.dispatcher.hostile import OK, Caller, Peer, Server, always
 from tests.dispatcher.rig import Rig
 from tests.dispatcher.suite import LOCAL, until
@@ -38,10 +46,18 @@ async def caller() -> AsyncIterator[Caller]:
 
 
 @pytest.fixture
-def one(monkeypatch: pytest.MonkeyPatch) -> None:
+def one(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a dispatcher have one connection, and look often whether there is room."""
-    monkeypatch.setattr(native_transport, "_CONNECTIONS", 1)
+    limit(caller, 1)
     monkeypatch.setattr(native_transport, "_TIDY_S", 0.05)
+
+
+def limit(caller: Caller, connections: int) -> NativeTransport:
+    """Let the sender have so many connections; return it."""
+    transport = caller.transport
+    assert isinstance(transport, NativeTransport)
+    transport._most = connections
+    return transport
 
 
 def is_ours(result: Result) -> bool:
@@ -97,16 +113,14 @@ async def test_a_call_that_waited_for_room_is_made_when_there_is_some(caller: Ca
         assert (len(server.seen), len(other.seen)) == (3, 2)
 
 
-async def test_room_is_made_without_a_look_at_every_origin(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_room_is_made_without_a_look_at_every_origin(caller: Caller) -> None:
     """At the limit an idle connection of another origin gives way; how many origins there are costs nothing."""
 
     class Pools(dict[Any, Any]):
         def values(self) -> NoReturn:
             raise AssertionError("every origin was looked at")
 
-    monkeypatch.setattr(native_transport, "_CONNECTIONS", 3)
-    transport = caller.transport
-    assert isinstance(transport, NativeTransport)
+    transport = limit(caller, 3)
     async with contextlib.AsyncExitStack() as running:
         servers = [await running.enter_async_context(Server(always(OK, close=False)).running()) for _ in range(4)]
         for server in servers[:3]:
@@ -117,6 +131,101 @@ async def test_room_is_made_without_a_look_at_every_origin(caller: Caller, monke
         finally:
             transport._pools = dict(transport._pools)
         assert transport._open == 3
+
+
+@pytest.mark.parametrize(("files", "connections"), [(1_048_576, 20_000), (20_000, 19_000), (1_024, 512), (256, 128), (1, 1)])
+def test_there_are_no_more_connections_than_files(files: int, connections: int) -> None:
+    """What a process may open bounds what it keeps open: Kafka and look-ups need files too."""
+    assert connections_within(files) == connections
+
+
+@pytest.mark.parametrize("transport", ["native", "aiohttp"])
+def test_a_dispatcher_keeps_to_the_files_that_it_may_open(transport: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its sender is told how many connections that leaves; the one on aiohttp has no limit."""
+    monkeypatch.setattr(process, "raise_file_limit", lambda: 256)
+    environ = {
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "HOOKLINE_SECRET_KEYS": "test:" + base64.b64encode(bytes(32)).decode(),
+        "HOOKLINE_STATE_DIR": str(tmp_path),
+        "HOOKLINE_TRANSPORT": transport,
+    }
+    made = process.Dispatcher(process.Settings.read(environ), open_registry(environ))._transport
+    assert getattr(made, "_most", None) == {"native": 128}.get(transport)
+
+
+ORIGINS = """
+import asyncio, sys
+async def serve(reader, writer):
+    try:
+        while True:
+            await reader.readuntil(b"\\r\\n\\r\\n")
+            await reader.readexactly(14)
+            writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+async def main():
+    servers = [await asyncio.start_server(serve, "127.0.0.1", 0) for _ in range(12)]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def origins() -> Iterator[list[str]]:
+    """Give the URLs of twelve origins in a process of their own, which has files of its own."""
+    with subprocess.Popen([sys.executable, "-c", ORIGINS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdin is not None
+        assert serving.stdout is not None
+        yield [f"http://127.0.0.1:{port}/hook" for port in serving.stdout.readline().split()]
+        serving.stdin.close()
+
+
+@contextlib.asynccontextmanager
+async def files(more: int, caller: Caller, urls: list[str]) -> AsyncIterator[None]:
+    """Let this process open so many more files; the URLs are looked up before, since that takes files now and then."""
+    for url in urls:
+        await limit(caller, 20_000)._resolver.addresses("127.0.0.1", int(url.split(":")[2].split("/")[0]))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = [os.dup(0) for _ in range(more)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare[-1] + 1, hard))
+    for one in spare:
+        os.close(one)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class TestFiles:
+    """Idle connections are no reason to have no file for a call."""
+
+    both_loops = True
+
+    async def test_an_idle_connection_gives_its_file(self, caller: Caller, origins: list[str]) -> None:
+        """One call at a time, to more origins than there are files."""
+        async with files(5, caller, origins):
+            found = [await caller.call(url) for url in origins]
+        assert [result.status for result in found] == [200] * 12, found
+
+    async def test_every_idle_connection_gives_its_file(self, caller: Caller, origins: list[str]) -> None:
+        """Several calls at once, as many as there are files, all of which are kept by idle connections."""
+        async with files(5, caller, origins):
+            for part in (origins[:5], origins[5:10]):
+                found = await asyncio.gather(*(caller.call(url) for url in part))
+                assert [result.status for result in found] == [200] * 5, found
+        assert limit(caller, 20_000)._open == 5
+
+    async def test_without_an_idle_connection_it_is_our_fault(self, caller: Caller, origins: list[str]) -> None:
+        """It is said once, and at once; nothing is counted that is not open."""
+        async with files(5, caller, origins):
+            found = await asyncio.gather(*(caller.call(url) for url in origins))
+        failed = [result for result in found if isinstance(result, Failure)]
+        assert {(failure.kind, failure.detail) for failure in failed} == {
+            (ErrorKind.INTERNAL, "Hookline could not send: Too many open files")
+        }
+        assert len(failed) == 7
+        assert limit(caller, 20_000)._open == 5
 
 
 async def test_calls_that_have_ended_want_no_connection(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
