@@ -1,7 +1,7 @@
 """Commits that are waited for by polling on.
 
-librdkafka (2.16) may never answer a commit that is waited for without: a member that was put out of its group while Kafka was
-away has to be told so by a poll, and its commit waited behind that for as long as it was watched, five minutes.
+A commit that was under way while Kafka stood still may never be answered (librdkafka 2.16): one was waited for for five minutes,
+until the sink's end. Who polls meanwhile keeps its place in the group, hears of rebalances, and that its client is lost.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ nobody left to ask, for good. Its calls time out as if the cluster were away; on
 A member of a group has a second way to be lost: it looks for its group's coordinator, and tries for ever to reach the one it has
 no address of, while the brokers it knows are left alone. Seen twice after a broker stood still, by both dispatchers of a group,
 for the seven minutes that they were watched: the coordinator 447 times tried, the broker not once. Consumers that keep a
-connection to each broker (`enable.sparse.connections`) were not seen to do so. But three times a sink never came back whose broker
+connection to each broker (`enable.sparse.connections`) were not seen to do so. But three times a sink did not come back whose broker
 had stood still while it joined anew; of one the statistics were seen: about to connect to broker and coordinator, for 75 s.
 """
 
