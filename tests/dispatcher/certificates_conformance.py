@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -19,6 +19,7 @@ from hookline.dispatcher.transport.contract import Failure, Reply, Result
 from hookline.dispatcher.transport.phases import Keeper, Phase
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.certificates import Identity
+from tests.calm import calmly_async
 from tests.dispatcher.guard_conformance import Guard, Names, trusting
 from tests.dispatcher.hostile import OK, Caller, Peer, Server
 
@@ -30,6 +31,18 @@ def identity(authority: trustme.CA, name: str) -> Identity:
     leaf = authority.issue_cert(common_name=name)
     key = leaf.private_key_pem.bytes()
     return Identity(name, b"".join(one.bytes() for one in leaf.cert_chain_pems), key)
+
+
+def _making(authority: trustme.CA, takes_s: float) -> Callable[[], ssl.SSLContext]:
+    """Return what makes contexts and takes so long; only the first, for calls without a certificate, is made at once."""
+    made: list[int] = []
+
+    def make() -> ssl.SSLContext:
+        made.append(1)
+        time.sleep(takes_s if len(made) > 1 else 0)
+        return trusting(authority)
+
+    return make
 
 
 @contextlib.contextmanager
@@ -194,16 +207,14 @@ class Certificates(Guard):
         """The time for look-up, connect and handshake begins when the context is there."""
         for module in ("native_transport", "aiohttp_transport"):
             monkeypatch.setattr(f"hookline.dispatcher.transport.{module}.CONNECT_S", 1.0)
-        made: list[int] = []
 
-        def make() -> ssl.SSLContext:
-            made.append(1)
-            time.sleep(1.3 if len(made) > 1 else 0)
-            return trusting(authority)
+        async def attempt() -> None:
+            make = _making(authority, 1.3)
+            async with self.asking(authority, names) as (server, came), self.calling(tls=make) as caller:
+                assert isinstance(await self.call_as(caller, server, identity(authority, "shop-a")), Reply)
+                assert came == ["shop-a"]
 
-        async with self.asking(authority, names) as (server, came), self.calling(tls=make) as caller:
-            assert isinstance(await self.call_as(caller, server, identity(authority, "shop-a")), Reply)
-            assert came == ["shop-a"]
+        await calmly_async(attempt)
 
     @pytest.mark.parametrize(("takes_s", "timeout_s", "kind"), [(0.8, 1.2, ErrorKind.INTERNAL), (0.2, 2.0, ErrorKind.TIMEOUT)])
     async def test_receiver_is_not_to_blame_for_what_we_left_it(
@@ -211,21 +222,19 @@ class Certificates(Guard):
     ) -> None:
         """A receiver that does not answer is to blame if it had half of the call's time at least."""
         names[HOST] = lambda: ["127.0.0.1"]
-        made: list[int] = []
-
-        def make() -> ssl.SSLContext:
-            made.append(1)
-            time.sleep(takes_s if len(made) > 1 else 0)
-            return trusting(authority)
+        words = (Keeper.READY if kind is ErrorKind.INTERNAL else Phase.ANSWER).late(timeout_s)
 
         async def hang(peer: Peer) -> None:
             await peer.request()
             await peer.hang()
 
-        with self.certified(authority, HOST) as context:
+        async def attempt() -> None:
+            make = _making(authority, takes_s)
             async with Server(hang).running(context) as server, self.calling(tls=make) as caller:
                 url = server.url(scheme="https", host=HOST)
                 failure = await caller.send(replace(caller.request(url, timeout_s), identity=identity(authority, "shop-a")))
                 assert isinstance(failure, Failure)
-                words = (Keeper.READY if kind is ErrorKind.INTERNAL else Phase.ANSWER).late(timeout_s)
                 assert (failure.kind, failure.detail, len(server.seen)) == (kind, words, 1)
+
+        with self.certified(authority, HOST) as context:
+            await calmly_async(attempt)

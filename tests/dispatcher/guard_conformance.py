@@ -23,6 +23,7 @@ from hookline.dispatcher.transport.contract import Reply
 from hookline.dispatcher.transport.tls import tls_context
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.urls import UrlPolicy
+from tests.calm import calmly_async
 from tests.dispatcher.hostile import OK, Caller, Peer, Server, always
 from tests.dispatcher.suite import LOCAL, Suite
 
@@ -196,18 +197,22 @@ class Guard(Suite):
         release = threading.Event()
 
         def hang() -> list[str]:
-            release.wait(30)
+            release.wait(60)
             return ["127.0.0.1"]
 
         names.update({f"slow{number}.test": hang for number in range(40)})
         names["quick.test"] = lambda: ["127.0.0.1"]
-        try:
+
+        async def attempt() -> None:
             async with Server(always(OK)).running() as server, self.calling() as caller:
                 slow = [asyncio.create_task(caller.failure(f"http://slow{number % 40}.test/", 2.0)) for number in range(120)]
                 await asyncio.sleep(0.05)
                 assert (await caller.reply(server.url(host="quick.test"))).status == 200
                 assert not any(task.done() for task in slow)
                 assert {failure.kind for failure in await asyncio.gather(*slow)} <= {ErrorKind.TIMEOUT, ErrorKind.DNS}
+
+        try:
+            await calmly_async(attempt)
         finally:
             release.set()
 

@@ -9,11 +9,15 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from hookline.dispatcher.transport.contract import Failure, Reply, Request, Result, Transport
 
 Answer: TypeAlias = Callable[["Peer"], Awaitable[None]]
+
+# A call's own time, and what is long before its end: far apart, so that no stall of this machine is taken for a call that waited.
+TIMEOUT_S: Final = 30.0
+AT_ONCE_S: Final = 15.0
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -129,7 +133,7 @@ class Caller:
     calls: list[int] = field(default_factory=list)
 
     def request(
-        self, url: str, timeout_s: float = 5.0, body: bytes = b'{"id":"evt_1"}', headers: tuple[tuple[str, str], ...] = ()
+        self, url: str, timeout_s: float = TIMEOUT_S, body: bytes = b'{"id":"evt_1"}', headers: tuple[tuple[str, str], ...] = ()
     ) -> Request:
         """Return a request."""
         return Request(url=url, headers=(("content-type", "application/json"), *headers), body=body, timeout_s=timeout_s, webhook_id="wh_1")
@@ -148,17 +152,17 @@ class Caller:
         self.transport.send(request, on_done)
         return await asyncio.wait_for(done, request.timeout_s + 20)
 
-    async def call(self, url: str, timeout_s: float = 5.0, body: bytes = b'{"id":"evt_1"}') -> Result:
+    async def call(self, url: str, timeout_s: float = TIMEOUT_S, body: bytes = b'{"id":"evt_1"}') -> Result:
         """Send a plain request to a URL."""
         return await self.send(self.request(url, timeout_s, body))
 
-    async def reply(self, url: str, timeout_s: float = 5.0) -> Reply:
+    async def reply(self, url: str, timeout_s: float = TIMEOUT_S) -> Reply:
         """Send and expect an answer."""
         result = await self.call(url, timeout_s)
         assert isinstance(result, Reply), result
         return result
 
-    async def failure(self, url: str, timeout_s: float = 5.0) -> Failure:
+    async def failure(self, url: str, timeout_s: float = TIMEOUT_S) -> Failure:
         """Send and expect none."""
         result = await self.call(url, timeout_s)
         assert isinstance(result, Failure), result

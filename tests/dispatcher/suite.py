@@ -15,7 +15,7 @@ from hookline.dispatcher.transport.contract import Transport
 from hookline.dispatcher.transport.tls import tls_context
 from hookline.webhooks.addresses import networks
 from hookline.webhooks.urls import UrlPolicy
-from tests.dispatcher.hostile import Caller
+from tests.dispatcher.hostile import TIMEOUT_S, Caller
 
 LOCAL = UrlPolicy(allow_http=True, allowed_ports=(), allow_addresses=networks("127.0.0.1/32"), deny_addresses=(), deny_hosts=())
 ME = psutil.Process(os.getpid())
@@ -34,10 +34,22 @@ async def until(condition: Callable[[], object], timeout_s: float = 20.0) -> Non
         await asyncio.sleep(0.01)
 
 
+async def heard(pause_s: float) -> None:
+    """Wait in many turns of the loop, each of which reads what has come: a pause of one turn is over unread after a stall."""
+    for _ in range(10):
+        await asyncio.sleep(pause_s / 10)
+
+
 class Suite:
     """A suite; each test's docstring is one clause of the contract."""
 
     both_loops = True
+
+    @pytest.fixture(autouse=True)
+    def patient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let a connect take long: only the tests of its time want it to end."""
+        for module in ("native_transport", "aiohttp_transport"):
+            monkeypatch.setattr(f"hookline.dispatcher.transport.{module}.CONNECT_S", TIMEOUT_S)
 
     def make(self, policy: UrlPolicy, tls: Callable[[], ssl.SSLContext] = tls_context) -> Transport:
         """Return a transport, not started; `tls` makes the contexts that it connects with."""

@@ -12,6 +12,7 @@ import pytest
 
 from hookline.dispatcher.transport import look_ups
 from hookline.dispatcher.transport.look_ups import LookUps
+from tests.dispatcher.suite import until
 
 pytestmark = pytest.mark.unit
 
@@ -71,6 +72,7 @@ async def test_who_gives_up_leaves_the_look_up_to_the_next(names: LookUps[str], 
     """Calls that time out one after the other do not ask again and again."""
     for _ in range(3):
         await given_up(names, server, "slow")
+    await until(lambda: server.asked)
     assert server.asked == ["slow"]
     later = asyncio.create_task(names.find("slow", lambda: server.answer("slow")))
     await asyncio.sleep(0)

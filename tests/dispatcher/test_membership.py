@@ -121,7 +121,7 @@ def test_what_was_settled_in_a_rebalance_is_committed_at_its_end(monkeypatch: py
     desk.consumer.batches.append([message(b"x", topic=ORDERS, partition=1, offset=o) for o in (1, 2, 3)])
     desk.consumer.on_poll = rebalance
     desk.intake.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while len(desk.consumer.what("commit") + desk.consumer.what("commit now")) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert (desk.consumer.what("commit"), desk.consumer.what("commit now")) == ([commits[0], commits[2]], [commits[1]])
@@ -198,7 +198,7 @@ def test_a_member_that_is_refused_tries_again_and_who_never_was_one_ends(monkeyp
     desk.consumer.subscribe = lambda *_a, **_k: None
     desk.consumer.on_poll = refuse
     desk.intake.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while len(made) < 2 and not desk.intake.failure and time.monotonic() < deadline:
         time.sleep(0.01)
     assert (len(made), "for good" in desk.intake.complaint()) == ((2, False) if member else (1, True))

@@ -17,7 +17,8 @@ from hookline.dispatcher.transport.tls import tls_context
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.urls import UrlPolicy
 from tests.dispatcher.guard_conformance import Names, trusting
-from tests.dispatcher.hostile import CHUNKED, OK, Caller, Peer, Server, always
+from tests.dispatcher.hostile import AT_ONCE_S, CHUNKED, OK, Caller, Peer, Server, always
+from tests.dispatcher.suite import heard
 from tests.dispatcher.transport_conformance import Conformance
 
 pytestmark = pytest.mark.unit
@@ -40,7 +41,7 @@ class TestNativeTransport(Conformance):
             answered: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
             transport.send(caller.request(server.url()), answered.set_result)
             kept.close()
-            assert isinstance(await asyncio.wait_for(answered, 10), Reply)
+            assert isinstance(await asyncio.wait_for(answered, 30), Reply)
             assert (server.connections, len(server.seen)) == (2, 2)
 
     async def test_a_call_that_was_never_written_has_no_answer(self, caller: Caller) -> None:
@@ -62,9 +63,9 @@ class TestNativeTransport(Conformance):
                 await peer.send(b"y" * 65_536)
 
         async with Server(answer).running() as server:
-            reply = await caller.reply(server.url(), 20.0)
+            reply = await caller.reply(server.url())
             assert (reply.status, reply.body, reply.headers) == (200, b"ok", "Transfer-Encoding: chunked")
-            assert reply.elapsed_s < 10
+            assert reply.elapsed_s < AT_ONCE_S
 
     async def test_trailers_are_no_headers(self, caller: Caller) -> None:
         """A lawful trailer is read over; the connection is kept."""
@@ -104,7 +105,7 @@ class TestNativeTransport(Conformance):
             async with Server(answer).running(context) as server, self.calling(tls=lambda: trusting(authority)) as caller:
                 for number in range(3 * answers):
                     await caller.reply(server.url(scheme="https", host="hooks.test"))
-                    await asyncio.sleep(0.05 if number % answers == answers - 1 else 0)
+                    await heard(0.05 if number % answers == answers - 1 else 0)
         assert resumed == [False, True, True]
 
     async def test_a_call_back_that_raises_ends_no_other_call(self, caller: Caller) -> None:
@@ -124,5 +125,5 @@ class TestNativeTransport(Conformance):
             assert (await caller.failure(server.url(), 0.5)).kind is ErrorKind.TIMEOUT
             assert [type(error) for error in told] == [RuntimeError]
             no_bytes: Any = "what no connection can write"
-            broken, fine = await asyncio.gather(caller.call(good.url(), 2.0, no_bytes), caller.call(good.url(), 2.0))
+            broken, fine = await asyncio.gather(caller.call(good.url(), body=no_bytes), caller.call(good.url()))
             assert (type(broken), type(fine)) == (Failure, Reply)
