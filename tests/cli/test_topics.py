@@ -67,7 +67,7 @@ def test_a_setting_that_was_changed_is_set_back(hookline: Callable[..., Any], pr
     resource = ConfigResource(ConfigResource.Type.TOPIC, f"{prefix}.attempts", incremental_configs=[entry])
     for future in admin.incremental_alter_configs([resource]).values():
         future.result(30)
-    deadline = time.monotonic() + 15  # a broker tells of a setting a moment after the controller has taken it
+    deadline = time.monotonic() + 60  # a broker tells of a setting a moment after the controller has taken it
     while not hookline("topics", "plan", "--json").json and time.monotonic() < deadline:
         time.sleep(0.05)
     assert hookline("topics", "apply", "--yes", "--json").json == [

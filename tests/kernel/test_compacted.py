@@ -138,12 +138,18 @@ def test_those_who_come_while_a_question_is_under_way_share_the_next_one(rig: Ri
 
     monkeypatch.setattr(reader, "_ask_end", ask)
     monkeypatch.setattr(reader, "wait_for", lambda end, _: end == 3)
-    said: list[bool] = []
-    threads = [threading.Thread(target=lambda: said.append(reader.catch_up(20))) for _ in range(9)]
+    came, said = list[int](), list[bool]()
+
+    def come() -> None:
+        came.append(1)
+        said.append(reader.catch_up(20))
+
+    threads = [threading.Thread(target=come) for _ in range(9)]
     threads[0].start()
     until(lambda: asked, "the first asks")
     for thread in threads[1:]:
         thread.start()
+    until(lambda: len(came) == 9, "all have come")
     time.sleep(0.2)
     go_on.set()
     for thread in threads:

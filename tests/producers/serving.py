@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
@@ -80,21 +80,28 @@ class Serving:
             return Answer(answer.status, {n.lower(): t for n, t in answer.headers.items()}, await answer.read())
 
     async def raw(self, *parts: bytes, wait_s: float = 0.0) -> list[Answer]:
-        """Send bytes as they are, `wait_s` apart; return the answers until the connection is closed, or one second of silence."""
+        """Send bytes as they are, `wait_s` apart; return the answers until the connection is closed, or it has long been silent."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         for number, part in enumerate(parts):
             if number:
                 await asyncio.sleep(wait_s)
             writer.write(part)
         found: list[Answer] = []
-        try:
-            while True:
-                async with asyncio.timeout(10 if not found else 0.3):
-                    found.append(await _answer(reader))
-        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
-            pass
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while answer := await _next(reader, 30.0 if not found else 0.3):
+                found.append(answer)
         writer.close()
         return found
+
+
+async def _next(reader: asyncio.StreamReader, silence_s: float) -> Answer | None:
+    """Return the next answer, or None after so much silence: in many turns of the loop, so that a stall is not taken for it."""
+    reading = asyncio.create_task(_answer(reader))
+    for _ in range(20):
+        if (await asyncio.wait({reading}, timeout=silence_s / 20))[0]:
+            return await reading
+    reading.cancel()
+    return None
 
 
 async def _answer(reader: asyncio.StreamReader) -> Answer:

@@ -308,6 +308,6 @@ async def test_limits_are_settings() -> None:
 
 
 async def _until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  # simpler than an event per condition
             await asyncio.sleep(0.01)

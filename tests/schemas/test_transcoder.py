@@ -133,12 +133,12 @@ def test_a_count_of_billions_ends_at_once(codec: Codec) -> None:
     """An array that says it is longer than its record takes no time and no memory."""
     kind = EVENT_TYPES["category.changed"]
     whole = codec.encode_record(kind.subject, _least("category.changed"))
-    began = time.monotonic()
+    began = time.thread_time()
     for at in range(FRAME, len(whole)):
         value = whole[:at] + varint(2**62) + whole[at + 1 :]
         found = quickly(value, "category.changed")
         assert found is None or found == slowly(codec, value)
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_what_is_wrong_is_told_alike_when_its_frame_is_known(codec: Codec) -> None:
