@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import time
 from typing import Any
 
@@ -13,7 +15,8 @@ from hookline.dispatcher.ledger import Entry
 from hookline.dispatcher.letters import DeadLetter, Reason
 from hookline.dispatcher.settlement import Sent
 from hookline.dispatcher.transport.contract import Failure, Reply, Result
-from hookline.schemas.records import ErrorKind, Outcome, Trigger, Waiting
+from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger, Waiting
+from hookline.schemas.records import Source as Place
 from tests.dispatcher.fake_kafka import message
 from tests.dispatcher.fakes import PaperIntake, PaperLedger, attempts, delivery, reply, settlement, unit, webhook
 
@@ -39,6 +42,46 @@ def test_an_attempt_tells_everything() -> None:
     assert (record.dispatcher, record.job_id, record.trigger) == ("host:1", "job_1", Trigger.REPLAY)
     assert record.next_retry_at_us - record.attempted_at_us > 1_700 * 1_000_000
     assert record.attempt_id.startswith("att_")
+
+
+def test_each_value_is_in_its_own_field() -> None:
+    """All values differ, and all are checked: the record is written by places, not by names."""
+    ledger, began_us = PaperLedger(), 1_700_000_000_000_000
+    one = delivery(8, attempt=2, job_id="job_1", trigger=Trigger.RESEND)
+    one.waiting = dataclasses.replace(one.waiting, source=Place(topic="t.events.orders", partition=5, offset=70_000, timestamp_ms=9))
+    one.ready_at = began_us / 1e6 - 4.5
+    result = Reply(503, "a: b", b"\xff", 0.25)
+    settlement(ledger).retry(one, Sent(result=result, at_us=began_us, url="https://u", request_headers="c: d"), 5)
+    [record] = attempts(ledger)
+    assert dataclasses.replace(record, attempt_id="", next_retry_at_us=0) == Attempt(
+        attempt_id="",
+        delivery_id="msg_8",
+        store_id="shop",
+        webhook_id="wh_8",
+        event_id="evt_1",
+        event_type="order.created",
+        trigger=Trigger.RESEND,
+        attempt=3,
+        attempted_at_us=began_us,
+        outcome=Outcome.RETRYING,
+        http_status=503,
+        error_kind=ErrorKind.HTTP_STATUS,
+        error_detail="answered 503",
+        response_time_us=250_000,
+        queue_wait_us=4_500_000,
+        url="https://u",
+        request_headers="c: d",
+        response_headers="a: b",
+        response_body=b"\xff",
+        source_topic="t.events.orders",
+        source_partition=5,
+        source_offset=70_000,
+        source_timestamp_ms=9,
+        dispatcher="host:1",
+        job_id="job_1",
+    )
+    assert 0 < record.next_retry_at_us - time.time_ns() // 1_000 <= 5_000_000
+    assert re.fullmatch("att_[0-9a-f]{24}", record.attempt_id)
 
 
 @pytest.mark.parametrize(
