@@ -11,6 +11,7 @@ from hookline.dispatcher.delivery import Delivery
 from hookline.dispatcher.signing import Signer
 from hookline.dispatcher.transport.contract import MAX_BODY, Reply, Result
 from hookline.kernel.clock import QuickClock
+from hookline.kernel.recent import Recent
 from hookline.webhooks.certificates import Identity, open_identity
 from hookline.webhooks.model import Webhook
 from hookline.webhooks.secrets import Vault, open_headers, signing_keys
@@ -21,6 +22,8 @@ _FIXED: Final = (("content-type", "application/json"), ("user-agent", USER_AGENT
 _MASK: Final = "********"
 _LEAST_MASKED: Final = 6
 _VERSION: Final = len("v1,")
+_MOST_KEYS: Final = 20_000
+"""Webhooks whose keys are kept open: 0.8 KiB each. To open those of another takes some 13 µs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,15 @@ class _Cached:
 
 
 class Signatures:
-    """Signers and client certificates by webhook, made anew when the webhook changes or an old secret runs out."""
+    """Signers and client certificates by webhook, made anew when the webhook changes or an old secret runs out.
 
-    def __init__(self, vault: Vault, clock: QuickClock) -> None:
+    Those of the last `most` webhooks that were called are kept. Used on the event loop's thread; any thread may `forget`.
+    """
+
+    def __init__(self, vault: Vault, clock: QuickClock, most: int = _MOST_KEYS) -> None:
         self._vault = vault
         self._clock = clock
-        self._cache: dict[str, _Cached] = {}
+        self._cache: Recent[str, _Cached] = Recent(most)
 
     def headers(
         self, webhook: Webhook, delivery: Delivery, traceparent: str | None = None, content: Content | None = None
@@ -73,7 +79,7 @@ class Signatures:
 
     def forget(self, webhook_id: str) -> None:
         """Drop what is cached of a webhook that changed."""
-        self._cache.pop(webhook_id, None)
+        self._cache.forget(webhook_id)
 
     def _parts(self, webhook: Webhook, now_s: float) -> _Cached:
         cached = self._cache.get(webhook.id)
@@ -83,7 +89,7 @@ class Signatures:
         ends = [s.expires_at_us / 1e6 for s in webhook.secrets if s.expires_at_us > now_s * 1e6]
         own, identity = open_headers(webhook, self._vault), open_identity(webhook, self._vault)
         made = _Cached(webhook, min(ends, default=math.inf), signer, own, identity)
-        self._cache[webhook.id] = made
+        self._cache.put(webhook.id, made)
         return made
 
 

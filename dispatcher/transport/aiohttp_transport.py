@@ -19,15 +19,15 @@ from yarl import URL
 from hookline.dispatcher.transport.aiohttp_protocol import STEPS, Connector, giving
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result, Unsendable, header_lines
 from hookline.dispatcher.transport.look_ups import LookUps
-from hookline.dispatcher.transport.origins import Blocked, allowed_target
+from hookline.dispatcher.transport.origins import MOST_URLS, Blocked, allowed_target
 from hookline.dispatcher.transport.phases import CONNECT_S, LOWEST_STATUS, NO_STATUS, Keeper, Late, Phase, Steps, malformed
 from hookline.dispatcher.transport.tls import READY_S, Identities, tls_context
 from hookline.kernel.errors import CertificateError
+from hookline.kernel.recent import Recent
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.urls import UrlPolicy, refusal
 
 _DNS_TTL_S: Final = 10
-_MOST_URLS: Final = 200_000
 _LARGE: Final = 1024 * 1024
 # Our own machine's limits: no fault of the receiver.
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
@@ -73,7 +73,7 @@ class AiohttpTransport:
         self._identities = Identities(lambda: giving(tls()))
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._urls: dict[str, URL] = {}
+        self._urls: Recent[str, URL] = Recent(MOST_URLS)
 
     async def start(self) -> None:
         """Open the session."""
@@ -146,13 +146,12 @@ class AiohttpTransport:
         return reply
 
     def _url(self, text: str) -> URL:
-        """Return the parsed URL, which may be called; to find that out costs more than a look-up, and there are as many as webhooks."""
+        """Return the parsed URL, which may be called; to find that out costs more than a look-up."""
         found = self._urls.get(text)
         if found is None:
-            if len(self._urls) > _MOST_URLS:
-                self._urls.clear()
             allowed_target(text, self._policy)
-            found = self._urls[text] = URL(text, encoded=True)
+            found = URL(text, encoded=True)
+            self._urls.put(text, found)
         return found
 
     def _guarded_socket(self, info: Any) -> socket.socket:  # noqa: ANN401  # aiohttp's own tuple

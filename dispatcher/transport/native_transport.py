@@ -19,9 +19,10 @@ from hookline.dispatcher.transport.connecting import connect
 from hookline.dispatcher.transport.connection import Connection
 from hookline.dispatcher.transport.contract import MAX_DETAIL, Failure, Request, Result
 from hookline.dispatcher.transport.exchange import Exchange, Pool, reason
-from hookline.dispatcher.transport.origins import Resolver, Target, allowed_target
+from hookline.dispatcher.transport.origins import MOST_URLS, Resolver, Target, allowed_target
 from hookline.dispatcher.transport.phases import CONNECT_S, Keeper, Late, Phase, Steps
 from hookline.dispatcher.transport.tls import Identities, TlsSessions, tls_context
+from hookline.kernel.recent import Recent
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.certificates import Identity
 from hookline.webhooks.urls import UrlPolicy
@@ -35,7 +36,6 @@ MOST_CONNECTIONS: Final = 20_000
 _OTHER_FILES: Final = 1_000
 """For Kafka's connections, look-ups, metrics, and the connects that race each other."""
 _NO_FILE: Final = frozenset({errno.EMFILE, errno.ENFILE})
-_MOST_TARGETS: Final = 200_000
 _CLOSED: Final = "the transport is closed"
 
 
@@ -54,7 +54,7 @@ class NativeTransport:
         self._identities = Identities(tls)
         self._pools: dict[tuple[bool, str, int, Identity | None], Pool] = {}
         self._rested: OrderedDict[Pool, None] = OrderedDict()
-        self._targets: dict[str, Target] = {}
+        self._targets: Recent[str, Target] = Recent(MOST_URLS)
         self._due: dict[float, OrderedDict[Exchange, None]] = {}
         self._connects: set[asyncio.Task[None]] = set()
         self._outbox: list[tuple[Exchange, Connection]] = []
@@ -137,9 +137,8 @@ class NativeTransport:
     def _target(self, url: str) -> Target:
         found = self._targets.get(url)
         if found is None:
-            if len(self._targets) >= _MOST_TARGETS:
-                self._targets.clear()
-            found = self._targets[url] = allowed_target(url, self._policy)  # so only what may be called is kept
+            found = allowed_target(url, self._policy)
+            self._targets.put(url, found)  # so only what may be called is kept
         return found
 
     def _pool(self, target: Target, identity: Identity | None) -> Pool:
