@@ -81,13 +81,8 @@ def first(event: Rendered, source: Source, webhook_id: str, now_us: int, tracepa
 
 def source_of(unit: Unit) -> Source:
     """Return the coordinates of the record itself."""
-    message = unit.record.message
-    return Source(
-        topic=unit.record.share.topic,
-        partition=unit.record.share.partition,
-        offset=unit.record.offset,
-        timestamp_ms=message.timestamp()[1],
-    )
+    record = unit.record
+    return Source(record.share.topic, record.share.partition, record.offset, record.message.timestamp()[1])
 
 
 def traceparent(text: str) -> str:

@@ -65,7 +65,7 @@ class Matcher:
         A webhook that was enabled when the event was published and is disabled now gets a dead letter, since the
         promise holds for the time of publishing; one that was disabled already is skipped with a record.
         """
-        matched = Matched()
+        matched = Matched([], [], [])
         facts: Facts | None = None
         for webhook in self._directory.matching(event.store_id, event.type):
             if webhook.created_at_us > published_us + CLOCK_SLACK_US and webhook.created_at_us <= self._wall() * 1e6:

@@ -27,7 +27,7 @@ from hookline.kernel.errors import RegistryUnavailable, WireError
 from hookline.kernel.kafka import headers_of
 from hookline.kernel.log import logger
 from hookline.schemas.payload import Rendered
-from hookline.schemas.records import ErrorKind, Waiting
+from hookline.schemas.records import ErrorKind, Source, Waiting
 from hookline.schemas.wire import Codec
 
 _log = logger("reception")
@@ -80,10 +80,9 @@ class Reception:
     def _take(self, unit: Unit, take: Receiver) -> None:
         """Take one record; whatever goes wrong with it stops no other, and leaves its offset where it is."""
         share, marker = unit.record.share, self._parts.marker
-        if unit.lost:
-            return
-        if not unit.fit:  # until the intake has polled nobody knows whose it is
-            self._parts.loop.call_later(_FIT_AGAIN_S, self._take, unit, take)
+        if not unit.fit:
+            if not unit.lost:  # until the intake has polled nobody knows whose it is
+                self._parts.loop.call_later(_FIT_AGAIN_S, self._take, unit, take)
             return
         try:
             if marker.mark(share.topic, share.partition, unit.record.offset):
@@ -103,15 +102,14 @@ class Reception:
         event = self._decoded(unit, self._event)
         if event is None:
             return
-        share, message = unit.record.share, unit.record.message
-        self._counter(share.topic).inc()
-        published_ms = message.timestamp()[1]
-        matched = self._parts.matcher.match(event, published_ms * 1_000)
+        source = source_of(unit)
+        self._counter(source.topic).inc()
+        matched = self._parts.matcher.match(event, source.timestamp_ms * 1_000)
         unit.left = len(matched.call) + len(matched.skip) + len(matched.dead)
         if unit.left == 0:
             unit.intake.done(unit.record)
             return
-        self._deliver(unit, event, matched, published_ms / 1_000)
+        self._deliver(unit, event, matched, source)
 
     def _counter(self, topic: str) -> Counter:
         counter = self._counters.get(topic)
@@ -119,10 +117,10 @@ class Reception:
             counter = self._counters[topic] = metrics.EVENTS.labels(topic.rpartition(".")[2])
         return counter
 
-    def _deliver(self, unit: Unit, event: Rendered, matched: Matched, ready_at: float) -> None:
-        settlement, value, source, trace = self._parts.settlement, _value(unit), source_of(unit), _trace(unit.record.message)
+    def _deliver(self, unit: Unit, event: Rendered, matched: Matched, source: Source) -> None:
+        settlement, value, trace = self._parts.settlement, _value(unit), _trace(unit.record.message)
         self._parts.marker.clear()  # what follows is not the record's own doing
-        now_us = int(self._parts.wall() * 1e6)
+        now_us, ready_at = int(self._parts.wall() * 1e6), source.timestamp_ms / 1_000
 
         def delivery(webhook_id: str) -> Delivery:
             return Delivery(first(event, source, webhook_id, now_us, trace), unit, value, event.body, ready_at)
@@ -229,7 +227,8 @@ def _sound(waiting: Waiting, unit: Unit) -> Waiting:
 
 def _trace(message: Message) -> str:
     """Return the trace parent of an event's record, an empty text for none, as most have it: they are asked for no other header."""
-    found = dict(message.headers() or ()).get("traceparent")
+    headers = message.headers()
+    found = dict(headers).get("traceparent") if headers else None
     return traceparent(found if isinstance(found, str) else found.decode("ascii", "replace")) if found else ""
 
 

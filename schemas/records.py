@@ -25,11 +25,11 @@ _DIGITS: Final = len(str(_LONG))
 _BASE32: Final = bytes.maketrans(bytes(range(32)), b"abcdefghijklmnopqrstuvwxyz234567")
 
 
-def _halving(bits: int) -> tuple[int, int, int]:
-    """Return what parts groups of twice as many bits: a mask of the lower halves, one of the upper ones, and how far those move."""
+def _halving(bits: int) -> tuple[int, int]:
+    """Return what parts groups of twice as many bits: a mask of the upper halves, and what moving them adds to each of their bits."""
     gap = bits * 3 // 5  # each five bits get a byte
-    lower = sum((1 << bits) - 1 << at for at in range(0, _ID_BYTES * 8 * 8 // 5, (bits + gap) * 2))
-    return lower, lower << bits, gap
+    upper = sum((1 << bits) - 1 << at + bits for at in range(0, _ID_BYTES * 8 * 8 // 5, (bits + gap) * 2))
+    return upper, (1 << gap) - 1
 
 
 _HALVINGS: Final = tuple(map(_halving, (80, 40, 20, 10, 5)))
@@ -82,12 +82,12 @@ def delivery_id(store_id: str, event_id: str, webhook_id: str) -> str:
     """Return the id of one event for one webhook (`webhook-id` on the wire): the same for every copy and attempt."""
     digest = hashlib.sha256(f"{store_id}\0{event_id}\0{webhook_id}".encode()).digest()
     number = int.from_bytes(digest[:_ID_BYTES], "big")
-    for lower, upper, gap in _HALVINGS:
-        number = number & lower | (number & upper) << gap
+    for upper, added in _HALVINGS:
+        number += (number & upper) * added
     return "msg_" + number.to_bytes(_ID_BYTES * 8 // 5, "big").translate(_BASE32).decode()
 
 
-@value(kw_only=True)
+@value()
 class Source:
     """Where an event's bytes lie in Kafka; `timestamp_ms` is the broker's."""
 

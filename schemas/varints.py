@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 _LOW: Final = -(2**63)
 _HIGH: Final = 2**63
 _TWO_BYTES: Final = 1 << 14
+_FOUR_BYTES: Final = 1 << 28
 
 
 def _last(number: int) -> bytes:
@@ -20,9 +22,25 @@ _LAST: Final = tuple(_last(number) for number in range(_TWO_BYTES))
 
 def varint(number: int) -> bytes:
     """Return a whole number as Avro has it; raise `OverflowError` beyond 64 bits."""
+    if not 0 <= number < _HIGH:
+        return _seldom(number)
+    number <<= 1
+    if number < _TWO_BYTES:
+        return _LAST[number]
+    if number < _FOUR_BYTES:
+        return _MORE[number & 16_383] + _LAST[number >> 14]
+    return _MORE[number & 16_383] + _MORE[number >> 14 & 16_383] + _rest(number >> 28)
+
+
+def _seldom(number: int) -> bytes:
     if not _LOW <= number < _HIGH:
         raise OverflowError("a number is beyond 64 bits")
-    number = (number << 1) ^ (number >> 63)
+    return _rest((number << 1) ^ (number >> 63))
+
+
+@lru_cache(1_024)
+def _rest(number: int) -> bytes:
+    """Return a number, seven bits a byte; the upper bits of times, of which most are, are the same for minutes."""
     found = b""
     while number >= _TWO_BYTES:
         found += _MORE[number & 16_383]
