@@ -22,8 +22,8 @@ from hookline.dispatcher.letters import Reason
 from hookline.dispatcher.matching import Directory
 from hookline.dispatcher.outcome import Dead, Disable, Policy, Retry, asked_to_wait, settle
 from hookline.dispatcher.settlement import Sent, Settlement
-from hookline.dispatcher.signatures import Signatures, shown, without_echoes
-from hookline.dispatcher.transport.contract import Failure, Reply, Request, Result, Transport
+from hookline.dispatcher.signatures import Signatures, without_echoes
+from hookline.dispatcher.transport.contract import Failure, Reply, Result, Transport
 from hookline.kernel.errors import HooklineError, TemplateError
 from hookline.kernel.tracing import Tracing
 from hookline.schemas.records import ErrorKind, Trigger
@@ -302,7 +302,7 @@ class Sending:
         try:
             trace = span.traceparent if span is not None else None
             content = self._contents.of(webhook.template, delivery.body) if webhook.template else None
-            headers, identity = self._parts.signatures.headers(webhook, delivery, trace, content), self._parts.signatures.identity(webhook)
+            request, headers = self._parts.signatures.request(webhook, delivery, trace, content)
         except HooklineError as error:  # the template fails, or a key is missing: not the receiver's fault
             failure = Failure(ErrorKind.TEMPLATE if isinstance(error, TemplateError) else ErrorKind.INTERNAL, error.message, 0.0)
             if span is not None:
@@ -314,15 +314,12 @@ class Sending:
             try:
                 if span is not None:
                     traces.end(span, result)
-                told = without_echoes(result, headers, webhook)
-                sent = Sent(result=told, at_us=sent_at_us, url=webhook.url, request_headers=shown(headers, webhook))
-                self._finished(call, webhook, sent)
+                told = without_echoes(result, request.headers, webhook)
+                self._finished(call, webhook, Sent(result=told, at_us=sent_at_us, url=webhook.url, request_headers=headers))
             except Exception as error:  # noqa: BLE001  # the offset stays; the places must not
                 self._failed(call, error)
 
         metrics.QUEUE_WAIT_S.observe(max(0.0, sent_at_us / 1e6 - delivery.ready_at))
-        body = delivery.body if content is None else content.body
-        request = Request(webhook.url, headers, body, webhook.timeout_s, webhook.id, identity)
         self._parts.transport.send(request, done)
 
     def _failed(self, call: _Call, error: Exception) -> None:

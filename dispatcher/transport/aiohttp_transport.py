@@ -126,7 +126,8 @@ class AiohttpTransport:
         if self._session is None:
             return Failure(ErrorKind.INTERNAL, "the transport is closed", 0.0)
         url = self._url(request.url)
-        header_lines(request.headers)  # aiohttp would send anything, as UTF-8
+        if not request.lines:
+            header_lines(request.headers)  # aiohttp would send anything, as UTF-8
         context = (await self._identities.of(request.identity, min(READY_S, request.timeout_s))).context
         steps.ready_at = time.monotonic()
         left_s = max(0.001, request.timeout_s - (steps.ready_at - started))

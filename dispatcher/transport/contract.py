@@ -19,7 +19,7 @@ class Request:
     """One POST. `url` is in the form that `check_url` gave; `timeout_s` bounds everything, from the name look-up on.
 
     `identity` is what the receiver is shown when it wants a client certificate, None: nothing. Connections are shared by requests of the
-    same identity only.
+    same identity only. `lines` are what `header_lines` makes of the headers, from whoever knows that; empty: the transport is to make them.
     """
 
     url: str
@@ -28,6 +28,7 @@ class Request:
     timeout_s: float
     webhook_id: str
     identity: Identity | None = None
+    lines: bytes = b""
 
 
 @value()

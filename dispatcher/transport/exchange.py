@@ -158,7 +158,7 @@ class Pool:
 
 def rest_of_head(request: Request) -> bytes:
     """Return what follows a target's part of the head, from the length on; raise `Unsendable`."""
-    return b"%d\r\n%b\r\n" % (len(request.body), header_lines(request.headers))
+    return b"%d\r\n%b\r\n" % (len(request.body), request.lines or header_lines(request.headers))
 
 
 def reason(error: BaseException) -> tuple[ErrorKind, str]:  # noqa: C901, PLR0911, PLR0912  # one line per kind

@@ -59,7 +59,7 @@ def test_an_error_of_ours_in_a_call_gives_its_places_back_once(monkeypatch: pyte
         if where == "signing":
             patch.setattr(rig.sending._parts.signatures, "headers", broken)
         elif where == "answer":
-            patch.setattr(sending, "shown", broken)
+            patch.setattr(sending, "without_echoes", broken)
         else:
             patch.setattr(rig.transport, "send", broken)
         rig.submit()

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 
 from hookline.dispatcher.signatures import Signatures, shown, without_echoes
 from hookline.dispatcher.signing import Signer
-from hookline.dispatcher.transport.contract import MAX_BODY, Failure, Reply, Result
+from hookline.dispatcher.transport.contract import MAX_BODY, Failure, Reply, Result, header_lines
 from hookline.kernel.clock import SystemClock, to_us
 from hookline.kernel.errors import ConfigError
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.certificates import open_identity, seal_certificate
 from hookline.webhooks.model import SealedSecret
 from hookline.webhooks.secrets import MasterKey, Vault, aad_of, parse_secret, seal_headers
+from hookline.webhooks.templates import Content
 from tests.dispatcher.fakes import KEY, VAULT, FakeClock, delivery, webhook
 from tests.webhooks import certified
 
@@ -154,6 +155,38 @@ def test_what_the_log_shows() -> None:
     assert "v1," not in text
     assert "x-token: ********" in text
     assert "webhook-id: msg_1" in text
+
+
+@given(
+    st.one_of(st.just("msg_1"), st.text(max_size=5), st.text("ab\r\n\0: \x7f\xe9\u20ac", max_size=5)),
+    st.one_of(st.just(""), st.just("00-" + "a" * 32 + "-" + "b" * 16 + "-01"), st.text("a\n\xe9\u20ac", max_size=3)),
+    st.integers(0, 30),
+    st.sampled_from([(), (("x-token", "hush"),), (("content-type", "text/xml"), ("traceparent", "mine"))]),
+    st.sampled_from([None, Content(b"<a/>", "text/xml", ()), Content(b"x", "application/json", (("x-event", "1"),))]),
+    st.booleans(),
+)
+def test_what_is_sent_and_shown_is_what_the_headers_make_whoever_writes_it(
+    number: str, trace: str, attempt: int, own: tuple[tuple[str, str], ...], content: Content | None, rotated: bool
+) -> None:
+    """The usual call's lines are written in one go; they, and the log's text, are the same as from the pairs, or left to those."""
+    clock = FakeClock()
+    now_us = to_us(clock.at)
+    secrets = (
+        (*webhook().secrets, SealedSecret(VAULT.seal(bytes(32), aad_of("shop", "wh_1", 2)), 2, now_us + 1))
+        if rotated
+        else webhook().secrets
+    )
+    one, signatures = webhook(secrets=secrets, headers=seal_headers(own, VAULT, "shop", "wh_1")), Signatures(VAULT, clock)
+    made = delivery(attempt=attempt, traceparent=trace, delivery_id=number)
+    request, text = signatures.request(one, made, content=content)
+    assert request.headers == signatures.headers(one, made, content=content)
+    assert text == shown(request.headers, one)
+    assert (request.url, request.timeout_s, request.webhook_id, request.identity) == (one.url, one.timeout_s, one.id, None)
+    assert request.body == (made.body if content is None else content.body)
+    if request.lines:
+        assert request.lines == header_lines(request.headers)
+    usual = content is None and not own and (number + trace).isascii() and (number + trace).isprintable()
+    assert bool(request.lines) == usual
 
 
 def test_a_receiver_that_repeats_our_headers_does_not_bring_them_into_the_log() -> None:
