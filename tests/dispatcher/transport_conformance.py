@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+from dataclasses import replace
 
 import pytest
 
-from hookline.dispatcher.transport.contract import Failure, Reply
+from hookline.dispatcher.transport.contract import Failure, Reply, header_lines
 from hookline.schemas.records import ErrorKind
 from tests.dispatcher.certificates_conformance import Certificates
 from tests.dispatcher.connections_conformance import Connections
@@ -38,6 +39,8 @@ class Answers(Suite):
         async with Server(always(OK)).running() as server:
             request = caller.request(server.url("/a%2Fb/%C3%BC?x=%20&y=1+2"), body=body, headers=headers)
             assert isinstance(await caller.send(request), Reply)
+            assert isinstance(await caller.send(replace(request, lines=header_lines(request.headers))), Reply)
+            assert server.seen[0] == server.seen[1]
             head, _, sent = server.seen[0].partition(b"\r\n\r\n")
             lines = head.split(b"\r\n")
             assert sent == body
