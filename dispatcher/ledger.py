@@ -145,21 +145,19 @@ class Ledger:
         return True
 
     def _told(self, write: _Write, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self._acknowledged(write, message)
-        else:
+        if error is not None:
             self._later(write, error)
-
-    def _acknowledged(self, write: _Write, message: Message) -> None:
-        self._taken(write)
+            return
+        if write.refused:
+            self._taken(write)
         kind, timestamp_ms = message.timestamp()
         if timestamp_ms != self._stamp and kind == TIMESTAMP_LOG_APPEND_TIME:
             self._stamp = timestamp_ms  # a batch has one, and the first to hear of it heard it soonest
             self._heard(timestamp_ms)
         try:
             write.done()
-        except Exception as error:  # noqa: BLE001  # raised into the producer's poll, it would end the ledger
-            self._faults.caught("ledger", error)
+        except Exception as fault:  # noqa: BLE001  # raised into the producer's poll, it would end the ledger
+            self._faults.caught("ledger", fault)
 
     def _gives_way(self, write: _Write, error: KafkaError) -> bool:
         """Write what an entry has instead, if that is what helps; loudly, since it is a loss of some kind."""
@@ -168,20 +166,20 @@ class Ledger:
             return False
         try:
             instead = entry.instead()
-        except Exception as fault:  # noqa: BLE001  # as in `_acknowledged`; the entry stays
+        except Exception as fault:  # noqa: BLE001  # as in `_told`; the entry stays
             self._faults.caught("ledger", fault)
             return False
         metrics.PRODUCE_RETRIES.inc()
         _log.error("ledger.too_large", topic=entry.topic, bytes=len(entry.value), error=error.str())
-        self._taken(write)
+        if write.refused:
+            self._taken(write)
         self.write(instead, write.done)
         return True
 
     def _taken(self, write: _Write) -> None:
         """Forget that an entry was refused before."""
-        if write.refused:
-            self._waiting -= 1
-            self._refused.pop(write.entry.topic, None)
+        self._waiting -= 1
+        self._refused.pop(write.entry.topic, None)
 
     def _later(self, write: _Write, error: KafkaError) -> None:
         if self._gives_way(write, error):
