@@ -336,11 +336,11 @@ def test_to_mark_costs_the_same_however_many_marks_went() -> None:
 
     def cost(first: int) -> float:
         began = time.thread_time()
-        for number in range(first, first + 40_000):
+        for number in range(first, first + 8_000):
             shelf.mark_delivery("wh", str(number), Replayed(9, ""))
         return time.thread_time() - began
 
-    young, old = cost(0), cost(40_000)
+    young, old = [min(map(cost, range(begin, begin + 40_000, 8_000))) for begin in (0, 40_000)]
     assert old < 3 * young
 
 

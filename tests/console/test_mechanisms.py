@@ -211,7 +211,7 @@ async def test_a_store_at_its_limit_is_not_slowed_down_by_the_others() -> None:
     for number in range(10_000):
         await idempotency.once(Place(f"quiet{number}", "k"), b"d", answer)
     below = await cost(0, MOST_PER_STORE)
-    assert await cost(MOST_PER_STORE, 200) < 5 * below
+    assert min([await cost(MOST_PER_STORE + 40 * number, 40) for number in range(5)]) < 5 * below
 
 
 async def test_a_full_pool_refuses_at_once() -> None:

@@ -95,7 +95,7 @@ class Receiver:
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True)
         self._thread.start()
-        assert ready.wait(10)
+        assert ready.wait(30)
 
     async def _serve(self, ready: threading.Event) -> None:
         app = web.Application(client_max_size=16 * 1024 * 1024)
@@ -222,7 +222,7 @@ class Pipeline:
         kafka.produce_sync(kafka.producer(self.config), self.topics.events(category), key=b"shop:x", value=value)
 
 
-def until(condition: Callable[[], object], timeout_s: float = 30.0, what: str = "the condition") -> None:
+def until(condition: Callable[[], object], timeout_s: float = 90.0, what: str = "the condition") -> None:
     """Wait until a condition holds; fail the test with its name when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -59,7 +59,7 @@ class Stage:
         self.supervisor.start(specs)
         self.supervisor.wait_ready(Stop())
 
-    def tick_until(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    def tick_until(self, condition: Callable[[], object], timeout_s: float = 60.0) -> None:
         """Drive the supervisor until something holds."""
         deadline = time.monotonic() + timeout_s
         while not condition():

@@ -17,6 +17,7 @@ from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.errors import InputError, NotFound, Unauthorized
 from hookline.producers.api_keys import ApiKeyConfig, ApiKeys, ApiKeyWriter, base62, compose, split
+from tests.calm import calmly
 
 pytestmark = pytest.mark.kafka
 
@@ -88,16 +89,20 @@ def test_the_key_itself_is_kept_nowhere(open_desk: Callable[[], Desk], cluster: 
 def test_two_live_keys_make_a_rotation(open_desk: Callable[[], Desk]) -> None:
     """The old one works until it is revoked, then only the new one does, in every process and within 5 s."""
     here, there = open_desk(), open_desk()
-    old, old_text = here.writer.create("shop", ("events:write",))
-    _, new_text = here.writer.create("shop", ("events:write",))
-    _eventually(lambda: there.keys.verify(old_text) and there.keys.verify(new_text))
-    began = time.monotonic()
-    here.writer.revoke(old.id)
-    _eventually(lambda: _is_refused(there, old_text))
-    assert time.monotonic() - began < 5
-    assert _is_refused(here, old_text)
-    assert there.keys.verify(new_text)
-    assert here.writer.revoke(old.id).revoked_at_us == here.keys.get(old.id).revoked_at_us  # type: ignore[union-attr]
+
+    def attempt() -> None:
+        old, old_text = here.writer.create("shop", ("events:write",))
+        _, new_text = here.writer.create("shop", ("events:write",))
+        _eventually(lambda: there.keys.verify(old_text) and there.keys.verify(new_text))
+        began = time.monotonic()
+        here.writer.revoke(old.id)
+        _eventually(lambda: _is_refused(there, old_text))
+        assert time.monotonic() - began < 5
+        assert _is_refused(here, old_text)
+        assert there.keys.verify(new_text)
+        assert here.writer.revoke(old.id).revoked_at_us == here.keys.get(old.id).revoked_at_us  # type: ignore[union-attr]
+
+    calmly(attempt)
 
 
 def test_a_key_expires(open_desk: Callable[[], Desk]) -> None:

@@ -26,6 +26,7 @@ from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.errors import HooklineError, InputError, Unauthorized, Undelivered
 from hookline.kernel.kafka import KafkaConfig
+from hookline.local.kafka_broker import free_port
 from hookline.producers.demo_store.http_outlet import HttpOutlet
 from hookline.producers.demo_store.ledger import read
 from hookline.producers.demo_store.store import DemoStore
@@ -203,9 +204,7 @@ def test_closing_reports_what_nobody_answered(ingest: Ingest, outlet: HttpOutlet
 @pytest.fixture
 def environ(kafka_environ: dict[str, str]) -> dict[str, str]:
     """Return the environment of a cluster with topics of this module's own, and of an ingest on a free port."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     environ = {**kafka_environ, "HOOKLINE_TOPIC_PREFIX": PREFIX, "HOOKLINE_EVENT_PARTITIONS": "2", "HOOKLINE_INGEST_PORT": str(port)}
     config, topics = load(KafkaConfig, environ), Topics(PREFIX)
     wanted = {*topics.all_events(), topics.api_keys}

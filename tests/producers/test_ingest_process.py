@@ -193,7 +193,7 @@ def test_a_revoked_key_is_refused_on_a_connection_that_was_let_in_with_it(ingest
     assert [post(), post()] == [202, 202]
     kept = connection.sock
     writer.revoke(made.id)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while (status := post()) == 202 and time.monotonic() < deadline:
         time.sleep(0.05)
     reached = connection.sock
@@ -212,7 +212,7 @@ def test_sigterm_answers_what_is_under_way_and_takes_nothing_new(cluster: Cluste
         idle.sendall(b"POST /api/v1/events HTTP/1.1\r\n")
         time.sleep(0.5)
         ingest.process.send_signal(signal.SIGTERM)
-        until(lambda: not _listens(ingest.port), 10, "no new connections")
+        until(lambda: not _listens(ingest.port), 30, "no new connections")
         half.sendall(body[20:])
         assert half.recv(4_096).startswith(b"HTTP/1.1 202")
     assert ingest.process.wait(40) == 0

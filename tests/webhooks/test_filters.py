@@ -274,9 +274,9 @@ def test_no_filter_holds_a_dispatcher_up(text: str, count: int) -> None:
     The bound is 30 times what was measured on an idle machine; without a limit the longest of these takes minutes.
     """
     event = facts(tags(count))
-    started = time.monotonic()
+    started = time.thread_time()
     assert asked(text, event) in {"true or false", "too costly to save", "too large to ask"}
-    assert time.monotonic() - started < 6
+    assert time.thread_time() - started < 6
 
 
 def asked(text: str, event: Facts) -> str:
