@@ -10,6 +10,8 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from operator import attrgetter
 from typing import Final, Self
 
 from hookline.kernel.errors import WireError
@@ -126,14 +128,16 @@ class Waiting:
 
     def to_headers(self) -> Headers:
         """Return the headers; empty and zero values are left out."""
-        found = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "source"}
-        found |= {f"source_{name}": value for name, value in dataclasses.asdict(self.source).items()}
-        traceparent = found.pop("traceparent")
-        headers = {_header(name): str(value).encode() for name, value in found.items() if value or name == "attempt"}
-        for name in ("partition", "offset", "timestamp_ms"):
-            headers[_header(f"source_{name}")] = str(getattr(self.source, name)).encode()
-        if traceparent:
-            headers["traceparent"] = traceparent.encode()
+        source = self.source
+        headers = {name: str(value).encode() for name, value in zip(_NAMES, _values(self), strict=True) if value}
+        headers["hookline-attempt"] = b"%d" % self.attempt
+        if source.topic:
+            headers["hookline-source-topic"] = source.topic.encode()
+        headers["hookline-source-partition"] = b"%d" % source.partition
+        headers["hookline-source-offset"] = b"%d" % source.offset
+        headers["hookline-source-timestamp-ms"] = b"%d" % source.timestamp_ms
+        if self.traceparent:
+            headers["traceparent"] = self.traceparent.encode()
         return headers
 
     @classmethod
@@ -183,10 +187,12 @@ class _Reader:
             raise WireError(f"The header {_header(name)} is not UTF-8") from error
 
     def number(self, name: str, most: int = _LONG) -> int:
-        text = self.text(name, required=False) or "0"
-        if not text.isascii() or not text.isdigit() or len(text) > _DIGITS or int(text) > most:
+        digits = self._headers.get(_header(name))
+        if not digits:
+            return 0
+        if not digits.isdigit() or len(digits) > _DIGITS or int(digits) > most:
             raise WireError(f"The header {_header(name)} is not a whole number up to {most}")
-        return int(text)
+        return int(digits)
 
     def trigger(self) -> Trigger:
         try:
@@ -195,8 +201,15 @@ class _Reader:
             raise WireError("The header hookline-trigger is not known") from error
 
 
+@cache
 def _header(name: str) -> str:
     return "hookline-" + name.replace("_", "-")
+
+
+# What of a delivery goes into headers as it is: found once, since `dataclasses.fields` takes longer than all the rest.
+_PLAIN: Final = tuple(field.name for field in dataclasses.fields(Waiting) if field.name not in {"source", "attempt", "traceparent"})
+_NAMES: Final = tuple(map(_header, _PLAIN))
+_values: Final = attrgetter(*_PLAIN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
