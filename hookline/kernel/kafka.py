@@ -58,8 +58,9 @@ _FATAL_REMEDY: Final = (
     "Brokers before 4.0, or without the protocol `consumer` (group.coordinator.rebalance.protocols), need HOOKLINE_GROUP_PROTOCOL=classic; "
     "for missing rights see deploy/kafka/acls.csv."
 )
-_METADATA_MS: Final = 30_000
-"""How often a group's consumer asks for its topics' partitions: events wait on an added one until then. librdkafka's own is 5 minutes."""
+_METADATA_MS: Final = 10_000
+"""How often a client asks for its topics' partitions: until then a consumer leaves an added one alone, and a producer that was
+told once, by a cluster that stood still or has just started, that a topic does not exist refuses its records. Else 5 minutes."""
 _CALLBACKS: Final = frozenset({"error_cb", "on_commit", "on_delivery", "stats_cb"})
 
 
@@ -104,6 +105,7 @@ class KafkaConfig:
             "client.id": "hookline",
             "socket.keepalive.enable": True,
             "reconnect.backoff.max.ms": 2_000,
+            "topic.metadata.refresh.interval.ms": _METADATA_MS,
             "log.connection.close": False,
         }
         if self.security_protocol.startswith("SASL"):
@@ -154,7 +156,6 @@ def group_consumer(config: KafkaConfig, group: str, *, protocol: str = "classic"
             **_reading(config),
             **member,
             "group.id": f"{config.topic_prefix}.{group}",
-            "topic.metadata.refresh.interval.ms": _METADATA_MS,
             "enable.sparse.connections": False,  # else it may leave the brokers alone for good while it looks for its coordinator (`lost`)
             **_dotted({**lost.watched(), **extra}),
         },

@@ -14,24 +14,33 @@ from hookline.local.jars import Told
 from hookline.local.kafka_broker import EmbeddedBroker, free_port
 
 _METADATA: Final = 3
+_NODE: Final = 1
 _HEADER: Final = struct.Struct(">hhi")
 
 
-def nobody(version: int, correlation: int) -> bytes:
-    """Return the answer, with its size, that names no broker and one topic without partitions; versions 9 to 13 of the protocol."""
+def nobody(version: int, correlation: int, port: int = 0) -> bytes:
+    """Return the answer, with its size, that names no broker and one topic without partitions; versions 9 to 13 of the protocol.
+
+    With `port` it names the broker that is there; who asked for topics misses them.
+    """
     name, topic_id = bytes([len(b"topic") + 1]) + b"topic", (bytes(15) + b"\1") * (version >= 10)
     topic = b"\0\0" + name + topic_id + b"\0\1" + struct.pack(">i", -1) + b"\0"
     end = struct.pack(">i", -1) * (version <= 10) + b"\0\0" * (version >= 13) + b"\0"
-    no_brokers, no_cluster, no_controller = b"\1", b"\0", struct.pack(">i", -1)
-    body = struct.pack(">i", correlation) + b"\0" + bytes(4) + no_brokers + no_cluster + no_controller + b"\2" + topic + end
+    host = b"127.0.0.1"
+    broker = struct.pack(">i", _NODE) + bytes([len(host) + 1]) + host + struct.pack(">i", port) + b"\0\0"
+    brokers, no_cluster, no_controller = b"\2" + broker if port else b"\1", b"\0", struct.pack(">i", -1)
+    body = struct.pack(">i", correlation) + b"\0" + bytes(4) + brokers + no_cluster + no_controller + b"\2" + topic + end
     return struct.pack(">i", len(body)) + body
 
 
 class Door:
-    """A port in front of a broker; while `shut` it passes everything but questions about the cluster, while `cut` it keeps all back."""
+    """A port in front of a broker; while `shut` it passes everything but questions about the cluster, while `cut` it keeps all back.
+
+    While it `hides` the topics, it answers such questions with the broker alone.
+    """
 
     def __init__(self) -> None:
-        self.shut = self.cut = False
+        self.shut = self.cut = self.hides = False
         self.asked = 0
         self.behind = 0
         self._streams: set[asyncio.StreamWriter] = set()
@@ -85,9 +94,9 @@ class Door:
             request = await reader.readexactly(struct.unpack(">i", size)[0])
             await self._uncut()
             api, version, correlation = _HEADER.unpack_from(request)
-            if self.shut and api == _METADATA:
+            if (self.shut or self.hides) and api == _METADATA:
                 self.asked += 1
-                answers.write(nobody(version, correlation))
+                answers.write(nobody(version, correlation, self.port if self.hides else 0))
             else:
                 forth.write(size + request)
 

@@ -71,7 +71,7 @@ def behind_door(kafka_environ: dict[str, str], tmp_path: Path) -> Iterator[tuple
     door.close()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_cluster_that_names_nobody_for_a_moment(behind_door: tuple[Door, Pipeline], until: Until) -> None:
     """Clients that are lost by that, for good in librdkafka, are replaced: the process goes on, and every event of later arrives."""
     door, pipeline = behind_door
@@ -89,7 +89,7 @@ def test_a_cluster_that_names_nobody_for_a_moment(behind_door: tuple[Door, Pipel
             break
     assert door.asked > 5
     later = [example_event("order.created", "shop", clock=SystemClock()) for _ in range(100)]
-    until(lambda: published(pipeline, later), timeout_s=90, what="the events taken by Kafka")
+    until(lambda: published(pipeline, later), timeout_s=150, what="the events taken by Kafka")
     until(lambda: not pipeline.account("hook", webhook, later).lost, timeout_s=90, what="the events of after")
     assert dispatcher.poll() is None
 

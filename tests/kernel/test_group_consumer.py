@@ -27,7 +27,7 @@ def waits(consumer: Consumer, done: Callable[[], bool], most_s: float) -> float:
     return time.monotonic() - began
 
 
-def test_an_added_partition_is_read_within_half_a_minute(kafka_environ: dict[str, str]) -> None:
+def test_an_added_partition_is_read_soon(kafka_environ: dict[str, str]) -> None:
     """Events on it must not wait for the five minutes in which librdkafka looks again; what is there already is read too."""
     config = load(KafkaConfig, kafka_environ)
     admin, producer, topic = kafka.admin(config), kafka.producer(config), f"grows.{os.urandom(4).hex()}"
