@@ -101,11 +101,11 @@ def test_a_server_killed_under_load_loses_and_doubles_nothing(served: Attempts, 
 
 def test_a_server_that_stands_still_costs_no_place_in_the_group(served: Attempts, server: Server, until: Until) -> None:
     """Longer than the session timeout: the sink keeps polling, holds a bounded number of records, and catches up."""
-    sink = served.sink(HOOKLINE_SESSION_TIMEOUT_MS="3000", HOOKLINE_SINK_BATCH_ROWS="100")
+    sink = served.sink(HOOKLINE_SESSION_TIMEOUT_MS="6000", HOOKLINE_SINK_BATCH_ROWS="100")
     until(lambda: sink.complaint() == "", what="ready")
     server.signal(signal.SIGSTOP)
     served.produce(3_000)
-    time.sleep(7)
+    time.sleep(10)
     assert sink.page("/healthz")[0] == 200
     assert "timed out" in sink.complaint()
     server.signal(signal.SIGCONT)

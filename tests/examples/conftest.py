@@ -42,7 +42,7 @@ class Program:
         environ = {**os.environ, **self.environ, "PORT": str(self.port), "WEBHOOK_SECRET": SECRET}
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", f"examples.{self.module}"], env=environ, stdout=log, stderr=log)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             assert self.process.poll() is None, (self.folder / "log").read_text()
             with socket.socket() as client:
@@ -55,7 +55,7 @@ class Program:
         """Kill it as an accident would."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(30)
 
     def call(self, body: Mapping[str, Any], *, webhook_id: str = "", secret: str = SECRET) -> tuple[int, Mapping[str, str]]:
         """Make a signed call; return the answer's status and headers. Without a `webhook_id` it has the event's."""
