@@ -225,9 +225,10 @@ class Sending:
         following = self._budget.give(call.kind)
         if following is not None:
             self._ready.append(following)
-        if call.lane is not None:
+        if call.lane is not None and call.lane.queue:
             self._pump(call.lane)
-        self._run()
+        if self._ready:
+            self._run()
 
     def _pump(self, lane: Lane) -> None:
         """Start or park what waits in the lane, as far as it may."""

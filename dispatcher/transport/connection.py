@@ -35,6 +35,7 @@ _HEAD_LIMIT: Final = 64 * 1024
 _TAIL_LIMIT: Final = 256 * 1024
 """Of all that follows a head: 16 KiB in chunks of one byte are 96, and extensions and trailers have no end of their own."""
 _INTERIM_LIMIT: Final = 16
+_LINE: Final = b": ".join
 
 
 class Listener(Protocol):
@@ -153,7 +154,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def head(self) -> str:
         """Return the answer's head, one header a line, at most 8 KiB."""
-        return b"\n".join([b"%b: %b" % pair for pair in self.headers]).decode("latin-1")[:MAX_HEAD]
+        return b"\n".join(map(_LINE, self.headers)).decode("latin-1")[:MAX_HEAD]
 
     # ---- what the loop calls ----
 

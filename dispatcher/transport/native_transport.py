@@ -104,7 +104,7 @@ class NativeTransport:
         if due is None:
             due = self._due[request.timeout_s] = OrderedDict()
         due[exchange] = None
-        connection = self._idle(pool)
+        connection = self._idle(pool, exchange.started)
         if connection is not None:
             self._write(exchange, connection)
             return
@@ -148,12 +148,11 @@ class NativeTransport:
             found = self._pools[key] = Pool(identity)
         return found
 
-    def _idle(self, pool: Pool) -> Connection | None:
+    def _idle(self, pool: Pool, now: float) -> Connection | None:
         """Return an idle connection that the server has not closed."""
         while pool.idle:
             connection = pool.idle.pop()
-            idle_s = time.monotonic() - connection.idle_since
-            if not connection.closed and (idle_s < _PEEK_AFTER_S or not connection.stale):
+            if not connection.closed and (now - connection.idle_since < _PEEK_AFTER_S or not connection.stale):
                 return connection
             connection.close()
             self._lost(pool)
