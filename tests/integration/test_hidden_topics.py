@@ -48,8 +48,9 @@ def writes(producer: Producer, topic: str) -> None:
 
 
 def test_a_topic_that_is_missing_for_a_moment(door: Door) -> None:
-    """librdkafka trusts a topic that is back only after a while, and asks for it then when it asks anyway: by itself after 5 minutes.
+    """It is written again soon, not after librdkafka's five minutes.
 
+    A topic that is back is trusted only after a while, and then when its partitions are asked for the next time.
     What it calls a while is 6 s here, not 30. An answer without a topic counts only when one with it is older than that.
     """
     config = load(KafkaConfig, {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{door.port}"})
