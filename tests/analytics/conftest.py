@@ -173,7 +173,7 @@ def fill(warehouse: ClickHouse, rig: Rig) -> Callable[[Sequence[Attempt]], None]
 # ---- processes ----
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 60.0, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 90.0, what: str = "the condition") -> None:
     """Wait until a condition holds; fail the test with its name when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

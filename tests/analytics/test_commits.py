@@ -166,7 +166,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def _until(told: Any, what: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not told():
         assert time.monotonic() < deadline, what
         time.sleep(0.01)

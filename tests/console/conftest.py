@@ -123,7 +123,7 @@ class Stack:
         return self.client(self.key(store, "admin"))
 
 
-def until(condition: Callable[[], object], timeout_s: float = 60.0, what: str = "the condition") -> None:
+def until(condition: Callable[[], object], timeout_s: float = 90.0, what: str = "the condition") -> None:
     """Wait until a condition holds; fail the test with its name when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -148,7 +148,7 @@ def environ_of(kafka_environ: dict[str, str], folder: Path, **settings: str) -> 
         "HOOKLINE_BREAKER_STRAIGHT": "1000",
         "HOOKLINE_OPERATOR_TOKEN": OPERATOR,
         "HOOKLINE_CONSOLE_PORT": "0",
-        "HOOKLINE_CONSOLE_UPLOAD_S": "1",
+        "HOOKLINE_CONSOLE_UPLOAD_S": "4",
         "HOOKLINE_CONSOLE_TRIAL_WAIT_S": "30",
         "HOOKLINE_QUERY_TOKEN": "query-token-of-the-tests",
         "HOOKLINE_SINK_BATCH_WAIT_S": "0.2",

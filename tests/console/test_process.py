@@ -60,8 +60,8 @@ def test_its_health_covers_the_sink(stack: Stack, admin: Client, until: Until) -
             assert found["http"] == "ok"  # the sink may still be waiting for its partitions
             return {}
 
-    until(ready, what="the sink ready too")
-    found = ready()
+    found = dict[str, str]()
+    until(lambda: found.update(ready()) or found, what="the sink ready too")
     assert set(found.values()) == {"ok"}
     assert {"http", "sink", "webhooks", "api keys", "log"} <= set(found)
     with urllib.request.urlopen(f"{base}/metrics", timeout=10) as answer:

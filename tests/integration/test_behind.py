@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -50,13 +51,19 @@ def test_an_event_waits_until_its_dispatcher_knows_every_webhook(pipeline: Pipel
 
 def test_a_retry_waits_until_its_dispatcher_knows_every_change(pipeline: Pipeline, until: Until) -> None:
     """A receiver that moved is not called where it was."""
-    webhook = pipeline.create("old")
-    pipeline.receiver.scripts["old"] = lambda _: web.Response(status=503)
+    webhook, moved = pipeline.create("old"), threading.Event()
+
+    def refuse(_call: object) -> web.Response:
+        moved.wait(60)  # so that the retry's three seconds begin when all is set
+        return web.Response(status=503)
+
+    pipeline.receiver.scripts["old"] = refuse
     process = pipeline.start_dispatcher(HOOKLINE_RETRY_SCHEDULE="3s", **STANDING)
     events = pipeline.publish()
     until(lambda: pipeline.receiver.of("old"), what="the first attempt")
     stand_still(pipeline, until, process)
     pipeline.webhooks.update(webhook.id, {"url": pipeline.receiver.url("new")})
+    moved.set()
     assert_waits(pipeline, until, process, "old")
     until(lambda: pipeline.receiver.of("new"), what="the second attempt")
     assert not pipeline.account("new", webhook, events).strange
