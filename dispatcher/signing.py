@@ -24,15 +24,14 @@ class Signer:
 
     def headers(self, webhook_id: str, timestamp_s: int, body: bytes) -> str:
         """Return the value of `webhook-signature`: one `v1,<base64>` per key, separated by spaces."""
-        start = f"{webhook_id}.{timestamp_s}.".encode()
         if self._only is not None:  # nearly always
-            return _signature(*self._only, start, body)
-        return " ".join([_signature(*mac, start, body) for mac in self._macs])
+            return _signature(self._only, webhook_id, timestamp_s, body)
+        return " ".join([_signature(mac, webhook_id, timestamp_s, body) for mac in self._macs])
 
 
-def _signature(keyed: hashlib._Hash, keyed_outer: hashlib._Hash, start: bytes, body: bytes) -> str:
-    inner, outer = keyed.copy(), keyed_outer.copy()
-    inner.update(start)
+def _signature(keyed: tuple[hashlib._Hash, hashlib._Hash], webhook_id: str, timestamp_s: int, body: bytes) -> str:
+    inner, outer = keyed[0].copy(), keyed[1].copy()
+    inner.update(f"{webhook_id}.{timestamp_s}.".encode())
     inner.update(body)
     outer.update(inner.digest())
     return "v1," + b2a_base64(outer.digest(), newline=False).decode()
