@@ -11,7 +11,7 @@ from typing import Any, Final, Never
 from hookline.kernel.clock import Clock
 from hookline.kernel.config import integer, number, setting
 
-_MOST_IDLE: Final = 10_000
+_MOST_IDLE: Final = 20_000
 _BUCKETS: Final = 12
 _SLOW_S: Final = 1.0
 _SILENT_S: Final = 3.0

@@ -14,7 +14,7 @@ from hookline.schemas.varints import FEW, SMALL, varint
 Encoder: TypeAlias = Callable[[bytes, Sequence[Any]], bytes]
 _LOW: Final = -(2**31)
 _HIGH: Final = 2**31
-_KEPT: Final = 8_192
+_KEPT: Final = 65_536
 _LONGEST_KEPT: Final = 256
 
 
