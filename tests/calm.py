@@ -17,7 +17,10 @@ _FAILURES: Final = (AssertionError, TimeoutError, pytest.fail.Exception)
 
 
 class Gaps:
-    """Notes for how long the whole process was not let run: a thread of its own looks at the clock, so that a blocked loop is no gap."""
+    """Notes for how long the whole process was not let run, by a thread of its own that looks at the clock.
+
+    So a loop that waits or computes is no gap; a call into C that keeps the interpreter for long is one.
+    """
 
     def __init__(self) -> None:
         self._longest_s = 0.0

@@ -237,10 +237,20 @@ async def test_a_long_batch_is_taken_in_slices(desk: Desk) -> None:
     assert done[0] < 1_000
 
 
-async def test_records_of_a_lost_partition_are_dropped(desk: Desk) -> None:
-    """What is still to be taken of a partition that is gone is the next owner's."""
+async def test_records_of_a_lost_partition_are_dropped(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still to be taken of a partition that is gone is the next owner's: it is looked at once."""
+    looks, take = list[object](), Reception._take
+
+    def noted(self: Reception, unit: Any, receiver: Any) -> None:
+        looks.append(unit)
+        take(self, unit, receiver)
+
+    monkeypatch.setattr("hookline.dispatcher.reception._FIT_AGAIN_S", 0.001)
+    monkeypatch.setattr(Reception, "_take", noted)
     desk.share.open = False
     await desk.events(order_bytes(), b"\x01")
+    await asyncio.sleep(0.05)
+    assert len(looks) == 2
     assert (desk.rig.transport.sent, desk.ledger.entries, desk.intake.settled) == ([], [], [])
 
 

@@ -37,7 +37,7 @@ def test_an_added_partition_is_read_soon(kafka_environ: dict[str, str]) -> None:
         consumer.subscribe([topic])
         waits(consumer, lambda: len(consumer.assignment()) == 1, 60)
         admin.create_partitions([NewPartitions(topic, 2)])[topic].result(30)
-        waits(consumer, lambda: len(consumer.assignment()) == 2, 45)
+        waits(consumer, lambda: len(consumer.assignment()) == 2, 25)
         producer.produce(topic, b"x", partition=1)
         assert producer.flush(30) == 0
         assert [message.partition() for message in kafka.fetch(consumer, 1, 30)] == [1]
