@@ -73,16 +73,16 @@ def test_the_window_is_a_count_of_what_was_lately(calls: list[tuple[float, bool]
 
 
 def test_idle_lanes_are_forgotten_and_the_others_kept() -> None:
-    """Beyond ten thousand lanes those without calls, queue or trouble go; an open breaker stays until it is long past."""
+    """Beyond twenty thousand lanes those without calls, queue or trouble go; an open breaker stays until it is long past."""
     clock = FakeClock()
     lanes = Lanes(load(LaneConfig, {}), clock)
     busy, open_one = lanes.lane("busy"), opened(lanes.lane("open"))
     assert busy.admit() is GO
-    for number in range(10_001):
+    for number in range(20_001):
         call(lanes.lane(f"wh_{number}"))
     assert lanes.lane("busy") is busy
     assert lanes.lane("open") is open_one
-    assert sum(lanes.states().values()) < 10_000
+    assert sum(lanes.states().values()) < 20_000
     assert lanes.states()["open"] == 1
     clock.move(3_600)
     assert open_one.idle

@@ -124,5 +124,6 @@ IN_PASSING: Final[dict[str, Elsewhere]] = {
     "wrk -t1 -c64": BENCH,
     "py-spy record --native": BENCH,
     "py-spy record --gil": BENCH,
+    "py-spy record --nonblocking -t -r 200": BENCH,
 }
 """Commands in the middle of a sentence, as they stand there."""
