@@ -119,13 +119,6 @@ class Codec:
         """Return an attempt's bytes."""
         return self.encode_attempt_values(_attempt_values(attempt))
 
-    def encode_attempt_fields(self, fields_of_attempt: dict[str, Any]) -> bytes:
-        """Return the bytes of an attempt given as a mapping of all its fields."""
-        try:
-            return self.encode_attempt_values([fields_of_attempt[name] for name in ATTEMPT_FIELDS])
-        except KeyError as error:
-            raise WireError(f"The record does not fit {_ATTEMPT}: {error}") from error
-
     def encode_attempt_values(self, values: Sequence[Any]) -> bytes:
         """Return the bytes of an attempt given as the values of `ATTEMPT_FIELDS`: to name them takes as long as to write them."""
         try:
