@@ -78,6 +78,18 @@ def test_a_measurement_that_misses_its_targets_says_which() -> None:
     assert "beside a loud store is 1.86" in isolation.missed({**found, "ratio_loud": 1.86})[0]
 
 
+def test_the_isolation_is_that_of_all_rounds() -> None:
+    """The p99 of all deliveries together, beside what the rounds said one by one."""
+    calm, slow = [1.0] * 99 + [10.0], [1.0] * 99 + [15.0]
+    times = {"quiet": [calm, calm], "hung": [calm, slow], "even": [calm, calm], "loud": [slow, slow]}
+    found = isolation.figures(times)
+    assert (found["healthy_p99_ms"], found["healthy_p99_ms_with_a_fifth_hanging"]) == (10, 10)
+    assert found["others_p99_ms_beside_a_loud_store"] == 15
+    assert (found["ratio_hanging"], found["rounds_hanging"]) == (1.0, [1.0, 1.5])
+    assert (found["ratio_loud"], found["rounds_loud"]) == (1.5, [1.5, 1.5])
+    assert found["deliveries"] == {"quiet": 200, "hung": 200, "even": 200, "loud": 200}
+
+
 OVERLOADED = {
     "answers": {"202": 90, "503": 10},
     "503_without_retry_after": 0,

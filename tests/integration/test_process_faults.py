@@ -99,7 +99,7 @@ def test_two_dispatchers_killed_within_one_session_repeat_no_more_than_one_by_on
         pipeline.start_dispatcher()
     account = everything(pipeline, webhook, load.events, until)
     assert account.delivered == len(load.events) > 1_000
-    assert account.duplicates <= 400  # a second or two; it was 800, all since the first one had joined
+    assert account.duplicates <= 300  # about a second; it was 800, all since the first one had joined
     assert ("dispatcher.joins_later" in (pipeline.folder / "dispatcher.2.log").read_text()) == waits
 
 
