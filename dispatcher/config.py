@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from hookline.dispatcher.outcome import SCHEDULES, Policy
+from hookline.dispatcher.transport.proxy import Proxy, proxy_of
 from hookline.kernel.config import integer, number, one_of, setting, words
 from hookline.schemas.topics import TopicsConfig, duration_s, tier_names
 
@@ -29,6 +30,13 @@ class DispatchConfig:
         "native",
         "who makes the HTTP calls: native, Hookline's own sender, or aiohttp, at several times the CPU",
         one_of("aiohttp", "native"),
+    )
+    proxy: Proxy | None = setting(  # noqa: RUF009  # like the others: it makes a field, as dataclasses.field does
+        "HOOKLINE_PROXY",
+        "",
+        "http://[user:password@]host:port of the HTTP proxy that all calls leave by, in tunnels (CONNECT) to addresses checked here",
+        proxy_of,
+        secret=True,
     )
     in_flight: int = setting("HOOKLINE_IN_FLIGHT", "1000", "HTTP calls under way at once in one dispatcher", integer(1, 100_000))
     retry_share: float = setting(

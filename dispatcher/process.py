@@ -97,6 +97,11 @@ class Settings:
                 f"HOOKLINE_PARK_TIERS names {strange[0]}, which is not among HOOKLINE_RETRY_TIERS ({','.join(found.topics.retry_tiers)})",
                 remedy="Set it to some of those: deliveries are parked in these tiers' topics.",
             )
+        if found.dispatch.proxy and found.dispatch.transport != "native":
+            raise ConfigError(
+                f"HOOKLINE_PROXY is set, and HOOKLINE_TRANSPORT={found.dispatch.transport} calls through none",
+                remedy="Take HOOKLINE_TRANSPORT=native, or leave HOOKLINE_PROXY out.",
+            )
         return found
 
 
@@ -335,7 +340,7 @@ def _held(intake: Intake) -> str:
 
 def _transport(settings: Settings, files: int) -> Transport:
     if settings.dispatch.transport == "native":
-        return NativeTransport(settings.urls, connections=connections_within(files))
+        return NativeTransport(settings.urls, connections=connections_within(files), proxy=settings.dispatch.proxy)
     return AiohttpTransport(settings.urls)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import io
 import os
 import socket
@@ -19,7 +18,7 @@ from yarl import URL
 from hookline.dispatcher.transport.aiohttp_protocol import STEPS, Connector, giving
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result, Unsendable, header_lines
 from hookline.dispatcher.transport.look_ups import LookUps
-from hookline.dispatcher.transport.origins import MOST_URLS, Blocked, allowed_target
+from hookline.dispatcher.transport.origins import MOST_URLS, OURS, Blocked, allowed_target
 from hookline.dispatcher.transport.phases import CONNECT_S, LOWEST_STATUS, NO_STATUS, Keeper, Late, Phase, Steps, malformed
 from hookline.dispatcher.transport.tls import READY_S, Identities, tls_context
 from hookline.kernel.errors import CertificateError
@@ -29,10 +28,6 @@ from hookline.webhooks.urls import UrlPolicy, refusal
 
 _DNS_TTL_S: Final = 10
 _LARGE: Final = 1024 * 1024
-# Our own machine's limits: no fault of the receiver.
-_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
-
-
 _BROKEN: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 
 
@@ -214,7 +209,7 @@ def _by_cause(error: Exception) -> tuple[ErrorKind, str] | None:
                 return ErrorKind.TLS, f"TLS: {cause.message}"
             case ssl.SSLError() if not isinstance(cause, aiohttp.ClientError):
                 return ErrorKind.TLS, f"TLS: {getattr(cause, 'verify_message', '') or cause.reason or cause}"
-            case OSError() if cause.errno in _OURS:
+            case OSError() if cause.errno in OURS:
                 return ErrorKind.INTERNAL, f"Hookline could not send: {cause.strerror}"
     return None
 

@@ -5,26 +5,29 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from hookline.dispatcher.transport.connection import Connection
-from hookline.dispatcher.transport.origins import Address, Resolver, Target
-from hookline.dispatcher.transport.phases import Phase, Steps
+from hookline.dispatcher.transport.origins import Address, Resolver, Target, dial
+from hookline.dispatcher.transport.phases import Keeper, Phase, Steps
+from hookline.dispatcher.transport.proxy import Proxy, tunnel
 from hookline.dispatcher.transport.tls import TlsConnection, TlsSessions
 
 _STAGGER_S: Final = 0.25
+_Dial: TypeAlias = Callable[[Address], Coroutine[Any, Any, socket.socket]]
 
 
-async def connect(target: Target, resolver: Resolver, sessions: TlsSessions, steps: Steps) -> Connection:
-    """Return a connection that is ready for a request; raise `Blocked`, `gaierror`, `ssl.SSLError`, `OSError`.
+async def connect(target: Target, resolver: Resolver, sessions: TlsSessions, steps: Steps, proxy: Proxy | None = None) -> Connection:
+    """Return a connection that is ready for a request; raise `Blocked`, `gaierror`, `ssl.SSLError`, `OSError`, `Unsendable`.
 
-    `steps` tells meanwhile how far it is.
+    `steps` tells meanwhile how far it is. None as `proxy`: the receiver is called directly.
     """
     steps.phase = Phase.LOOK_UP
     addresses = await resolver.addresses(target.host, target.port)
-    steps.phase = Phase.CONNECT
-    sock = await _race(target.host, addresses, resolver)
+    steps.phase = Phase.CONNECT if proxy is None else Keeper.PROXY
+    sock = await _race(addresses, lambda address: _dial(target.host, address, resolver, steps, proxy))
     loop = asyncio.get_running_loop()
     if not target.tls:
         plain = Connection(target.origin)
@@ -55,7 +58,7 @@ async def _attach(connection: Connection, sock: socket.socket) -> Connection:
     return connection
 
 
-async def _race(host: str, addresses: list[Address], resolver: Resolver) -> socket.socket:
+async def _race(addresses: list[Address], to: _Dial) -> socket.socket:
     """Connect to the first address that answers: the next one is tried 250 ms later, or when one fails (RFC 8305)."""
     waiting = list(reversed(addresses))
     running: set[asyncio.Task[socket.socket]] = set()
@@ -63,7 +66,7 @@ async def _race(host: str, addresses: list[Address], resolver: Resolver) -> sock
     try:
         while waiting or running:
             if waiting:
-                running.add(asyncio.create_task(_dial(host, waiting.pop(), resolver)))
+                running.add(asyncio.create_task(to(waiting.pop())))
             done, running = await asyncio.wait(running, timeout=_STAGGER_S if waiting else None, return_when=asyncio.FIRST_COMPLETED)
             if won := [task.result() for task in done if task.exception() is None]:
                 _close(won[1:])  # two may connect in the same turn of the loop
@@ -88,15 +91,7 @@ async def _call_off(running: set[asyncio.Task[socket.socket]]) -> None:
             (await task).close()
 
 
-async def _dial(host: str, address: Address, resolver: Resolver) -> socket.socket:
+async def _dial(host: str, address: Address, resolver: Resolver, steps: Steps, proxy: Proxy | None) -> socket.socket:
     """Connect to one address, checked here and now."""
     resolver.check(host, address)
-    sock = socket.socket(address.family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+    return await (dial(address) if proxy is None else tunnel(proxy, host, address, resolver, steps))

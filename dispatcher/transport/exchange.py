@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import socket
 import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from hookline.dispatcher.transport.connection import Connection
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, Failure, Reply, Request, Result, Unsendable, header_lines
-from hookline.dispatcher.transport.origins import Blocked, Target
+from hookline.dispatcher.transport.origins import OURS, Blocked, Target
 from hookline.dispatcher.transport.phases import Keeper, Late, Phase, Steps
 from hookline.kernel.errors import CertificateError
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.certificates import Identity
-
-# Our own machine's limits: no fault of the receiver.
-_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
 
 class Sender(Protocol):
@@ -183,7 +179,7 @@ def reason(error: BaseException) -> tuple[ErrorKind, str]:  # noqa: C901, PLR091
             return ErrorKind.CONNECT, "no connection: Connection refused"
         case EOFError() | ConnectionError() | BrokenPipeError():
             return ErrorKind.RESET, f"the receiver closed the connection before it answered: {error}"
-        case OSError() if error.errno in _OURS:
+        case OSError() if error.errno in OURS:
             return ErrorKind.INTERNAL, f"Hookline could not send: {error.strerror}"
         case OSError():
             return ErrorKind.CONNECT, f"no connection: {error.strerror or error}"

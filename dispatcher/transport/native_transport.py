@@ -21,6 +21,7 @@ from hookline.dispatcher.transport.contract import MAX_DETAIL, Failure, Request,
 from hookline.dispatcher.transport.exchange import Exchange, Pool, reason
 from hookline.dispatcher.transport.origins import MOST_URLS, Resolver, Target, allowed_target
 from hookline.dispatcher.transport.phases import CONNECT_S, Keeper, Late, Phase, Steps
+from hookline.dispatcher.transport.proxy import Proxy
 from hookline.dispatcher.transport.tls import Identities, TlsSessions, tls_context
 from hookline.kernel.recent import Recent
 from hookline.schemas.records import ErrorKind
@@ -45,11 +46,22 @@ def connections_within(files: int) -> int:
 
 
 class NativeTransport:
-    """The `Transport` of this module; all calls on the event loop's thread. `connections`: how many may be open at once."""
+    """The `Transport` of this module; all calls on the event loop's thread.
 
-    def __init__(self, policy: UrlPolicy, tls: Callable[[], ssl.SSLContext] = tls_context, *, connections: int = MOST_CONNECTIONS) -> None:
+    `connections`: how many may be open at once. `proxy`: what all of them lead through, None: nothing.
+    """
+
+    def __init__(
+        self,
+        policy: UrlPolicy,
+        tls: Callable[[], ssl.SSLContext] = tls_context,
+        *,
+        connections: int = MOST_CONNECTIONS,
+        proxy: Proxy | None = None,
+    ) -> None:
         self._policy = policy
         self._most = connections
+        self._proxy = proxy
         self._resolver = Resolver(policy)
         self._identities = Identities(tls)
         self._pools: dict[tuple[bool, str, int, Identity | None], Pool] = {}
@@ -248,12 +260,12 @@ class NativeTransport:
     async def _with_a_file(self, target: Target, sessions: TlsSessions, steps: Steps) -> Connection:
         """Connect; where the machine has no file left for that, an idle connection gives its own, once."""
         try:
-            return await connect(target, self._resolver, sessions, steps)
+            return await connect(target, self._resolver, sessions, steps, self._proxy)
         except OSError as error:
             if error.errno not in _NO_FILE or not self._evict():
                 raise
         await asyncio.sleep(0)  # in which the loop closes its socket
-        return await connect(target, self._resolver, sessions, steps)
+        return await connect(target, self._resolver, sessions, steps, self._proxy)
 
     def _hand_on(self, pool: Pool, connection: Connection, steps: Steps | None = None) -> None:
         """Give a connection to whoever is first in line, else to the idle ones."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import socket
 import time
 from dataclasses import dataclass
@@ -18,6 +20,10 @@ _MOST_NAMES: Final = 10_000
 MOST_URLS: Final = 40_000
 """Those used lately that are kept parsed, half of them at least, at 0.25 KiB and more each; to parse one takes some 15 µs."""
 _NO_URL: Final = "its URL is not an absolute http(s) URL in ASCII"
+
+
+# Our own machine's limits: no fault of the receiver.
+OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
 
 class Blocked(OSError):
@@ -95,14 +101,19 @@ class Resolver:
 
     async def addresses(self, host: str, port: int) -> list[Address]:
         """Return the addresses of a host, families in turn; raise `Blocked` or `socket.gaierror`."""
+        found = await self.unchecked(host, port)
+        for address in found:
+            self.check(host, address)
+        return found
+
+    async def unchecked(self, host: str, port: int) -> list[Address]:
+        """Return the same of a host that the operator has named; raise `socket.gaierror`."""
         known = self._known.get((host, port))
         if known is None or known[0] < time.monotonic():
             found = await self._look_ups.find((host, port), lambda: look_up(host, port))
             if len(self._known) >= _MOST_NAMES:
                 self._known.clear()
             known = self._known[host, port] = (time.monotonic() + _DNS_TTL_S, _in_turn(found))
-        for address in known[1]:
-            self.check(host, address)
         return known[1]
 
     def check(self, host: str, address: Address) -> None:
@@ -114,6 +125,19 @@ class Resolver:
     def close(self) -> None:
         """End the threads."""
         self._look_ups.close()
+
+
+async def dial(address: Address) -> socket.socket:
+    """Connect to one address; raise `OSError`. Whoever calls has checked it."""
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def look_up(host: str, port: int) -> list[Address]:

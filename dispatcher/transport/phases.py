@@ -52,6 +52,7 @@ class Keeper(StrEnum):
     """What of our own keeps a call, before the receiver is asked for anything; a value is how the words begin when time runs out there."""
 
     ROOM = "Hookline could not send: no free connection"
+    PROXY = "Hookline could not send: no connection to the proxy"
     READY = "Hookline could not send: no TLS context for the client certificate"
 
     @property
@@ -66,6 +67,7 @@ class Keeper(StrEnum):
 
 _REMEDIES: Final = {
     Keeper.ROOM: "start another dispatcher, or lower HOOKLINE_IN_FLIGHT",
+    Keeper.PROXY: "see whether the one of HOOKLINE_PROXY answers",
     Keeper.READY: "start another dispatcher, or give this one more CPU",
 }
 

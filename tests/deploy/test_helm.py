@@ -173,8 +173,10 @@ def test_a_process_gets_its_settings_and_no_other_secrets(path: Path) -> None:
     for name, pod in pods(rendered(path)).items():
         given = environment(pod)
         secret = {variable for variable, entry in given.items() if "valueFrom" in entry}
-        traced = path.stem == "all" and name in {"ingest", "dispatcher"}
-        assert secret - {"KAFKA_SASL_PASSWORD"} == wanted[name] | ({"HOOKLINE_OTLP_HEADERS"} if traced else set())
+        more = (
+            {"ingest": {"HOOKLINE_OTLP_HEADERS"}, "dispatcher": {"HOOKLINE_OTLP_HEADERS", "HOOKLINE_PROXY"}} if path.stem == "all" else {}
+        )
+        assert secret - {"KAFKA_SASL_PASSWORD"} == wanted[name] | more.get(name, set())
         for variable in given.keys() - secret:
             assert not SETTINGS[variable].secret
             SETTINGS[variable].parse(given[variable]["value"])
@@ -227,6 +229,19 @@ def test_only_dispatchers_may_go_out() -> None:
     assert [name for name, found in ports.items() if 443 in found] == ["shop-hookline-dispatcher"]
     blocks = [peer["ipBlock"] for rule in policies["shop-hookline-dispatcher"]["egress"] for peer in rule.get("to", ())]
     assert {"10.0.0.0/8", "169.254.0.0/16"} <= set(blocks[0]["except"])
+
+
+@needs_helm
+def test_dispatchers_with_a_proxy_reach_nothing_else() -> None:
+    """Their way out is the proxy's address and port alone."""
+    [policy] = [
+        found["spec"]
+        for found in rendered(CHART / "ci" / "all.yaml")
+        if found["kind"] == "NetworkPolicy" and found["metadata"]["name"].endswith("-dispatcher")
+    ]
+    rules = {rule["ports"][0]["port"]: rule.get("to") for rule in policy["egress"]}
+    assert rules.keys() == {53, 9093, 8081, 4318, 3128}
+    assert rules[3128] == [{"ipBlock": {"cidr": "10.2.0.9/32"}}]
 
 
 @needs_helm

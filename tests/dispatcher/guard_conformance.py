@@ -38,6 +38,24 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
+def answering(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Return a table from which the system's look-ups are answered from now on: a name not in it does not exist."""
+    table: Names = {}
+    real = socket.getaddrinfo
+
+    def look_up(host: Any, port: Any, *args: Any, **more: Any) -> list[Any]:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name in table:
+            return [found for ip in table[name]() for found in real(ip, port, type=socket.SOCK_STREAM)]
+        with contextlib.suppress(ValueError):
+            ipaddress.ip_address(name)
+            return real(host, port, *args, **more)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return table
+
+
 class Guard(Suite):
     """Addresses, names, certificates."""
 
@@ -53,21 +71,8 @@ class Guard(Suite):
 
     @pytest.fixture
     def names(self, monkeypatch: pytest.MonkeyPatch) -> Names:
-        """Give the table that the system's look-ups are answered from: a name not in it does not exist."""
-        table: Names = {}
-        real = socket.getaddrinfo
-
-        def look_up(host: Any, port: Any, *args: Any, **more: Any) -> list[Any]:
-            name = host.decode() if isinstance(host, bytes) else host
-            if name in table:
-                return [found for ip in table[name]() for found in real(ip, port, type=socket.SOCK_STREAM)]
-            with contextlib.suppress(ValueError):
-                ipaddress.ip_address(name)
-                return real(host, port, *args, **more)
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-        monkeypatch.setattr(socket, "getaddrinfo", look_up)
-        return table
+        """Give the table that the system's look-ups are answered from."""
+        return answering(monkeypatch)
 
     # ---- addresses ----
 

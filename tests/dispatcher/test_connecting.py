@@ -17,6 +17,7 @@ from hookline.dispatcher.transport.tls import TlsSessions, tls_context
 from hookline.webhooks.urls import UrlPolicy
 from tests.dispatcher.guard_conformance import STRICT
 from tests.dispatcher.hostile import OK, Server, always
+from tests.dispatcher.proxying import Tunneller
 from tests.dispatcher.suite import LOCAL
 
 pytestmark = pytest.mark.unit
@@ -32,17 +33,19 @@ class Careless(Resolver):
 
 
 @pytest.mark.parametrize(("policy", "blocked"), [(STRICT, True), (LOCAL, False)])
-async def test_an_address_is_checked_where_it_is_dialled(policy: UrlPolicy, blocked: bool) -> None:
+@pytest.mark.parametrize("proxied", [False, True])
+async def test_an_address_is_checked_where_it_is_dialled(policy: UrlPolicy, blocked: bool, proxied: bool) -> None:
     """An address that no look-up has refused is refused by the connect itself, before a packet leaves; one that is allowed is called."""
     resolver, sessions = Careless(policy), TlsSessions(tls_context())
-    async with Server(always(OK)).running() as server:
-        target = target_of(server.url(host="hooks.test"))
+    async with Server(always(OK)).running() as server, Tunneller().running() as running:
+        target, proxy = target_of(server.url(host="hooks.test")), running.address if proxied else None
         if blocked:
             with pytest.raises(Blocked, match=r"hooks\.test leads to 127\.0\.0\.1"):
-                await connect(target, resolver, sessions, Steps())
-            assert server.connections == 0
+                await connect(target, resolver, sessions, Steps(), proxy)
+            assert (server.connections, running.asked) == (0, [])
         else:
-            (await connect(target, resolver, sessions, Steps())).close()
+            (await connect(target, resolver, sessions, Steps(), proxy)).close()
+            assert len(running.asked) == proxied
     resolver.close()
 
 
@@ -52,17 +55,15 @@ async def test_two_connects_that_end_in_the_same_turn(ends: tuple[bool, bool], m
     go, made, told = asyncio.Event(), list[socket.socket](), list[object]()
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
 
-    async def dial(_host: str, address: Address, _resolver: Resolver) -> socket.socket:
+    async def dial(address: Address) -> socket.socket:
         await go.wait()
         if not ends[int(address.ip)]:
             raise ConnectionRefusedError
         made.append(socket.socket())
         return made[-1]
 
-    monkeypatch.setattr(connecting, "_dial", dial)
     monkeypatch.setattr(connecting, "_STAGGER_S", 0.01)
-    resolver = Resolver(LOCAL)
-    racing = asyncio.create_task(connecting._race("hooks.test", [Address(socket.AF_INET, (str(number),)) for number in range(2)], resolver))
+    racing = asyncio.create_task(connecting._race([Address(socket.AF_INET, (str(number),)) for number in range(2)], dial))
     await asyncio.sleep(0.1)
     go.set()
     if any(ends):
@@ -74,5 +75,4 @@ async def test_two_connects_that_end_in_the_same_turn(ends: tuple[bool, bool], m
     del racing
     gc.collect()
     await asyncio.sleep(0)
-    resolver.close()
     assert told == []

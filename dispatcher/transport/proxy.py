@@ -1,0 +1,140 @@
+"""Calls that leave by an HTTP proxy: a tunnel (CONNECT, RFC 9110 section 9.3.6) to an address that was looked up and checked here.
+
+The proxy is told no name, so that the guard holds with it as without; TLS is the receiver's from end to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import socket
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final, NoReturn
+
+from yarl import URL
+
+from hookline.dispatcher.transport.contract import Unsendable
+from hookline.dispatcher.transport.origins import OURS, Address, Blocked, Resolver, dial
+from hookline.dispatcher.transport.phases import Phase, Steps
+
+_MOST: Final = 8 * 1024
+_END: Final = b"\r\n\r\n"
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r\n")
+_FORM: Final = "must be http://host:port or http://user:password@host:port"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Where it is, and the line that shows it our credentials, empty for none."""
+
+    host: str
+    port: int
+    credentials: bytes = field(default=b"", repr=False)
+
+    def connect_to(self, address: Address) -> bytes:
+        """Return the request for a tunnel."""
+        ip = f"[{address.ip}]" if address.family is socket.AF_INET6 else address.ip
+        authority = f"{ip}:{address.sockaddr[1]!s}".encode()
+        return b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (authority, authority, self.credentials)
+
+
+def proxy_of(text: str) -> Proxy | None:
+    """Parse `http://[user:password@]host:port`, nothing: None; raise `ValueError`, which repeats none of it."""
+    if not text:
+        return None
+    try:
+        url = URL(text)
+    except ValueError:
+        raise ValueError(_FORM) from None
+    if url.scheme != "http" or not url.raw_host or url.explicit_port is None or url.path_qs not in {"", "/"} or url.raw_fragment:
+        raise ValueError(_FORM)
+    if url.user is None:
+        return Proxy(url.raw_host, url.explicit_port)
+    pair = base64.b64encode(f"{url.user}:{url.password or ''}".encode())
+    return Proxy(url.raw_host, url.explicit_port, b"Proxy-Authorization: Basic %b\r\n" % pair)
+
+
+async def tunnel(proxy: Proxy, host: str, address: Address, resolver: Resolver, steps: Steps) -> socket.socket:
+    """Return a socket that leads to an address of a host.
+
+    Raise `Unsendable` where the proxy itself fails, `Blocked` where it lets nobody through to there, `OSError` where the receiver
+    cannot be reached.
+    """
+    try:
+        sock = await _reach(proxy, resolver)
+    except OSError as error:
+        _fail("no connection to it", error)
+    try:
+        status = await _ask(sock, proxy.connect_to(address), steps)
+        _judge(status, host, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _reach(proxy: Proxy, resolver: Resolver) -> socket.socket:
+    """Connect to the first of the proxy's addresses that answers, one after the other: they are the operator's own."""
+    addresses = await resolver.unchecked(proxy.host, proxy.port)
+    for address in addresses[:-1]:
+        try:
+            return await dial(address)
+        except ConnectionError:
+            continue
+    return await dial(addresses[-1])
+
+
+async def _ask(sock: socket.socket, request: bytes, steps: Steps) -> int:
+    """Return the status of the answer to CONNECT, read to the end of its head and no further."""
+    loop, head = asyncio.get_running_loop(), b""
+    try:
+        await loop.sock_sendall(sock, request)
+        steps.phase = Phase.CONNECT
+        while _END not in head and len(head) <= _MOST and (part := await loop.sock_recv(sock, _MOST)):
+            head += part
+    except OSError as error:
+        _fail("it broke the connection off", error)
+    found = _STATUS_LINE.match(head)
+    if found is None or _END not in head:
+        raise _unsendable("it gave no HTTP answer to CONNECT")
+    status = int(found[1])
+    if _opened(status) and not head.endswith(_END):
+        raise _unsendable("bytes followed its answer, before the receiver was asked for any")
+    return status
+
+
+def _judge(status: int, host: str, address: Address) -> None:
+    if _opened(status):
+        return
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        raise _unsendable("it wants other credentials (407)")
+    if status == HTTPStatus.FORBIDDEN:
+        raise Blocked(f"{host} must not be called (the proxy lets nobody through to {address.ip}: 403)")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise OSError(f"the proxy did not reach {address.ip} ({status})")
+    raise _unsendable(f"it answered {status} to CONNECT")
+
+
+def _opened(status: int) -> bool:
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+
+
+def _fail(what: str, error: OSError) -> NoReturn:
+    """Raise what the proxy has done; but an error of our own machine as it is: the sender knows what to do about it."""
+    if error.errno in OURS:
+        raise error
+    raise _unsendable(f"{what}: {_words(error)}") from error
+
+
+def _words(error: OSError) -> str:
+    """Return why, without the proxy's address, which asyncio names."""
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or type(error).__name__
+    return os.strerror(error.errno)
+
+
+def _unsendable(why: str) -> Unsendable:
+    return Unsendable(f"the proxy of HOOKLINE_PROXY: {why}")

@@ -1,0 +1,93 @@
+"""An HTTP proxy that opens tunnels, and does what a test tells it to instead."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from hookline.dispatcher.transport.proxy import Proxy
+
+Says: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Tunneller:
+    """Notes each request for a tunnel; opens it, unless `says` has something else to say."""
+
+    says: Says | None = None
+    port: int = 0
+    asked: list[bytes] = field(default_factory=list)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def address(self) -> Proxy:
+        """Where it is."""
+        return Proxy("127.0.0.1", self.port)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Tunneller]:
+        """Serve within the block."""
+        server = await asyncio.start_server(self._handle, "127.0.0.1", self.port)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+            await (self.says or self._open)(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _open(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = self.asked[-1].split(b" ")[1].decode().rpartition(":")
+        try:
+            there = await asyncio.open_connection(host.strip("[]"), int(port))
+        except OSError:
+            writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nno\n")
+            return
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_copy(reader, there[1]))
+            both.create_task(_copy(there[0], writer))
+
+
+async def _copy(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+    try:
+        while data := await source.read(65_536):
+            to.write(data)
+            await to.drain()
+    except ConnectionError:
+        pass
+    finally:
+        to.close()
+
+
+def saying(data: bytes) -> Says:
+    """Return what gives these bytes and closes."""
+
+    async def says(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+
+    return says
+
+
+async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Answer nothing until the client goes."""
+    while await reader.read(65_536):
+        pass
