@@ -18,6 +18,7 @@ BATCH_ROWS: Final = Histogram(
     "hookline_sink_batch_rows", "Rows per batch", buckets=(1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 )
 INSERT_SECONDS: Final = Histogram("hookline_sink_insert_seconds", "Time of one insert", buckets=LATENCY_BUCKETS_S)
+MISSED: Final = Counter("hookline_sink_missed_records_total", "Attempt records that retention took before they were read")
 RETRIES: Final = Counter("hookline_sink_retries_total", "Writes that failed and are tried again")
 WAITING: Final = Gauge("hookline_sink_waiting", "1 while the sink waits for ClickHouse, Kafka or the schema registry")
 LAG: Final = Gauge("hookline_sink_lag_records", "Attempt records on Kafka that are not in ClickHouse yet")

@@ -26,6 +26,7 @@ from hookline.analytics.warehouse import Warehouse
 from hookline.analytics.writer import BatchWriter
 from hookline.kernel import kafka, lost
 from hookline.kernel.errors import BrokerError, BrokerUnavailable, HooklineError
+from hookline.kernel.holes import HOLES
 from hookline.kernel.kafka import KafkaConfig
 from hookline.kernel.lifecycle import Stop
 from hookline.kernel.log import logger
@@ -114,6 +115,8 @@ class Sink:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # librdkafka keeps the paused state of a partition across assignments: set it anew.
         self._shares |= {p.partition: Share(p.partition) for p in partitions}
+        for p in partitions:
+            HOLES.forget(p.topic, p.partition)
         # A commit of before that came to Kafka now might set an offset back behind what others have written meanwhile.
         self._loss.happened |= not self._commits.answered
         consumer.incremental_assign(partitions)
@@ -134,7 +137,11 @@ class Sink:
             (consumer.pause if full else consumer.resume)(consumer.assignment())
             self._paused = full
         found: dict[int, list[Message]] = {}
-        for message in kafka.fetch(consumer, 1 if full else min(_FETCH, self._settings.batch_rows), wait_s):
+        fetched = kafka.fetch(consumer, 1 if full else min(_FETCH, self._settings.batch_rows), wait_s)
+        for (_, gone_from), gone in HOLES.before(fetched).items():
+            metrics.MISSED.inc(gone)
+            _log.error("sink.records_gone", partition=gone_from, records=gone)
+        for message in fetched:
             found.setdefault(message.partition() or 0, []).append(message)
         for partition, messages in found.items():
             if (share := self._shares.get(partition)) is not None:

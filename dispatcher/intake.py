@@ -19,7 +19,7 @@ from hookline.dispatcher import metrics
 from hookline.dispatcher.commits import Commits
 from hookline.dispatcher.joining import Joining
 from hookline.dispatcher.lease import NORMAL, Lease
-from hookline.dispatcher.shares import Record, Share, Shares, positions
+from hookline.dispatcher.shares import Record, Share, Shares, positions, tell_holes
 from hookline.dispatcher.source import IntakeLimits, Sink, Source
 from hookline.kernel import kafka, lost
 from hookline.kernel.errors import BrokerError
@@ -266,6 +266,7 @@ class Intake:
             self._tell("intake.waits_for_registry")
             self._give_back(consumer, messages)
             return
+        tell_holes(self.source.name, messages)
         records = self._due(consumer, messages)
         if records:
             self._sink(self, records)

@@ -43,6 +43,7 @@ TIER_DEPTH: Final = Gauge(
 OFFSET_RESETS: Final = Counter(
     "hookline_dispatcher_offset_resets_total", "Partitions whose offsets went back: made anew, or cut off.", ["source"]
 )
+MISSED: Final = Counter("hookline_dispatcher_missed_records_total", "Records that retention took before they were read.", ["source"])
 FAULTS: Final = Counter("hookline_dispatcher_faults_total", "Errors that should not happen; what they struck stays unsettled.", ["where"])
 CLOCK_FAST_S: Final = Gauge("hookline_dispatcher_clock_ahead_seconds", "This machine's clock ahead of the brokers'; 0 below 2 s.")
 REBALANCES: Final = Counter("hookline_dispatcher_rebalances_total", "Partitions given or taken.", ["source", "what"])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from confluent_kafka import Message, TopicPartition
 
+from hookline.dispatcher import metrics
 from hookline.dispatcher.offsets import Offsets
+from hookline.kernel.holes import HOLES
+from hookline.kernel.log import logger
 
+_log = logger("shares")
 Key: TypeAlias = tuple[str, int]
 
 
@@ -93,6 +97,7 @@ class Shares:
     def begin(self, topic: str, partition: int) -> Share:
         """Return a new share of a partition; what is under way of an older one no longer counts."""
         self.end((topic, partition))
+        HOLES.forget(topic, partition)
         share = self._by_key[topic, partition] = Share(topic=topic, partition=partition)
         return share
 
@@ -134,3 +139,10 @@ def positions(shares: Iterable[Share], *, every: bool = False) -> list[TopicPart
     """Return what is to be committed: the positions that moved, or `every` one."""
     found = [(share, share.offsets.position) for share in shares if every or share.offsets.position != share.committed]
     return [share.at(position) for share, position in found if position is not None]
+
+
+def tell_holes(source: str, messages: Sequence[Message]) -> None:
+    """Count, and tell loudly, what retention took before these messages."""
+    for (topic, partition), gone in HOLES.before(messages).items():
+        metrics.MISSED.labels(source).inc(gone)
+        _log.error("shares.records_gone", source=source, topic=topic, partition=partition, records=gone)

@@ -123,6 +123,25 @@ def test_a_torn_batch_adds_only_what_is_missing(attempts: Attempts, until: Until
     assert (gone["first"], gone["last"], gone["low"]) == (0, 49, 20)
 
 
+def test_what_retention_took_unread_is_counted(attempts: Attempts, until: Until) -> None:
+    """A sink that comes back too late says how many attempts are gone; the others are in the log."""
+    attempts.produce(50, webhook_id="wh_0")
+    partition = _only_partition(attempts)
+    first = attempts.sink()
+    until(lambda: first.audit() == _whole(50), what="50 rows")
+    first.process.send_signal(signal.SIGTERM)
+    assert first.process.wait(30) == 0
+    attempts.produce(30, webhook_id="wh_0")
+    client = kafka.admin(attempts.config)
+    [deleted] = client.delete_records([TopicPartition(attempts.topics.attempts, partition, 70)]).values()
+    deleted.result(20)
+    second = attempts.sink()
+    until(lambda: second.audit() == _whole(60), what="those that were left")
+    assert second.metric("hookline_sink_missed_records_total") == 20
+    [gone] = second.said("sink.records_gone")
+    assert (gone["partition"], gone["records"]) == (partition, 20)
+
+
 def test_sigterm_writes_what_is_held_and_leaves_nothing_announced(attempts: Attempts, until: Until) -> None:
     """It ends by itself with status 0; the next one has nothing to replay and nothing is missing."""
     sink = attempts.sink(HOOKLINE_SINK_BATCH_WAIT_S="60")
