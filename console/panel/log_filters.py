@@ -11,7 +11,7 @@ from yarl import URL
 
 from hookline.console.panel.forms import Form
 from hookline.console.panel.visit import Visit
-from hookline.console.panel.wording import FILTER_WORDS, FILTERS, moment
+from hookline.console.panel.wording import FILTER_WORDS, FILTERS, Moment, moment
 from hookline.schemas.catalogue import EVENT_TYPES
 from hookline.webhooks.model import Webhook
 
@@ -42,11 +42,16 @@ def instant(text: str) -> str:
 
 def time_field(text: str) -> str:
     """Return what a time field shows of a filter: UTC without the zone, empty for what is no time."""
-    try:
-        at = moment(text)
-    except ValueError:
-        return ""
+    at = _moment(text)
     return at.iso[:_SECONDS] if at is not None else ""
+
+
+def _moment(text: str) -> Moment | None:
+    """Return a time that somebody gave; None for what is no time, which the API refuses in its own words."""
+    try:
+        return moment(text)
+    except (ValueError, OverflowError):  # the year 1 or 9999, and with a zone before or after it
+        return None
 
 
 def webhook_names(visit: Visit) -> dict[str, str]:
@@ -91,6 +96,6 @@ def _said(key: str, value: object, names: Mapping[str, str]) -> str:
     if key == "webhook":
         return names.get(text, text)
     if key in TIMES:
-        at = moment(text)
+        at = _moment(text)
         return at.text if at is not None else text
     return FILTER_WORDS.get(key, {}).get(text, text)

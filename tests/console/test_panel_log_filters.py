@@ -35,6 +35,7 @@ def test_a_time_without_a_zone_is_utc(typed: str, asked: str) -> None:
         ("2026-01-15T12:00:00Z", "2026-01-15T12:00:00"),
         ("2026-01-15T12:00:00+01:00", "2026-01-15T11:00:00"),
         ("yesterday", ""),
+        ("0001-01-01T00:00:00+14:00", ""),
         ("", ""),
     ],
 )
@@ -85,6 +86,13 @@ def test_filters_in_words() -> None:
         ("Dead letters", "2 chosen"),
         ("Event", "evt_1"),
     ]
+
+
+@pytest.mark.parametrize("name", log_filters.TIMES)
+@pytest.mark.parametrize("text", ["x", "yesterday", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-14:00"])
+def test_a_time_that_is_none_is_said_as_it_was_given(name: str, text: str) -> None:
+    """Whoever gave it is told by the API what is wrong with it; the page that says so stands."""
+    assert log_filters.in_words({name: text}, {}) == [(wording.FILTERS[name], text)]
 
 
 def test_a_replay_is_asked_for_as_the_form_says() -> None:

@@ -203,6 +203,19 @@ def test_a_wrong_pace_keeps_what_was_typed(panel: Any, shop: Any, until: Callabl
     assert panel.page.locator(".tile", has_text="Would be made again").locator("dd").first.inner_text() == "1"
 
 
+def test_a_time_that_is_none_is_refused_and_not_offered(panel: Any, shop: Any) -> None:
+    """A mistyped time in an address is told, also on the page of a replay; the log does not offer to replay what it refused."""
+    shop.webhook("times")
+    for source, name in (("log", "from"), ("log", "to"), ("dead_letters", "from")):
+        answer = panel.get(f"/s/{shop.store}/replays/new?source={source}&{name}=x")
+        assert answer.status == 422, (source, name)
+        assert "Hookline failed" not in answer.text()
+    refused = panel.get(f"/s/{shop.store}/log?from=x")
+    assert refused.status == 422
+    assert "Replay these" not in refused.text()
+    assert "Replay these" in panel.get(f"/s/{shop.store}/log?from=2026-01-15T12:00:00Z&to=2026-01-15T13:00:00Z").text()
+
+
 def test_a_replay_of_nobody(panel: Any, shop: Any) -> None:
     """A replay or a letter that there is not is a page that says so; an empty filter of the log is refused with what to do."""
     shop.webhook("nobody")
