@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from hookline.analytics import metrics
 from hookline.analytics.config import QueryConfig, WarehouseConfig
 from hookline.analytics.queries import ClickHouseQueries, Queries, names
 from hookline.analytics.warehouse import Parameters, Rows, Warehouse
-from hookline.kernel.config import load, state_dir
+from hookline.kernel.config import blanked, load, state_dir
 from hookline.kernel.errors import (
     ConfigError,
     HooklineError,
@@ -195,8 +196,10 @@ class RemoteQueries:
                 rows: Rows = orjson.loads(answer.read())
         except urllib.error.HTTPError as error:
             raise _told(error) from error
-        except (OSError, ValueError) as error:
-            message = f"The sink's queries at {self._url} do not answer: {error}"
+        except (OSError, ValueError, HTTPException) as error:
+            # The words of HTTPException repeat pieces of the address, its password among them, or what something else answered.
+            why = type(error).__name__ if isinstance(error, HTTPException) else str(error)
+            message = f"The sink's queries at {blanked(self._url)} do not answer: {why}"
             raise WarehouseUnavailable(message, remedy="Start `hookline up`, or `hookline sink` beside it.") from error
         return rows
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from hookline.cli.output import AsJson, say, show_json, show_table
-from hookline.kernel.config import Setting, environment, masked, settings_of
+from hookline.kernel.config import Setting, blanked, environment, masked, settings_of
 
 COMPONENTS: Final = (
     ("Kafka", "hookline.kernel.kafka:KafkaConfig"),
@@ -90,7 +90,7 @@ def rows(environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
             yield _row(name, spec, texts[spec.env], environ)
     for spec in OTHERS:
         text = environ.get(spec.env) or spec.default or ""
-        yield _row("Commands", spec, _MASK if spec.secret and text else text, environ)
+        yield _row("Commands", spec, _MASK if spec.secret and text else blanked(text), environ)
 
 
 def document() -> str:
@@ -122,7 +122,7 @@ def _problem(spec: Setting, text: str | None) -> str:
     try:
         spec.parse(text)
     except ValueError as error:
-        return f"is not valid: {error}"
+        return f"is not valid: {str(error).replace(text, blanked(text))}"
     return ""
 
 

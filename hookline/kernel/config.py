@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ _META: Final = "hookline"
 T = TypeVar("T")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off", ""})
+_SCHEME: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?")
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +66,24 @@ def _value(spec: Setting, environ: Mapping[str, str]) -> object:
     try:
         return spec.parse(text)
     except ValueError as error:
-        shown = "(hidden)" if spec.secret else repr(text)
-        message = f"{spec.env}={shown} is not valid: {error}"
+        shown = "(hidden)" if spec.secret else repr(blanked(text))
+        message = f"{spec.env}={shown} is not valid: {str(error).replace(text, blanked(text))}"
         raise ConfigError(message, remedy=f"Expected: {spec.doc}") from error
 
 
 def masked(component: type, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return variable → text in force, secrets masked, for `hookline config`."""
+    """Return variable → text in force, secrets masked and passwords within addresses too, for `hookline config`."""
     found = {spec.env: (spec, environ.get(spec.env) or spec.default or "") for _, spec in settings_of(component)}
-    return {env: ("********" if spec.secret and text else text) for env, (spec, text) in found.items()}
+    return {env: ("********" if spec.secret and text else blanked(text)) for env, (spec, text) in found.items()}
+
+
+def blanked(text: str) -> str:
+    """Return an address with `***` for the user and password that stand before its last `@`; any other text as it is."""
+    before, at, host = text.rpartition("@")
+    scheme, slashes, _ = before.partition("//")
+    if not at or not (slashes or ":" in before):
+        return text
+    return f"{scheme}//***@{host}" if slashes and _SCHEME.fullmatch(scheme) else f"***@{host}"
 
 
 def boolean(text: str) -> bool:
@@ -133,10 +146,15 @@ def state_dir(environ: Mapping[str, str]) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """Return the process environment over what a running `hookline up` has written for its neighbours."""
+    """Return the process environment over what a running `hookline up` has written for its neighbours.
+
+    Raises `ConfigError` for a file that is damaged, or that somebody else owns or may write: it says which
+    Kafka and which addresses are trusted.
+    """
     beside = state_dir(os.environ) / ENVIRONMENT_FILE
     try:
-        written = json.loads(beside.read_text()) if beside.exists() else {}
+        text = _own_text(beside)
+        written = {} if text is None else json.loads(text)
     except (OSError, ValueError) as error:
         message = f"{beside} cannot be read: {error}"
         raise ConfigError(message, remedy="Stop `hookline up`, delete that file and start it again.") from error
@@ -144,3 +162,23 @@ def environment() -> dict[str, str]:
         message = f"{beside} is not a map of text to text"
         raise ConfigError(message, remedy="Stop `hookline up`, delete that file and start it again.")
     return {**written, **os.environ}
+
+
+def _own_text(path: Path) -> str | None:
+    """Return what a file says, None where there is none; raise `ConfigError` unless it is ours alone, or root's, to write."""
+    try:
+        # No link, which may lead to a file that was written for another purpose; no pipe, which would hold us up.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with os.fdopen(handle) as file:
+        found = os.fstat(handle)
+        if found.st_uid not in {os.geteuid(), 0}:
+            raise ConfigError(f"{path} is not used: it belongs to another user ({found.st_uid})", remedy=_distrusted(path))
+        if not stat.S_ISREG(found.st_mode) or found.st_mode & _OTHERS_WRITE:
+            raise ConfigError(f"{path} is not used: other users may write it", remedy=_distrusted(path))
+        return file.read()
+
+
+def _distrusted(path: Path) -> str:
+    return f"Set {STATE_DIR} to a folder of your own; or, where {path} is yours after all: `chown` it to you and `chmod 600` it."

@@ -248,6 +248,14 @@ def test_a_gateway_that_is_gone_names_the_command_to_start(gateway: Gateway) -> 
         assert "hookline up" in caught.value.remedy
 
 
+@pytest.mark.parametrize("place", ["127.0.0.1", "127.0.0.1:{port}"])
+def test_a_password_in_the_address_is_not_told(place: str) -> None:
+    """What urllib makes of a user name in the address is no connection; the error shows neither the password nor a stack."""
+    with pytest.raises(WarehouseUnavailable, match=r"http://\*\*\*@127\.0\.0\.1.* do not answer") as caught:
+        RemoteQueries(f"http://user:PLANTED@{place.format(port=free_port())}", TOKEN).run("delivery", DELIVERY)
+    assert "PLANTED" not in str(caught.value)
+
+
 def test_something_else_on_the_port_is_no_gateway() -> None:
     """An answer that is not ours is an error, not rows."""
 

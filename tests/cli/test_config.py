@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from hookline.cli import config
 from hookline.cli.commands import build
-from hookline.kernel.config import settings_of
+from hookline.kernel.config import _value, settings_of
+from hookline.kernel.errors import ConfigError
 
 pytestmark = pytest.mark.unit
 
@@ -78,6 +79,7 @@ def test_values_sources_and_problems_are_shown(runner: CliRunner, monkeypatch: p
     monkeypatch.setenv("HOOKLINE_INGEST_PORT", "x")
     monkeypatch.setenv("HOOKLINE_LANE_QUEUE", "7")
     (tmp_path / "environment.json").write_text(json.dumps({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}))
+    (tmp_path / "environment.json").chmod(0o600)
     answer = runner.invoke(build("config"), ["config", "--json"])
     assert answer.exit_code == 0
     found = {row["variable"]: row for row in json.loads(answer.stdout)}
@@ -102,3 +104,21 @@ def test_secrets_are_never_shown(runner: CliRunner, monkeypatch: pytest.MonkeyPa
     answer = runner.invoke(build("config"), arguments)
     assert answer.exit_code == 0
     assert "CANARY" not in answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize("arguments", [["config"], ["config", "--json"]])
+def test_passwords_in_addresses_are_never_shown(runner: CliRunner, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    """An address with a password, put into every variable that is no secret, right or wrong, is shown without it; so is an error."""
+    for row in config.rows({}):
+        if row["variable"] != "HOOKLINE_STATE_DIR":
+            monkeypatch.setenv(row["variable"], "http://user:CANARY@host/")
+    answer = runner.invoke(build("config"), arguments)
+    assert answer.exit_code == 0
+    assert "***@host" in answer.stdout
+    assert "CANARY" not in answer.stdout + answer.stderr
+    for _, kind in config.components():
+        for _, spec in settings_of(kind):
+            try:
+                _value(spec, os.environ)
+            except ConfigError as error:
+                assert "CANARY" not in str(error), spec.env  # noqa: PT017  # it may as well be no error

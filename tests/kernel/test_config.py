@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from hookline.kernel import config
-from hookline.kernel.config import boolean, environment, integer, load, masked, number, one_of, setting, words
+from hookline.kernel.config import blanked, boolean, environment, integer, load, masked, number, one_of, setting, words
 from hookline.kernel.errors import ConfigError
 
 pytestmark = pytest.mark.unit
@@ -47,6 +48,34 @@ def test_a_secret_is_never_shown() -> None:
     assert masked(Example, {"EXAMPLE_KEY": "hush"}) == {"EXAMPLE_PORT": "8080", "EXAMPLE_KEY": "********"}
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://u:PLANTED@h:1/x", "http://***@h:1/x"),
+        ("https://PLANTED@h", "https://***@h"),
+        ("//u:PLANTED@h", "//***@h"),
+        ("u:PLANTED@h", "***@h"),
+        ("http://u:PLAN@TED@h", "http://***@h"),
+        ("http://u:PLAN/TED?x#y@h", "http://***@h"),
+        ("http://u:PLANTED word@h", "http://***@h"),
+        ("u:PLANTED//x@h", "***@h"),
+        ("http://u:PLANTED@a,http://v:PLANTED@b", "http://***@b"),
+        ("hooks@example.com", "hooks@example.com"),
+        ("http://h:1/x", "http://h:1/x"),
+        ("127.0.0.0/8,::1/128", "127.0.0.0/8,::1/128"),
+    ],
+)
+def test_passwords_within_addresses_are_never_shown(text: str, shown: str) -> None:
+    """What stands before the last @ of an address is hidden, in the list of settings and in the error for a wrong one."""
+    assert blanked(text) == shown
+    assert masked(Example, {"EXAMPLE_PORT": text})["EXAMPLE_PORT"] == shown
+    with pytest.raises(ConfigError) as refused:
+        load(Example, {"EXAMPLE_KEY": "k", "EXAMPLE_PORT": text})
+    assert f"EXAMPLE_PORT={shown!r} is not valid" in str(refused.value)
+    assert "PLANTED" not in str(refused.value)
+    assert "TED" not in str(refused.value)
+
+
 def test_parsers_refuse_what_they_should() -> None:
     """Each parser raises `ValueError` for what it does not take."""
     assert boolean("Yes") is True
@@ -62,8 +91,56 @@ def test_a_running_stack_is_found_and_the_environment_wins(tmp_path: Path, monke
     monkeypatch.setenv(config.STATE_DIR, str(tmp_path))
     monkeypatch.setenv("B", "from the environment")
     (tmp_path / config.ENVIRONMENT_FILE).write_text(json.dumps({"A": "from the file", "B": "from the file"}))
+    (tmp_path / config.ENVIRONMENT_FILE).chmod(0o600)
     found = environment()
     assert (found["A"], found["B"]) == ("from the file", "from the environment")
+
+
+def given_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a file somebody else's: by giving it away where we may, else by being somebody else."""
+    if os.geteuid() == 0:
+        os.chown(path, 65_534, -1)
+    else:
+        other = os.geteuid() + 1
+        monkeypatch.setattr(os, "geteuid", lambda: other)
+
+
+def test_a_file_of_somebody_else_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says where Kafka is and which addresses may be called: in a folder that others write, it is refused and named."""
+    monkeypatch.setenv(config.STATE_DIR, str(tmp_path))
+    file = tmp_path / config.ENVIRONMENT_FILE
+    file.write_text(json.dumps({"HOOKLINE_ALLOW_ADDRESSES": "0.0.0.0/0"}))
+    given_away(file, monkeypatch)
+    with pytest.raises(ConfigError, match=r"environment\.json is not used: it belongs to another user.*HOOKLINE_STATE_DIR"):
+        environment()
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_may_write_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
+    """Whose it is says little then."""
+    monkeypatch.setenv(config.STATE_DIR, str(tmp_path))
+    file = tmp_path / config.ENVIRONMENT_FILE
+    file.write_text("{}")
+    file.chmod(mode)
+    with pytest.raises(ConfigError, match=r"environment\.json is not used: other users may write it.*chmod 600"):
+        environment()
+    file.chmod(0o640)
+    assert environment() == dict(os.environ)
+
+
+def test_no_link_and_no_pipe_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link may lead to a file of our own that was not written for this; a pipe would be waited for."""
+    monkeypatch.setenv(config.STATE_DIR, str(tmp_path / "state"))
+    (tmp_path / "state").mkdir()
+    (tmp_path / "mine.json").write_text(json.dumps({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}))
+    file = tmp_path / "state" / config.ENVIRONMENT_FILE
+    file.symlink_to(tmp_path / "mine.json")
+    with pytest.raises(ConfigError, match=r"environment\.json cannot be read"):
+        environment()
+    file.unlink()
+    os.mkfifo(file, 0o600)
+    with pytest.raises(ConfigError, match=r"environment\.json is not used"):
+        environment()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"A": 1}'])
@@ -71,5 +148,6 @@ def test_a_corrupt_file_is_named_with_the_remedy(tmp_path: Path, monkeypatch: py
     """A damaged environment file gives an error that says which file and what to do."""
     monkeypatch.setenv(config.STATE_DIR, str(tmp_path))
     (tmp_path / config.ENVIRONMENT_FILE).write_text(content)
+    (tmp_path / config.ENVIRONMENT_FILE).chmod(0o600)
     with pytest.raises(ConfigError, match=r"environment\.json.*Stop `hookline up`, delete that file"):
         environment()
