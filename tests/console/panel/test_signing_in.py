@@ -39,7 +39,7 @@ def test_the_sign_in_leads_nowhere_else(visitor: Any, target: str) -> None:
 
 
 def test_a_wrong_password_says_so_and_slows_down(visitor: Any) -> None:
-    """Wrong passwords get the same words, then a wait; the right one gets no better while the wait lasts."""
+    """Wrong passwords get the same words, then a wait."""
     visitor.open("/sign-in")
     for _ in range(6):
         visitor.page.fill("#login", "nobody@example.com")
