@@ -6,7 +6,6 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from hookline.dispatcher.transport.connection import Connection
@@ -74,7 +73,7 @@ async def _race(addresses: list[Address], to: _Dial) -> socket.socket:
             error = next((failure for task in done if isinstance(failure := task.exception(), Exception)), error)
         raise error
     finally:
-        await _call_off(running)
+        _call_off(running)
 
 
 def _close(socks: list[socket.socket]) -> None:
@@ -82,13 +81,16 @@ def _close(socks: list[socket.socket]) -> None:
         sock.close()
 
 
-async def _call_off(running: set[asyncio.Task[socket.socket]]) -> None:
-    """Cancel the slower ones; one that has connected meanwhile is closed."""
+def _call_off(running: set[asyncio.Task[socket.socket]]) -> None:
+    """Cancel the slower ones; one that has connected meanwhile is closed. Nobody waits for that: the caller's own end must get through."""
     for task in running:
+        task.add_done_callback(_drop)
         task.cancel()
-    for task in running:
-        with suppress(asyncio.CancelledError, OSError):
-            (await task).close()
+
+
+def _drop(task: asyncio.Task[socket.socket]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
 
 
 async def _dial(host: str, address: Address, resolver: Resolver, steps: Steps, proxy: Proxy | None) -> socket.socket:

@@ -15,7 +15,14 @@ from hookline.webhooks.certificates import Identity
 _READ: Final = 16 * 1024
 """As much as one record holds."""
 _LOOKS: Final = 4
-"""A server of TLS 1.3 sends its tickets when it likes, most with the handshake's end or the first answer; some send none."""
+"""A server of TLS 1.3 sends its tickets when it likes, most with the handshake's end or the first answer; some send none.
+
+CPython up to 3.12 leaks some 5 KiB at each look (gh-116810), so nobody looks without hope.
+"""
+_FULL_OF_HOPE: Final = 2
+_HOPE_AGAIN: Final = 64
+_MOST_ORIGINS: Final = 10_000
+"""Of one dispatcher; a lost session costs a handshake."""
 MOST_IDENTITIES: Final = 64
 """A context has the authorities of the world in it: 0.8 MiB each, and some 30 ms to make."""
 
@@ -42,6 +49,7 @@ class TlsSessions:
     def __init__(self, context: ssl.SSLContext) -> None:
         self.context = context
         self._sessions: dict[object, ssl.SSLSession] = {}
+        self._without: dict[object, int] = {}
 
     def of(self, origin: object) -> ssl.SSLSession | None:
         """Return the session to resume, None for a full handshake."""
@@ -51,10 +59,22 @@ class TlsSessions:
         """Remember a session that can be resumed; return whether this one can."""
         if session is None or not session.has_ticket:
             return False
-        if len(self._sessions) > 10_000:  # noqa: PLR2004  # origins of one dispatcher; a lost session costs a handshake
+        if len(self._sessions) > _MOST_ORIGINS:
             self._sessions.clear()
         self._sessions[origin] = session
+        self._without.pop(origin, None)
         return True
+
+    def hopeful(self, origin: object) -> bool:
+        """Tell whether to look for a session: not always where the last connections brought none."""
+        count = self._without.get(origin, 0)
+        return count < _FULL_OF_HOPE or count % _HOPE_AGAIN == 0
+
+    def in_vain(self, origin: object) -> None:
+        """Note a connection that brought none."""
+        if len(self._without) > _MOST_ORIGINS:
+            self._without.clear()
+        self._without[origin] = self._without.get(origin, 0) + 1
 
     def forget(self, origin: object) -> None:
         """Drop a session, so that the next connect checks the certificate anew."""
@@ -117,14 +137,15 @@ class Identities:
 class TlsConnection(Connection):
     """A connection whose bytes pass through TLS; `ready(None)` or `ready(error)` ends the handshake."""
 
-    __slots__ = ("_handshaken", "_incoming", "_looks", "_outgoing", "_ready", "_sessions", "_tls")
+    __slots__ = ("_found", "_handshaken", "_incoming", "_looks", "_outgoing", "_ready", "_sessions", "_tls")
 
     def __init__(self, origin: object, host: str, sessions: TlsSessions, ready: Callable[[Exception | None], None]) -> None:
         super().__init__(origin)
         self._sessions = sessions
         self._ready = ready
         self._handshaken = False
-        self._looks = _LOOKS
+        self._looks = 0
+        self._found = True
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = sessions.context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=sessions.of(origin))
 
@@ -165,6 +186,9 @@ class TlsConnection(Connection):
             self._fail(error)
         else:
             self._handshaken = True
+            self._found = self._tls.session_reused is True  # what is kept still works
+            if not self._found and self._sessions.hopeful(self.origin):
+                self._looks = _LOOKS
             self._send()
             self._ready(None)
 
@@ -201,11 +225,15 @@ class TlsConnection(Connection):
     def _look(self) -> None:
         """Keep the session once it can be resumed."""
         if self._looks:
-            self._looks = 0 if self._sessions.keep(self.origin, self._tls.session) else self._looks - 1
+            self._found = self._sessions.keep(self.origin, self._tls.session)
+            self._looks = 0 if self._found else self._looks - 1
 
     def _ended(self, error: Exception | None) -> None:
         if not self._handshaken:
             self._fail(error or ConnectionResetError("the connection was closed within the TLS handshake"))
+        if not self._found:
+            self._found = True
+            self._sessions.in_vain(self.origin)
         super()._ended(error)
 
     def _fail(self, error: Exception) -> None:

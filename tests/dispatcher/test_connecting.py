@@ -18,7 +18,7 @@ from hookline.webhooks.urls import UrlPolicy
 from tests.dispatcher.guard_conformance import STRICT
 from tests.dispatcher.hostile import OK, Server, always
 from tests.dispatcher.proxying import Tunneller
-from tests.dispatcher.suite import LOCAL
+from tests.dispatcher.suite import LOCAL, until
 
 pytestmark = pytest.mark.unit
 
@@ -76,3 +76,31 @@ async def test_two_connects_that_end_in_the_same_turn(ends: tuple[bool, bool], m
     gc.collect()
     await asyncio.sleep(0)
     assert told == []
+
+
+async def test_a_race_that_is_called_off_as_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller's own end gets through while a loser of the race is still on its way, and what connects late is closed."""
+    monkeypatch.setattr(connecting, "_STAGGER_S", 0.01)
+    go, made = asyncio.Event(), list[socket.socket]()
+
+    async def dial(address: Address) -> socket.socket:
+        if address.ip == "0":
+            try:
+                await go.wait()
+            except asyncio.CancelledError:
+                await asyncio.sleep(1)  # it connects all the same
+        made.append(socket.socket())
+        return made[-1]
+
+    async def call() -> None:
+        (await connecting._race([Address(socket.AF_INET, (str(number),)) for number in range(2)], dial)).close()
+        await asyncio.sleep(30)
+
+    calling = asyncio.create_task(call())
+    await until(lambda: made)
+    await asyncio.sleep(0)
+    calling.cancel()
+    done, _ = await asyncio.wait([calling], timeout=10)
+    assert done
+    assert calling.cancelled()
+    await until(lambda: len(made) == 2 and all(sock.fileno() < 0 for sock in made))

@@ -108,6 +108,36 @@ class TestNativeTransport(Conformance):
                     await heard(0.05 if number % answers == answers - 1 else 0)
         assert resumed == [False, True, True]
 
+    @pytest.mark.parametrize(("tickets", "looks"), [(2, 4), (0, 8)])
+    async def test_nobody_looks_for_tls_sessions_without_hope(self, names: Names, authority: trustme.CA, tickets: int, looks: int) -> None:
+        """CPython leaks a session each time that one is asked for: so not where the last one was resumed, nor where none ever comes."""
+        names["hooks.test"] = lambda: ["127.0.0.1"]
+        looked: list[int] = []
+
+        class Watched(ssl.SSLObject):
+            @property
+            def session(self) -> ssl.SSLSession | None:
+                looked.append(1)
+                return super().session
+
+            @session.setter
+            def session(self, session: ssl.SSLSession) -> None:
+                ssl.SSLObject.session.__set__(self, session)  # type: ignore[attr-defined]
+
+        def watching() -> ssl.SSLContext:
+            context = trusting(authority)
+            context.sslobject_class = Watched
+            return context
+
+        with self.certified(authority, "hooks.test") as context:
+            context.num_tickets = tickets
+            async with Server(always(OK)).running(context) as server, self.calling(tls=watching) as caller:
+                for _ in range(40):
+                    await caller.reply(server.url(scheme="https", host="hooks.test"))
+                    await heard(0.01)
+                assert server.connections == 40
+        assert 1 <= len(looked) <= looks
+
     async def test_a_call_back_that_raises_ends_no_other_call(self, caller: Caller) -> None:
         """Neither the deadlines that are still to come, nor what is to be written in the same turn."""
         loop, told = asyncio.get_running_loop(), list[object]()
