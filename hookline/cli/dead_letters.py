@@ -161,9 +161,8 @@ class _Job:
 
 
 def _replay(stack: _Stack, letters: Iterator[FoundLetter], pace: Pace, job: _Job) -> int:
-    bar = Progress(
-        TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True, console=Console(stderr=True)
-    )
+    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, transient=True, console=Console(emoji=False, stderr=True))
     registry = open_registry(environment())
     registry.start()
     try:

@@ -44,7 +44,7 @@ def command(
     from hookline.local.demo.stage import Interrupted
 
     cast = (*CAST, SABOTEUR) if sabotage else CAST
-    out = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_PIPE_WIDTH)
+    out = Console(emoji=False, highlight=False) if sys.stdout.isatty() else Console(emoji=False, highlight=False, width=_PIPE_WIDTH)
     folder = Path(tempfile.mkdtemp(prefix="hookline-demo-"))
     worth_keeping = True
     try:

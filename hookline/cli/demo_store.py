@@ -143,7 +143,7 @@ def _progress(plan: Plan, *, quiet: bool) -> Iterator[Callable[[Tally], None]]:
         from rich.live import Live
 
         recent = _Recent()
-        with Live(console=Console(stderr=True), refresh_per_second=8, transient=True) as live:
+        with Live(console=Console(emoji=False, stderr=True), refresh_per_second=8, transient=True) as live:
             yield lambda tally: live.update(_view(plan, tally, recent.rate(tally)))
     else:
         yield _Lines()

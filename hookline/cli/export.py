@@ -106,7 +106,7 @@ def _copied(out: BinaryIO, writer: Writer, queries: Queries, query: LogQuery) ->
     total = queries.run("deliveries_bounds", query.parameters())[0]["rows"]
     rows = 0
     out.write(writer.begin())
-    with Progress(*_SHOWN, console=Console(stderr=True, highlight=False)) as progress:
+    with Progress(*_SHOWN, console=Console(emoji=False, stderr=True, highlight=False)) as progress:
         task = progress.add_task("rows", total=total)
         while not reading.ended:
             batch = reading.batch(_BATCH)

@@ -21,7 +21,9 @@ _PIPE_WIDTH: Final = 10_000
 
 def console() -> Console:
     """Return the console of standard output; a pipe gets plain text at its full width."""
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=_PIPE_WIDTH)
+    if sys.stdout.isatty():
+        return Console(emoji=False, highlight=False)  # `:name:` in somebody's URL is no emoji
+    return Console(emoji=False, highlight=False, soft_wrap=True, width=_PIPE_WIDTH)
 
 
 def _put(table: Table) -> None:
@@ -90,7 +92,7 @@ def show_json(value: object) -> None:
 
 def say(message: str) -> None:
     """Tell a person something on standard error, so that `--json` output stays pure."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(message))
+    Console(emoji=False, stderr=True, highlight=False, soft_wrap=True).print(escape(message))
 
 
 def text(value: object) -> str:
@@ -116,7 +118,7 @@ def _visible(shown: str) -> str:
 
 def fail(error: HooklineError) -> NoReturn:
     """Print an error and what to do about it, and leave with status 2 for bad input, 1 for the rest."""
-    err = Console(stderr=True, highlight=False, soft_wrap=True)
+    err = Console(emoji=False, stderr=True, highlight=False, soft_wrap=True)
     err.print(f"[bold red]error:[/] {escape(error.message)}")
     if error.remedy:
         err.print(f"[bold]what to do:[/] {escape(error.remedy)}")

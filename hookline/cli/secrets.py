@@ -66,7 +66,7 @@ def _watched(steps: Iterator[Step], total: int, *, quiet: bool) -> Iterator[Step
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("re-encrypting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
+    with Progress(*columns, console=Console(emoji=False, stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
         bar = progress.add_task("", total=total)
         for step in steps:
             if step.reason:
