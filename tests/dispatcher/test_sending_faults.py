@@ -35,6 +35,7 @@ def test_an_error_of_ours_costs_one_delivery_its_settling_and_nobody_a_place(mon
     assert "internal errors" in rig.faults.complaint()
     while rig.transport.open:
         rig.transport.answer(reply(200))
+    assert rig.settled() == 2, "the offsets of the two that an error struck must stay"
     rig.submit(3)
     assert rig.sent[-1] == "wh_3"
     rig.transport.answer(reply(200))
@@ -94,5 +95,6 @@ def test_an_error_of_ours_in_what_a_free_place_starts_gives_no_place_back_twice(
         patch.setattr(rig.sending._parts.settlement, "park", broken)
         rig.transport.answer(reply(200 if why == "paused" else 500))
     assert "2 internal errors" in rig.faults.complaint()
+    assert rig.settled() == 1, "the offsets of the two that could not be parked must stay"
     assert (rig.sending.in_flight, rig.sending.queued, rig.sending._budget.used) == (0, 0, 0)
     assert rig.lanes.lane("wh_1")._taken == 0
