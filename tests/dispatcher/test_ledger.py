@@ -19,6 +19,30 @@ from tests.dispatcher.fake_kafka import FakeMessage, FakeProducer
 
 pytestmark = pytest.mark.unit
 
+REFUSALS = (
+    "UNKNOWN_TOPIC_OR_PART",
+    "NOT_ENOUGH_REPLICAS",
+    "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+    "REQUEST_TIMED_OUT",
+    "KAFKA_STORAGE_ERROR",
+    "TOPIC_AUTHORIZATION_FAILED",
+    "CLUSTER_AUTHORIZATION_FAILED",
+    "INVALID_RECORD",
+    "INVALID_MSG",
+    "POLICY_VIOLATION",
+    "OUT_OF_ORDER_SEQUENCE_NUMBER",
+    "UNKNOWN_PRODUCER_ID",
+    "_MSG_TIMED_OUT",
+    "_TIMED_OUT",
+    "_TRANSPORT",
+    "_ALL_BROKERS_DOWN",
+    "_UNKNOWN_TOPIC",
+    "_UNKNOWN_PARTITION",
+    "_PURGE_QUEUE",
+    "_PURGE_INFLIGHT",
+)
+"""What may come in place of an acknowledgement, from the brokers or the client; after each the record may not be there."""
+
 
 class Desk:
     """A started ledger over a producer in the test's hands."""
@@ -98,9 +122,10 @@ async def test_a_stamp_is_heard_once(desk: Desk) -> None:
     desk.producer.open.clear()
 
 
-async def test_a_refused_entry_is_produced_again_until_it_is_taken(desk: Desk) -> None:
-    """A missing topic: only the refused entry is repeated, `complaint` names it for as long as it lasts, then all is told."""
-    desk.producer.refuses["b"] = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_a_refused_entry_is_produced_again_until_it_is_taken(desk: Desk, name: str) -> None:
+    """Whatever Kafka or the client says: only the refused entry is repeated, `complaint` names it as long as it lasts, then all is told."""
+    desk.producer.refuses["b"] = KafkaError(getattr(KafkaError, name))
     desk.write("one", "a", "b")
     await until(lambda: len(desk.producer.produced) >= 5)
     assert desk.told == []
