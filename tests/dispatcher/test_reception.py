@@ -118,6 +118,15 @@ async def test_a_record_that_was_read_is_in_hand_no_more(desk: Desk, tmp_path: P
     assert marked == b"\0" + f"{ORDERS}:0:0".encode()[1:]
 
 
+@pytest.mark.parametrize("kind", ["event", "retry"])
+async def test_a_record_that_is_sent_is_in_hand_no_more(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Three deaths of the process in what follows from a good record, signing and sending, must not bury it as poison."""
+    marks = list[int]()
+    monkeypatch.setattr(desk.rig.transport, "send", lambda *_: marks.append((tmp_path / "decoding.0").read_bytes()[0]))
+    await (desk.events(order_bytes()) if kind == "event" else desk.due(order_bytes(), waiting(attempt=3).to_headers()))
+    assert marks == [0]
+
+
 async def test_an_event_that_nobody_wants_settles_at_once(desk: Desk) -> None:
     """Nothing is written for it."""
     desk.rig.directory.by_id.clear()
