@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from hookline.kernel.lifecycle import Stop
 
 PROVEN_S: Final = 5.0
-"""So long a proof holds: below any session of the group, and far below what it takes ClickHouse to forget a token."""
+"""So long a proof holds: below any session that brokers take of themselves (`group.min.session.timeout.ms`, 6 s), and far below what
+it takes ClickHouse to forget a token.
+
+Where brokers take shorter sessions (`HOOKLINE_SESSION_TIMEOUT_MS`), a sink that stood still may write for the rest of it when others
+have its partition: its insert is dropped by the token, but sums that it makes anew may count what they have counted.
+"""
 _STOPPING_S: Final = 3.0
 # One that goes on while the machine sleeps, where there is one.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

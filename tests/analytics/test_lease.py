@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from hookline.analytics import lease
+from hookline.analytics import sink as sinks
 from hookline.analytics.config import SinkConfig
 from hookline.analytics.erased import ErasedRows
 from hookline.analytics.lease import Lease, LeasedWarehouse, NotOurs
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.unit
 
 Rig = Any  # the fixture's class stands in conftest.py
 LONG_S = 3_600.0
+TOO_LONG_S = 5.1
+"""A little longer than a proof holds; no sum with `PROVEN_S`, or that could be anything."""
 
 
 class Group:
@@ -161,19 +164,43 @@ def test_a_batch_of_a_sink_that_stood_still_between_two_tries_is_dropped(scene: 
     assert scene.sink._shares == {}
 
 
+@pytest.mark.parametrize("still_s", [TOO_LONG_S, LONG_S])
 @pytest.mark.parametrize("taken", [True, False])
-def test_a_sink_that_stood_still_before_the_first_try_asks_first(scene: Scene, taken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Announced, then still for an hour: the batch is written if it is still its own, else dropped."""
+def test_a_sink_that_stood_still_before_the_first_try_asks_first(
+    scene: Scene, taken: bool, still_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Announced, then still for five seconds or an hour: the batch is written if it is still its own, else dropped."""
     later = [0.0]
     monkeypatch.setattr(lease, "now_s", lambda: later[0])
 
     def still() -> None:
-        later[0] += LONG_S
+        later[0] += still_s
         scene.group.taken_over = taken
 
     scene.table.before_rows = still
     scene.write()
     assert scene.table.inserted == ([] if taken else [[0, 1, 2]])
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_proof_is_as_old_as_its_question(scene: Scene, nth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka took the first announcement, or that before the second try; then the sink stood still, and heard of it when it woke."""
+    later, answers, heard = [1_000.0], [0], scene.group.heard
+    for module in (lease, sinks):
+        monkeypatch.setattr(module, "now_s", lambda: later[0])
+
+    def late(error: None, places: list[TopicPartition]) -> None:
+        answers[0] += 1
+        if answers[0] == nth:
+            later[0] += TOO_LONG_S
+            taken_over(scene)
+        heard(error, places)
+
+    scene.group.heard = late
+    failing(scene, nth - 1)
+    scene.write()
+    assert answers == [nth]
+    assert scene.table.inserted == []
 
 
 def test_what_is_mended_after_the_insert_is_asked_about_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
