@@ -67,6 +67,7 @@ def test_the_form_of_another_site_does_nothing(panel: Any, stack: Any) -> None:
     assert post("") == 403
     assert post("token=AAAA") == 403
     assert post(f"token={token}", Origin="https://evil.example") == 403
+    assert post(f"token={token}", Origin=f"http://127.0.0.1:{stack.port - 1}") == 403  # another server of this host
     for site in ("cross-site", "same-site", "none"):  # same-site: another host of our domain, which may be another's
         assert post(f"token={token}", **{"Sec-Fetch-Site": site}) == 403, site
     panel.open("/stores")
