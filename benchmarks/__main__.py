@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import console as console_answers
-from benchmarks import histograms, reference, statistics
+from benchmarks import ending, histograms, reference, statistics
 from benchmarks.build import build
 from benchmarks.build import told as build_told
 from benchmarks.cases import FIGURES, Size, charts, longer, quick
@@ -35,7 +35,8 @@ def main() -> None:
     told: Values = {"machine": machine(), "versions": versions(), "build": build(), "reference": reference.name()}
     told["scale"] = chosen.scale
     began = time.monotonic()
-    repeats, failed = _run(chosen, out)
+    with ending.whole():
+        repeats, failed = _run(chosen, out)
     figures = measured(FIGURES, repeats, _planned(chosen))
     result = told | {"took_s": round(time.monotonic() - began), "failed": failed, "repeats": repeats}
     result["figures"] = {one.figure.key: one.to_json() for one in figures}

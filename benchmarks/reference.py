@@ -65,8 +65,12 @@ def _wrk(url: str, posted: bytes, seconds: float) -> tuple[int, float]:
         script.write_text(_SCRIPT.format(kept))
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(script), url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            told = process.stdout.read() if process.stdout is not None else ""
-            _, status, usage = os.wait4(process.pid, 0)
+            try:
+                told = process.stdout.read() if process.stdout is not None else ""
+                _, status, usage = os.wait4(process.pid, 0)
+            except KeyboardInterrupt:  # the run is ended, and wrk would go on alone
+                process.kill()
+                raise
             process.returncode = os.waitstatus_to_exitcode(status)
     done = _DONE.search(told)
     if process.returncode or done is None or "Non-2xx" in told or "Socket errors" in told:
