@@ -7,13 +7,16 @@ import os
 from pathlib import Path
 from typing import Final
 
+from hookline.kernel.config import STATE_DIR
+from hookline.kernel.errors import ConfigError
+
 _MOST: Final = 512
 
 
 class Slot:
     """The first place that no live process of this machine holds; its file has the id under which its owner is a member.
 
-    Used from the event loop's thread only. A file in the page cache outlives the process, though not the machine.
+    `folder` lies in the state folder. Used from the event loop's thread only. A file in the page cache outlives the process, though not the machine.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -24,9 +27,18 @@ class Slot:
         self.former = ""
 
     def take(self) -> None:
-        """Take a place; `former` is then the id of the last member that was here, empty where there was none."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self.number = next(n for n in range(10_000) if self._lock(n))
+        """Take a place; `former` is then the id of the last member that was here, empty where there was none.
+
+        Raises `ConfigError` when the folder cannot be made, or nothing be written in it.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self.number = next(n for n in range(10_000) if self._lock(n))
+        except OSError as error:
+            raise ConfigError(
+                f"{STATE_DIR}={self._folder.parent} cannot be written: {error.strerror or error}",
+                remedy=f"Set {STATE_DIR} to a folder that this process may write.",
+            ) from error
         self.former = os.pread(self._file or 0, _MOST, 0).decode("utf-8", "replace")
 
     def note(self, member: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hookline.dispatcher.slot import Slot
+from hookline.kernel.errors import ConfigError
 
 pytestmark = pytest.mark.unit
 
@@ -50,3 +51,14 @@ def test_places_of_the_living_are_not_taken(tmp_path: Path) -> None:
     first.note("hookline-a")
     second = taken(tmp_path)
     assert (first.number, second.number, second.former) == (0, 1, "")
+
+
+@pytest.mark.parametrize("in_the_way", ["state", "state/decoding", "state/decoding/slot.0.lock/file"])
+def test_a_folder_that_cannot_be_written_is_named_with_its_setting(in_the_way: str, tmp_path: Path) -> None:
+    """The folder cannot be made, or the place in it not be opened: the setting, the folder and the reason, no stack."""
+    (tmp_path / in_the_way).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / in_the_way).touch()
+    with pytest.raises(ConfigError) as told:
+        Slot(tmp_path / "state" / "decoding").take()
+    assert f"HOOKLINE_STATE_DIR={tmp_path / 'state'} cannot be written: " in told.value.message
+    assert "HOOKLINE_STATE_DIR" in told.value.remedy
