@@ -16,7 +16,8 @@ _MOST: Final = 512
 class Slot:
     """The first place that no live process of this machine holds; its file has the id under which its owner is a member.
 
-    `folder` lies in the state folder. Used from the event loop's thread only. A file in the page cache outlives the process, though not the machine.
+    `folder` lies in the state folder. Used from the event loop's thread only. A file in the page cache outlives the process, though not
+    the machine.
     """
 
     def __init__(self, folder: Path) -> None:
