@@ -176,6 +176,7 @@ ROUTES: Final = (
         answer=TemplateTried,
         codes=(Code.TEMPLATE_INVALID, Code.UNKNOWN_EVENT_TYPE, Code.OVERLOADED),
         action="template.try",
+        remembered=False,
         example={"template": {"text": "Order ${data.order.number}"}, "event_types": ["order.created"]},
     ),
 )

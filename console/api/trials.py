@@ -75,6 +75,7 @@ ROUTES: Final = (
         answer=TrialResult,
         codes=(Code.NOT_FOUND, Code.UNKNOWN_EVENT_TYPE, Code.RATE_LIMITED, Code.NO_DISPATCHER),
         action="webhook.test",
+        remembered=False,
         example={"event_type": "order.created"},
     ),
 )

@@ -90,7 +90,7 @@ class Api:
         )
 
     async def _respond(self, route: Route, request: web.Request, call: Call) -> web.StreamResponse:
-        if call.idempotency_key:
+        if call.idempotency_key and route.remembered:
             place = Place(call.store_id, f"{route.name} {request.path} {call.caller.actor} {call.idempotency_key}")
             digest = hashlib.sha256(request.query_string.encode() + b"\0" + call.raw).digest()
             kept, again = await self._idempotency.once(place, digest, lambda: self._kept(route, call))

@@ -1,7 +1,8 @@
 """Idempotency-Key: the same request sent again gets the same answer, and changes nothing again.
 
 Answers are kept in the memory of this process for a day, so they do not outlive a restart, and secrets in them touch no
-disk. Only successes are kept: after an error the same key may be tried again.
+disk. Only successes are kept: after an error the same key may be tried again. Where all of them are too large, those of the
+store that holds the most go first, so that no store pushes out what another relies on.
 """
 
 from __future__ import annotations
@@ -58,12 +59,14 @@ def checked_key(text: str | None) -> str:
 
 
 class Idempotency:
-    """Remembers answers; used on the event loop only, so nothing in it is ever half done."""
+    """Remembers answers for `life_s` seconds; used on the event loop only, so nothing in it is ever half done."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, life_s: float = LIFE_S) -> None:
         self._clock = clock
+        self._life_s = life_s
         self._entries: OrderedDict[Place, _Entry] = OrderedDict()
         self._per_store: dict[str, OrderedDict[Place, _Entry]] = {}
+        self._bytes_of: dict[str, int] = {}
         self._bytes = 0
 
     async def once(self, place: Place, digest: bytes, answer: Callable[[], Awaitable[Kept]]) -> tuple[Kept, bool]:
@@ -81,7 +84,7 @@ class Idempotency:
         return await asyncio.shield(known.answer), True
 
     async def _first(self, place: Place, digest: bytes, answer: Callable[[], Awaitable[Kept]]) -> Kept:
-        entry = _Entry(digest, self._clock.monotonic() + LIFE_S, asyncio.get_running_loop().create_future())
+        entry = _Entry(digest, self._clock.monotonic() + self._life_s, asyncio.get_running_loop().create_future())
         entry.answer.add_done_callback(lambda future: future.cancelled() or future.exception())  # nobody else may be waiting for it
         self._make_room(place.store_id)
         self._entries[place] = entry
@@ -93,9 +96,10 @@ class Idempotency:
             if not entry.answer.done():
                 entry.answer.set_exception(error) if isinstance(error, Exception) else entry.answer.cancel()
             raise
-        entry.bytes = len(kept.body)
-        self._bytes += entry.bytes
         entry.answer.set_result(kept)
+        if self._entries.get(place) is entry:
+            entry.bytes = len(kept.body)
+            self._weigh(place.store_id, entry.bytes)
         return kept
 
     def _forget_old(self) -> None:
@@ -105,11 +109,11 @@ class Idempotency:
             self._drop(*oldest)
 
     def _make_room(self, store_id: str) -> None:
-        """Bound the number per store, so that none pushes out what another relies on, and the bytes of all."""
+        """Bound the number per store, and the bytes of all at the cost of whoever holds the most."""
         mine = self._per_store.get(store_id)
         if mine is not None and len(mine) >= MOST_PER_STORE:
             self._drop_one(mine)
-        while self._bytes > MOST_BYTES and self._drop_one(self._entries):
+        while self._bytes > MOST_BYTES and self._drop_one(self._per_store[max(self._bytes_of, key=self._bytes_of.__getitem__)]):
             pass
 
     def _drop_one(self, entries: OrderedDict[Place, _Entry]) -> bool:
@@ -123,8 +127,14 @@ class Idempotency:
         if self._entries.get(place) is not entry:
             return
         del self._entries[place]
-        self._bytes -= entry.bytes
+        self._weigh(place.store_id, -entry.bytes)
         mine = self._per_store[place.store_id]
         del mine[place]
         if not mine:
             del self._per_store[place.store_id]
+
+    def _weigh(self, store_id: str, more: int) -> None:
+        self._bytes += more
+        held = self._bytes_of.pop(store_id, 0) + more
+        if held:
+            self._bytes_of[store_id] = held

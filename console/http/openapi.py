@@ -40,7 +40,7 @@ Everything about a store's webhooks. Send an API key as `Authorization: Bearer h
 An operator's token may act for any store, named by `?store=` or the `Hookline-Store` header.
 
 Errors are `application/problem+json` with a `code` from a closed list. Lists come in pages: give `next_cursor` as `cursor`.
-A POST with an `Idempotency-Key` that is sent again within a day gets the same answer and changes nothing again.
+A POST that takes an `Idempotency-Key`, sent again with the same one within a day, gets the same answer and changes nothing again.
 Webhooks carry an `ETag`; changing or deleting one needs it as `If-Match`.
 """
 _ID: Final = {"type": "string", "pattern": r"^[A-Za-z0-9_.:-]{1,128}$"}
@@ -59,7 +59,7 @@ def codes_of(route: Route) -> tuple[Code, ...]:
         found |= set(_WITH_BODY)
     if route.method != "GET":
         found |= set(_NOT_GET)
-    if route.method == "POST":
+    if route.method == "POST" and route.remembered:
         found |= {Code.IDEMPOTENCY_MISMATCH}
     if route.if_match is not IfMatch.NONE:
         found |= {Code.VERSION_STALE}
@@ -162,7 +162,7 @@ def _headers(route: Route) -> list[Schema]:
                 STORE_HEADER, "the store to act for, as `?store=`; for an operator", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
             )
         )
-    if route.method == "POST":
+    if route.method == "POST" and route.remembered:
         found.append(_header(IDEMPOTENCY, "the same for a request that is sent again", {"type": "string", "pattern": "^[!-~]{1,128}$"}))
     if route.if_match is not IfMatch.NONE:
         needed = route.if_match is IfMatch.MUST

@@ -173,7 +173,8 @@ class Route:
     (a coroutine, or a look into memory) or in a pool of threads. `action` is what the audit calls the change; empty for routes that change
     nothing that is worth a record. `codes` are the problems of this route beyond those that every route of its kind has.
     `version` tells that the answer has an ETag, `if_match` whether the request has one. `other_statuses` and `other_types` are
-    what it may answer with instead of `status` and `content_type`.
+    what it may answer with instead of `status` and `content_type`. `remembered` is False for POST routes whose answers are not kept under
+    an Idempotency-Key: they change nothing, or show what a receiver said, which may name a person who is erased later.
     """
 
     name: str
@@ -197,6 +198,7 @@ class Route:
     version: bool = False
     if_match: IfMatch = IfMatch.NONE
     max_body: int = MAX_BODY
+    remembered: bool = True
     example: Mapping[str, Any] = field(default_factory=dict)
 
     @property

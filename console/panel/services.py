@@ -23,6 +23,7 @@ from hookline.dispatcher.outcome import SCHEDULES
 from hookline.kernel.config import load
 
 WELCOME: Final = "welcome"
+BRIEFLY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,8 @@ class Services:
     `users` is read in memory from any thread; `writer` and what changes `sessions` only in `Work.CHANGES`, `sign_in` only in
     `Work.PASSWORDS`. `routes` are the API's by name. `dispatchers` tell when breakers open and how calls are tried again.
     `first_run` is the token of the link that makes the first operator. `once` remembers
-    what forms made; it is used on the event loop.
+    what forms made, `once_briefly` what receivers said to tests, which may name a person who is erased later: for `BRIEFLY_S` seconds. Both
+    are used on the event loop.
     """
 
     parts: Parts
@@ -64,6 +66,7 @@ class Services:
     dispatchers: DispatcherSettings
     first_run: str
     once: Idempotency
+    once_briefly: Idempotency
 
 
 def first_run_token(secret: bytes) -> str:

@@ -15,7 +15,7 @@ from hookline.console.http import bodies
 from hookline.console.http.access import store_of
 from hookline.console.http.api import checked_ids, perform
 from hookline.console.http.etags import NO_VERSIONS, Versions
-from hookline.console.http.idempotency import Kept, Place, checked_key
+from hookline.console.http.idempotency import Idempotency, Kept, Place, checked_key
 from hookline.console.http.models import Model
 from hookline.console.http.problems import Code, Refused, trouble
 from hookline.console.http.routes import ALL_STORES, Answer, Call, Caller
@@ -155,11 +155,13 @@ class Visit:
             key = self.form.text(ONCE)
             return (await self.change(kind, name, id_, body=body, key=key)).model_dump_json().encode()
 
-        return kind.model_validate_json(await self.once(made))
+        memory = self.services.once if self.services.routes[name].remembered else self.services.once_briefly
+        return kind.model_validate_json(await self.once(made, memory))
 
-    async def once(self, act: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def once(self, act: Callable[[], Awaitable[bytes]], memory: Idempotency | None = None) -> bytes:
         """Return what an act brought; the same form sent again, or at the same time, gets the same, and nothing is done again.
 
+        `memory` is where that is remembered, None for a day.
         Raises `Conflict` when the form was sent before with other values, and what `act` raises: after that it may be sent again.
         """
         key = self.form.text(ONCE)
@@ -171,7 +173,7 @@ class Visit:
 
         place = Place(self.store, f"panel {self.request.path} {self.caller.actor} {key}")
         try:
-            found, _ = await self.services.once.once(place, self.form.digest(), kept)
+            found, _ = await (memory or self.services.once).once(place, self.form.digest(), kept)
         except Refused as error:
             if error.problem is not Code.IDEMPOTENCY_MISMATCH:
                 raise

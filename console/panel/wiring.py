@@ -12,7 +12,7 @@ from hookline.console.panel.application import Panel
 from hookline.console.panel.config import PanelConfig
 from hookline.console.panel.cookies import Cookies
 from hookline.console.panel.first_run import link
-from hookline.console.panel.services import DispatcherSettings, Services, first_run_token
+from hookline.console.panel.services import BRIEFLY_S, DispatcherSettings, Services, first_run_token
 from hookline.console.panel.table import PAGES
 from hookline.console.parts import Parts
 from hookline.console.sessions import Sessions
@@ -44,6 +44,7 @@ class PanelParts:
             dispatchers=dispatchers,
             first_run=first_run_token(secret),
             once=Idempotency(parts.clock),
+            once_briefly=Idempotency(parts.clock, BRIEFLY_S),
         )
 
     def start(self) -> None:

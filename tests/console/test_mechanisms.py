@@ -195,6 +195,42 @@ async def test_memory_is_bounded_per_store_and_in_all() -> None:
     assert (await idempotency.once(Place("big0", "k"), b"d", answer_of(1)))[1] is False
 
 
+async def test_the_store_that_holds_the_most_bytes_loses_first() -> None:
+    """One store that sends large answers without end pushes out its own only; with a second one, the larger of both."""
+    idempotency = Idempotency(Moving())
+
+    async def send(store: str, key: str, size: int) -> bool:
+        async def answer() -> Kept:
+            return kept(size=size)
+
+        return (await idempotency.once(Place(store, key), b"d", answer))[1]
+
+    for number in range(20):
+        assert await send("quiet", str(number), 1_000) is False
+    for number in range(120):
+        assert await send("loud", str(number), 300_000) is False
+        assert await send(f"one{number}", "k", 0) is False
+    assert all([await send("quiet", str(number), 1_000) for number in range(20)])
+    assert await send("loud", "119", 300_000) is True
+    assert await send("loud", "0", 300_000) is False
+    for number in range(40):  # less than "loud" holds still
+        assert await send("second", str(number), 100_000) is False
+    assert all([await send("second", str(number), 100_000) for number in range(40)])
+
+
+async def test_a_memory_may_be_short() -> None:
+    """What is kept for a minute is forgotten after it."""
+    clock = Moving()
+    idempotency = Idempotency(clock, 60.0)
+
+    async def answer() -> Kept:
+        return kept()
+
+    assert [(await idempotency.once(Place("s", "k"), b"d", answer))[1] for _ in range(2)] == [False, True]
+    clock.s = 60.0
+    assert (await idempotency.once(Place("s", "k"), b"d", answer))[1] is False
+
+
 async def test_a_store_at_its_limit_is_not_slowed_down_by_the_others() -> None:
     """To push out its oldest key, the keys of other stores are not looked through."""
     idempotency = Idempotency(Moving())

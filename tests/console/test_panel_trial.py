@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from hookline.console.api.deliveries_models import AttemptDetail
+from hookline.console.api.table import ROUTES
 from hookline.console.api.trials import TrialResult, result_of
+from hookline.console.http.idempotency import Idempotency
 from hookline.console.panel import wording
+from hookline.console.panel.forms import ONCE, Form
+from hookline.console.panel.page import Access, Page
 from hookline.console.panel.pages.webhook_trial import said as trial_said
+from hookline.console.panel.services import BRIEFLY_S
+from hookline.console.panel.visit import Visit
+from hookline.kernel.clock import SystemClock
 from hookline.schemas.records import Attempt, ErrorKind, Outcome, Trigger
 
 pytestmark = pytest.mark.unit
@@ -67,3 +75,33 @@ def test_nobody_gives_up_on_a_test() -> None:
     """What is made once and fails has failed."""
     assert (wording.outcome_said("dead", "test"), wording.outcome_said("dead", "event")) == ("Failed", "Given up")
     assert wording.outcome_said("delivered", "test") == "Delivered"
+
+
+async def test_what_a_receiver_said_is_remembered_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The form that sent a test is good for a minute, since its answer may name somebody who is erased then; other forms for a day."""
+    services = SimpleNamespace(
+        routes={route.name: route for route in ROUTES}, once=Idempotency(SystemClock()), once_briefly=Idempotency(SystemClock(), BRIEFLY_S)
+    )
+    asked: list[str] = []
+
+    async def change(_: Visit, __: Any, name: str, *___: Any, **____: Any) -> TrialResult:
+        asked.append(name)
+        return answered(200)
+
+    async def known(self: Idempotency, place: Any, *_: Any) -> Any:
+        asked.append("for a minute" if self is services.once_briefly else "for a day")
+        return await once(self, place, *_)
+
+    once = Idempotency.once
+    monkeypatch.setattr(Visit, "change", change)
+    monkeypatch.setattr(Idempotency, "once", known)
+    presence = SimpleNamespace(user=SimpleNamespace(caller=SimpleNamespace(actor="user:1")))
+    visit = Visit(
+        services=cast("Any", services), request=cast("Any", SimpleNamespace(path="/x")),
+        page=Page(name="x", path="/x", access=Access.STORE), presence=cast("Any", presence), ids={"store": "demo"}, form=Form([(ONCE, "mark")]), token="",
+    )  # fmt: skip
+    for _ in range(2):
+        await visit.make(TrialResult, "webhooks.test", "wh_1")
+    await visit.make(TrialResult, "webhooks.rotate-secret", "wh_1")
+    assert asked == ["for a minute", "webhooks.test", "for a minute", "for a day", "webhooks.rotate-secret"]
+    assert BRIEFLY_S <= 60

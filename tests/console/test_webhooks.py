@@ -188,6 +188,19 @@ def test_a_test_call_brings_the_receivers_answer(stack: Stack, admin: Client) ->
     Verifier(webhook["secret"]).verify(call[2], call[1])
 
 
+def test_what_may_be_erased_later_is_not_remembered(stack: Stack, admin: Client) -> None:
+    """A test call with the Idempotency-Key of another calls again: the former answer may name a person who was erased since."""
+    path, key = f"t{os.urandom(3).hex()}", {"Idempotency-Key": os.urandom(8).hex()}
+    webhook = made(stack, admin, path)
+    for said in ("ann@example.com", "nobody"):
+        stack.receiver.answers[f"/{path}"] = (200, said.encode())
+        reply = admin.post(f"/webhooks/{webhook['id']}/test", **key)
+        assert (reply.json["response_body"], reply.headers.get("idempotency-replayed")) == (said, None)
+    tried = {"template": "slack", "event_types": ["order.paid"]}
+    replies = [admin.post("/templates/try", body, **key) for body in (tried, {**tried, "template": "discord"})]
+    assert [(reply.status, reply.headers.get("idempotency-replayed")) for reply in replies] == [(200, None)] * 2
+
+
 def test_a_test_call_that_fails_is_no_error_of_the_request(stack: Stack, admin: Client) -> None:
     """A receiver that says 500 is told with its status and words; own data must fit their type."""
     path = f"t{os.urandom(3).hex()}"
