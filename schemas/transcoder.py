@@ -30,7 +30,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _SECOND: Final = 1_000_000
 _MORE: Final = 0x80
-_LONGEST: Final = 70
+_SHIFTS: Final = range(0, 70, 7)
 _ESCAPED: Final = bytes(range(32)) + b'"\\'
 _ENVELOPE: Final = ["id", "store_id", "occurred_at", "data"]
 
@@ -69,17 +69,17 @@ def _joined(out: list[bytes], at: int, end: int) -> bytes:
 
 
 def _long(data: bytes, at: int) -> tuple[int, int]:
-    """Return the zigzag varint at a place, and the place behind it."""
-    byte = data[at]
-    number, shift = byte & 127, 7
-    while byte & _MORE:
-        at += 1
+    """Return the zigzag varint at a place, and the place behind it; no more than ten bytes are read, however many go on."""
+    number = 0
+    for shift in _SHIFTS:
         byte = data[at]
+        at += 1
         number |= (byte & 127) << shift
-        shift += 7
-    if shift > _LONGEST or number >> 64:
-        raise ValueError
-    return number >> 1 ^ -(number & 1), at + 1
+        if byte < _MORE:
+            if number >> 64:
+                break
+            return number >> 1 ^ -(number & 1), at
+    raise ValueError
 
 
 def _size(data: bytes, at: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A child process that decodes hostile records: when it dies, runs on, or swells, the record that did it is known.
+"""A child process that decodes and renders hostile records: when it dies, runs on, or swells, the record that did it is known.
 
 Run as a program it reads records (four bytes of length, the record) from standard input and answers each with a line:
 what came of it, the milliseconds of processor time, the kibibytes by which the process has ever grown since its start.
@@ -17,11 +17,12 @@ from types import SimpleNamespace
 from typing import IO, Any, Final
 
 from hookline.kernel.errors import SchemaError, UnknownSchema, WireError
-from hookline.schemas.catalogue import SCHEMAS
+from hookline.schemas.catalogue import BY_SUBJECT, SCHEMAS, event_type
 from hookline.schemas.names import full_name
 from hookline.schemas.wire import Codec
 
 _SIZE: Final = struct.Struct(">I")
+_NOTHING: Final = frozenset({"refused", "unknown"})
 
 
 class _Fixed:
@@ -103,6 +104,18 @@ class Decoder:
 
 
 def _outcome(under_test: Codec, value: bytes) -> str:
+    """Return what both ways say of a record, or words of no subject where they differ, or where bytes may stand behind it."""
+    found, told = _decoded(under_test, value), _rendered(under_test, value)
+    if found not in _NOTHING:
+        for way in (_decoded, _rendered):
+            if way(under_test, value + b"\0") != "refused":
+                return f"{way.__name__} takes a byte behind it"
+        if found not in BY_SUBJECT:  # a record that is no event is for nobody's eyes
+            return found if told == "refused" else "rendered what is no event"
+    return found if found == told else f"decoded: {found}, rendered: {told}"
+
+
+def _decoded(under_test: Codec, value: bytes) -> str:
     try:
         subject, _ = under_test.decode_record(value)
     except WireError:
@@ -110,6 +123,16 @@ def _outcome(under_test: Codec, value: bytes) -> str:
     except UnknownSchema:
         return "unknown"
     return subject
+
+
+def _rendered(under_test: Codec, value: bytes) -> str:
+    try:
+        rendered = under_test.render(value)
+    except WireError:
+        return "refused"
+    except UnknownSchema:
+        return "unknown"
+    return event_type(rendered.type).subject
 
 
 def serve(records: IO[bytes], answers: IO[str]) -> None:

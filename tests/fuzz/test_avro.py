@@ -20,7 +20,8 @@ pytestmark = pytest.mark.unit
 
 AT = datetime(2026, 3, 14, 9, 26, 53, 589793, UTC)
 MOST_CPU_MS = 250.0
-"""For a record of up to 64 KiB; the examples of the catalogue take less than one."""
+"""For a record of up to 64 KiB, and for each 64 KiB of a larger one; the examples of the catalogue take less than one."""
+KIB_64 = 64 * 1024
 MOST_GROWTH_KIB = 96 * 1024
 """What the process may ever grow, over all records of the run; a decoder that believes a length of 2^40 grows by more."""
 
@@ -87,7 +88,7 @@ def judge(decoder: Decoder, value: bytes) -> None:
     """Have it decoded, and hold the answer against the bounds."""
     verdict = decoder.decode(value)
     assert verdict.said in {"refused", "unknown", *SCHEMAS}
-    assert verdict.cpu_ms <= MOST_CPU_MS
+    assert verdict.cpu_ms <= MOST_CPU_MS * max(1.0, len(value) / KIB_64)
     assert verdict.grown_kib <= MOST_GROWTH_KIB
 
 
@@ -116,9 +117,10 @@ def test_anything_under_any_schema(decoder: Decoder, number: int, parts: list[by
 
 
 @tries(30)
-@given(number=st.integers(1, len(SCHEMAS)), unit=PIECES.filter(bool), size=st.integers(1_000, 64 * 1024))
+@given(number=st.integers(1, len(SCHEMAS)), unit=PIECES.filter(bool), size=st.integers(1_000, 8 * KIB_64))
+@example(number=list(SCHEMAS).index("hookline.orders.OrderPaid") + 1, unit=b"\xff", size=8 * KIB_64)
 def test_a_large_record_of_one_pattern(decoder: Decoder, number: int, unit: bytes, size: int) -> None:
-    """64 KiB of the same few bytes cost no more than their size explains."""
+    """Half a mebibyte of the same few bytes costs no more than its size explains."""
     judge(decoder, framed(number, (unit * (size // len(unit) + 1))[:size]))
 
 

@@ -141,6 +141,39 @@ def test_a_count_of_billions_ends_at_once(codec: Codec) -> None:
     assert time.thread_time() - began < 5
 
 
+MEGABYTE = 1 << 20
+MOST_CPU_S = 3.0
+"""For a megabyte, which takes up to 0.6 s; a way whose cost grows with the square of the size takes minutes."""
+PATTERNS = {
+    "a number without end": b"\xff", "a number of nothing, without end": b"\x80", "nothing": b"\0", "empty texts": b"\2\0",
+    "texts": b"\x02a", "negative blocks": varint(-1) + varint(1), "counts beyond the record": varint(2**62),
+    "numbers too long by a byte": b"\x80" * 10 + b"\1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_megabyte_costs_what_its_size_explains(codec: Codec, pattern: str) -> None:
+    """Where a length, a time, a number or a count should stand: every way in refuses it, in time that grows with its size alone."""
+    unit = PATTERNS[pattern]
+    junk = (unit * (MEGABYTE // len(unit) + 1))[:MEGABYTE]
+    whole = codec.encode_record(ORDER.subject, _least("order.paid"))
+    in_data = FRAME + len(b"\x0aevt_1\x08demo") + len(varint(round(NOW.timestamp() * 1e6)))
+    for at in (FRAME, in_data - 1, in_data, len(whole) // 2, len(whole) - 1):
+        for way in (codec.render, codec.decode, codec.decode_record, codec.decode_attempt):
+            began = time.thread_time()
+            with pytest.raises(WireError):
+                way(whole[:at] + junk)
+            assert time.thread_time() - began < MOST_CPU_S, (at, way)
+
+
+def test_a_number_has_ten_bytes_at_most(codec: Codec) -> None:
+    """A length in as many bytes as the longest numbers take is read; with one more it is left to the slow way."""
+    whole = codec.encode_record(ORDER.subject, _least("order.paid"))
+    start, behind = whole[:FRAME], whole[FRAME + 1 :]
+    assert quickly(start + b"\x8a" + b"\x80" * 8 + b"\0" + behind, "order.paid") == quickly(whole, "order.paid") is not None
+    assert quickly(start + b"\x8a" + b"\x80" * 9 + b"\0" + behind, "order.paid") is None
+
+
 def test_what_is_wrong_is_told_alike_when_its_frame_is_known(codec: Codec) -> None:
     """A frame is looked up once; a wrong record gets the words that it would have got as the first."""
     whole = codec.encode_record(ORDER.subject, _least("order.paid"))
