@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
 from hookline.dispatcher.transport.connection import VIEW, Connection
 from hookline.dispatcher.transport.phases import Keeper, Late
+from hookline.kernel.recent import Recent
 from hookline.webhooks.certificates import Identity
 
 _READ: Final = 16 * 1024
@@ -17,12 +20,15 @@ _READ: Final = 16 * 1024
 _LOOKS: Final = 4
 """A server of TLS 1.3 sends its tickets when it likes, most with the handshake's end or the first answer; some send none.
 
-CPython up to 3.12 leaks some 5 KiB at each look (gh-116810), so nobody looks without hope.
+CPython before 3.12.8 leaks a session at each look, 5 to 20 KiB (gh-116810), so nobody looks without hope, and not for ever.
 """
+_LEAKS: Final = sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3, 13, 1)
+_LOOKS_FREE: Final = 4_000
+_LOOKS_EVERY_S: Final = 60.0
 _FULL_OF_HOPE: Final = 2
 _HOPE_AGAIN: Final = 64
-_MOST_ORIGINS: Final = 10_000
-"""Of one dispatcher; a lost session costs a handshake."""
+MOST_SESSIONS: Final = 4_000
+"""Of those used lately, half of them at least: some 20 KiB each, with the server's certificates; a lost one costs a whole handshake."""
 MOST_IDENTITIES: Final = 64
 """A context has the authorities of the world in it: 0.8 MiB each, and some 30 ms to make."""
 
@@ -43,13 +49,36 @@ def presenting(context: ssl.SSLContext, identity: Identity) -> ssl.SSLContext:
     return context
 
 
+class Looks:
+    """How often a process may ask for a session where that leaks: so many times, and once a minute after that; None: always."""
+
+    def __init__(self, free: int | None) -> None:
+        self._free = free
+        self._since = time.monotonic()
+
+    def take(self) -> bool:
+        """Tell whether to look now."""
+        if self._free is None:
+            return True
+        more = int((time.monotonic() - self._since) / _LOOKS_EVERY_S)
+        self._since += more * _LOOKS_EVERY_S
+        self._free = min(_LOOKS_FREE, self._free + more)
+        if self._free <= 0:
+            return False
+        self._free -= 1
+        return True
+
+
+LOOKS: Final = Looks(_LOOKS_FREE if _LEAKS else None)
+
+
 class TlsSessions:
     """The last session of each origin: presenting it saves the server's certificate and a signature per connect."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self.context = context
-        self._sessions: dict[object, ssl.SSLSession] = {}
-        self._without: dict[object, int] = {}
+        self._sessions: Recent[object, ssl.SSLSession] = Recent(MOST_SESSIONS)
+        self._without: Recent[object, int] = Recent(MOST_SESSIONS)
 
     def of(self, origin: object) -> ssl.SSLSession | None:
         """Return the session to resume, None for a full handshake."""
@@ -59,26 +88,22 @@ class TlsSessions:
         """Remember a session that can be resumed; return whether this one can."""
         if session is None or not session.has_ticket:
             return False
-        if len(self._sessions) > _MOST_ORIGINS:
-            self._sessions.clear()
-        self._sessions[origin] = session
-        self._without.pop(origin, None)
+        self._sessions.put(origin, session)
+        self._without.forget(origin)
         return True
 
     def hopeful(self, origin: object) -> bool:
         """Tell whether to look for a session: not always where the last connections brought none."""
-        count = self._without.get(origin, 0)
+        count = self._without.get(origin) or 0
         return count < _FULL_OF_HOPE or count % _HOPE_AGAIN == 0
 
     def in_vain(self, origin: object) -> None:
         """Note a connection that brought none."""
-        if len(self._without) > _MOST_ORIGINS:
-            self._without.clear()
-        self._without[origin] = self._without.get(origin, 0) + 1
+        self._without.put(origin, (self._without.get(origin) or 0) + 1)
 
     def forget(self, origin: object) -> None:
         """Drop a session, so that the next connect checks the certificate anew."""
-        self._sessions.pop(origin, None)
+        self._sessions.forget(origin)
 
 
 class Identities:
@@ -224,7 +249,7 @@ class TlsConnection(Connection):
 
     def _look(self) -> None:
         """Keep the session once it can be resumed."""
-        if self._looks:
+        if self._looks and LOOKS.take():
             self._found = self._sessions.keep(self.origin, self._tls.session)
             self._looks = 0 if self._found else self._looks - 1
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
+from hookline.dispatcher.transport import tls
 from hookline.dispatcher.transport.contract import Failure, Reply, Result, Transport
 from hookline.dispatcher.transport.native_transport import NativeTransport
 from hookline.dispatcher.transport.tls import tls_context
@@ -89,8 +90,11 @@ class TestNativeTransport(Conformance):
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
     @pytest.mark.parametrize("answers", [1, 3])
-    async def test_tls_sessions_are_resumed(self, names: Names, authority: trustme.CA, version: ssl.TLSVersion, answers: int) -> None:
+    async def test_tls_sessions_are_resumed(
+        self, names: Names, authority: trustme.CA, version: ssl.TLSVersion, answers: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Each connection after the first saves the server's certificate, whenever its tickets come."""
+        monkeypatch.setattr(tls, "LOOKS", tls.Looks(None))
         names["hooks.test"] = lambda: ["127.0.0.1"]
         resumed: list[bool] = []
 
@@ -109,8 +113,11 @@ class TestNativeTransport(Conformance):
         assert resumed == [False, True, True]
 
     @pytest.mark.parametrize(("tickets", "looks"), [(2, 4), (0, 8)])
-    async def test_nobody_looks_for_tls_sessions_without_hope(self, names: Names, authority: trustme.CA, tickets: int, looks: int) -> None:
+    async def test_nobody_looks_for_tls_sessions_without_hope(
+        self, names: Names, authority: trustme.CA, tickets: int, looks: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """CPython leaks a session each time that one is asked for: so not where the last one was resumed, nor where none ever comes."""
+        monkeypatch.setattr(tls, "LOOKS", tls.Looks(None))
         names["hooks.test"] = lambda: ["127.0.0.1"]
         looked: list[int] = []
 
@@ -122,7 +129,7 @@ class TestNativeTransport(Conformance):
 
             @session.setter
             def session(self, session: ssl.SSLSession) -> None:
-                ssl.SSLObject.session.__set__(self, session)  # type: ignore[attr-defined]
+                property.__set__(vars(ssl.SSLObject)["session"], self, session)
 
         def watching() -> ssl.SSLContext:
             context = trusting(authority)
@@ -137,6 +144,18 @@ class TestNativeTransport(Conformance):
                     await heard(0.01)
                 assert server.connections == 40
         assert 1 <= len(looked) <= looks
+
+    async def test_looks_that_leak_are_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So many for nothing, then one a minute; where Python does not leak, always."""
+        now = [100.0]
+        monkeypatch.setattr("hookline.dispatcher.transport.tls.time.monotonic", lambda: now[0])
+        looks = tls.Looks(2)
+        assert [looks.take() for _ in range(3)] == [True, True, False]
+        now[0] += 59
+        assert not looks.take()
+        now[0] += 62
+        assert [looks.take() for _ in range(3)] == [True, True, False]
+        assert all(tls.Looks(None).take() for _ in range(10))
 
     async def test_a_call_back_that_raises_ends_no_other_call(self, caller: Caller) -> None:
         """Neither the deadlines that are still to come, nor what is to be written in the same turn."""
