@@ -95,6 +95,7 @@ def _found(stack: _Stack, whom: Subject) -> tuple[Counter[str], set[str], list[s
 
 def _erased(stack: _Stack, whom: Subject, events: list[str]) -> dict[str, str]:
     """Write the erasures, then the audit, which names the path and not the person."""
+    from hookline.cli.trail import ACTOR
     from hookline.schemas.audit import Entry
     from hookline.schemas.erasures import Erasure
 
@@ -105,7 +106,7 @@ def _erased(stack: _Stack, whom: Subject, events: list[str]) -> dict[str, str]:
     target = f"{'.'.join(whom.path)}: {len(events)} events"
     entry_id = f"aud_{uuid.uuid4().hex[:20]}"
     stack.audit.write(
-        Entry(id=entry_id, at_us=now_us, store_id=whom.store_id, actor="command line", action=_ACTION, target=target, request_id=request_id)
+        Entry(id=entry_id, at_us=now_us, store_id=whom.store_id, actor=ACTOR, action=_ACTION, target=target, request_id=request_id)
     )
     return {"request_id": request_id}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,12 @@ from hookline.schemas.topics import SCHEMAS, Topics
 SUFFIX: Final = ".jsonl.gz"
 _FORMAT: Final = 1
 _FLUSH_S: Final = 120.0
+_RECORDS_THERE: Final = "Restore into a new cluster, or under another HOOKLINE_TOPIC_PREFIX."
+# It has no prefix. Schemas are known by their ids, so that those of two clusters do not go together.
+_SCHEMAS_THERE: Final = (
+    "Restore into a new cluster, before `hookline schemas register`. The cluster that was copied has its schemas still: to restore there, "
+    f"under another HOOKLINE_TOPIC_PREFIX, move {SCHEMAS}{SUFFIX} out of the folder first."
+)
 
 
 def state_topics(topics: Topics) -> list[str]:
@@ -37,12 +44,17 @@ def flow_topics(topics: Topics) -> list[str]:
 
 
 def dump(config: KafkaConfig, topic: str, folder: Path) -> int:
-    """Write what a topic holds now into a file of a folder; return how many records. Raises `BrokerError`, `OSError`."""
+    """Write what a topic holds now into a file of a folder, for its owner alone; return how many records.
+
+    Raises `BrokerError`, `OSError`.
+    """
     short = _short(config, topic)
     client = kafka.admin(config)
     head = {"format": _FORMAT, "topic": short, "partitions": kafka.partitions_of(client, topic)}
     half = folder / f"{short}{SUFFIX}.part"
-    with gzip.open(half, "wb") as out:
+    half.unlink(missing_ok=True)  # one that broke off may have been readable to others
+    handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as raw, gzip.open(raw, "wb") as out:
         out.write(orjson.dumps(head) + b"\n")
         count = sum(out.write(orjson.dumps(_row(message)) + b"\n") > 0 for message in kafka.scan(config, [topic]))
     half.replace(folder / f"{short}{SUFFIX}")  # a dump that broke off is not taken for a whole one
@@ -96,9 +108,7 @@ def _require_empty(config: KafkaConfig, topic: str, partitions: int) -> None:
             said = f"{topic} has {there} partitions, the dump {partitions}"
             raise BrokerError(said, remedy="Create the topics with as many, by `hookline topics create`.")
         if any(kafka.end_offset(consumer, topic, number) for number in range(there)):
-            raise Conflict(
-                f"{topic} is not empty", field="topic", remedy="Restore into a new cluster, or under another HOOKLINE_TOPIC_PREFIX."
-            )
+            raise Conflict(f"{topic} is not empty", field="topic", remedy=_SCHEMAS_THERE if topic == SCHEMAS else _RECORDS_THERE)
     finally:
         consumer.close()
 

@@ -100,7 +100,7 @@ class EmbeddedBroker:
         java = _java()
         classpath = os.pathsep.join(str(jar) for jar in jars(cache_dir(), told))
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise LocalError(f"{self._folder} cannot be used: {error.strerror}", remedy="Use a folder you may write.") from error
         self._check_version()

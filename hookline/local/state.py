@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +26,9 @@ LOGS: Final = "logs"
 _LOCK: Final = "up.lock"
 _KEYS: Final = "keys.json"
 _PORTS: Final = "ports.json"
-_DATA: Final = (KAFKA, LOGS, "clickhouse", "clickhouse.lock", "decoding", _PORTS, ENVIRONMENT_FILE)
+_DECODING: Final = "decoding"
+_PRIVATE: Final = (KAFKA, LOGS, "clickhouse", _DECODING)
+_DATA: Final = (KAFKA, LOGS, "clickhouse", "clickhouse.lock", _DECODING, _PORTS, ENVIRONMENT_FILE)
 _LEFTOVER_S: Final = 90.0
 _STEP_S: Final = 0.2
 _LARGE_BYTES: Final = 16 * 1024 * 1024
@@ -163,10 +166,12 @@ class StateFolder:
         self.environment_file.unlink(missing_ok=True)
 
     def log(self, name: str) -> Path:
-        """Return the log file of a process; a large one is put aside once."""
+        """Return the log file of a process, readable by nobody else where it exists; a large one is put aside once."""
         folder = self.path / LOGS
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, mode=0o700)
         path = folder / f"{name}.log"
+        if path.exists():
+            path.chmod(0o600)
         if path.exists() and path.stat().st_size > _LARGE_BYTES:
             path.replace(path.with_suffix(".log.1"))
         return path
@@ -175,13 +180,20 @@ class StateFolder:
 
     def _open(self) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             (self.path / LOGS).mkdir(exist_ok=True)
+            self._shut()
         except OSError as error:
             raise LocalError(
                 f"The state folder {self.path} cannot be used: {error.strerror}", remedy="Set HOOKLINE_STATE_DIR to a folder you may write."
             ) from error
+
+    def _shut(self) -> None:
+        """Keep others out of what the stack keeps: logs hold the first-run link, data hold events. The folder itself may hold more."""
+        for folder in filter(Path.is_dir, (self.path / name for name in _PRIVATE)):
+            if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+                folder.chmod(0o700)
 
     def _locked(self) -> bool:
         try:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import BinaryIO, Final, TypeAlias
 
 from hookline.kernel.errors import LocalError
 from hookline.kernel.lifecycle import Stop
@@ -31,6 +31,7 @@ STEADY_S: Final = 30.0
 _TICK_S: Final = 0.1
 _STOP_TICK_S: Final = 0.02
 _KILL_WAIT_S: Final = 10.0
+_NO_OTHERS: Final = 0o077  # what a child makes, events and logs among it, is for its user alone
 
 
 class What(Enum):
@@ -208,11 +209,17 @@ class Supervisor:
         spec = child.spec
         command = spec.restart_command if spec.restart_command and child.started_at else spec.command
         child.restart_at, child.ready, child.started_at = 0.0, False, self.clock()
-        log = spec.log.open("ab") if spec.log is not None else None
+        log = _private(spec.log) if spec.log is not None else None
         try:
             # A session of its own: Ctrl-C in the terminal is for the supervisor, which stops the others in order.
             child.process = subprocess.Popen(  # noqa: S603  # our own command lines
-                command, env=dict(spec.environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                env=dict(spec.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                umask=_NO_OTHERS,
             )
         except OSError as error:
             raise LocalError(f"{spec.name} cannot be started: {error.strerror}: {command[0]}") from error
@@ -290,6 +297,11 @@ class Supervisor:
             child.process.send_signal(number)
             if number != signal.SIGKILL:
                 os.kill(child.process.pid, signal.SIGCONT)
+
+
+def _private(path: Path) -> BinaryIO:
+    """Open a file to add to it; one that is made is its owner's alone."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")
 
 
 def _failed(spec: ChildSpec, how: str) -> LocalError:

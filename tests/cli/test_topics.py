@@ -6,6 +6,7 @@ import io
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public by i
 from hookline.kernel import kafka
 from hookline.kernel.config import load
 from hookline.kernel.kafka import KafkaConfig
-from hookline.schemas.topics import Topics, TopicsConfig, create, specs
+from hookline.schemas.topics import SCHEMAS, Topics, TopicsConfig, create, specs
 
 pytestmark = pytest.mark.kafka
 
@@ -107,3 +108,48 @@ def test_a_longer_retention_warns_of_nothing(hookline: Callable[..., Any], monke
     applied = hookline("topics", "apply", "--yes")
     assert applied.status == 0
     assert "deleted" not in applied.err
+
+
+def test_a_dump_is_for_its_owner_alone(hookline: Callable[..., Any], tmp_path: Path) -> None:
+    """Hashes of passwords, and events with --all: private files, in a folder that was there and over an older half too."""
+    folder = tmp_path / "there"
+    folder.mkdir(mode=0o755)
+    for name in (f"{SCHEMAS}.jsonl.gz.part", "users.jsonl.gz"):
+        (folder / name).touch(mode=0o644)
+    assert hookline("topics", "dump", "--to", str(folder), "--all").status == 0
+    assert hookline("topics", "dump", "--to", str(tmp_path / "new")).status == 0
+    assert len(list(folder.iterdir())) > len(list((tmp_path / "new").iterdir())) == 7
+    assert {path.stat().st_mode & 0o777 for path in (*folder.iterdir(), *(tmp_path / "new").iterdir())} == {0o600}
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_dump_comes_back_under_another_prefix(
+    hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prefix: str
+) -> None:
+    """`_schemas` has no prefix and is not empty: the error says what to do, and that works; newer erasures go with an older copy."""
+    client = kafka.producer(load(KafkaConfig, dict(os.environ)), message_max_bytes=1_000_000)
+    client.produce(f"{prefix}.users", key=b"usr_1", value=b"somebody")
+    assert client.flush(30) == 0
+    folder = tmp_path / "copy"
+    assert hookline("topics", "dump", "--to", str(folder)).status == 0
+    client.produce(f"{prefix}.erasures", key=b"evt_1", value=b"erased after the copy")
+    assert client.flush(30) == 0
+    assert hookline("topics", "dump", "--to", str(tmp_path / "newer")).status == 0
+    (tmp_path / "newer" / "erasures.jsonl.gz").replace(folder / "erasures.jsonl.gz")
+    other = f"{prefix}-again"
+    monkeypatch.setenv("HOOKLINE_TOPIC_PREFIX", other)
+    assert hookline("topics", "create").status == 0
+    refused = hookline("topics", "restore", "--from", str(folder))
+    assert refused.status == 2
+    assert "_schemas is not empty" in refused.err
+    assert "move _schemas.jsonl.gz out of the folder first" in refused.err
+    (folder / "_schemas.jsonl.gz").rename(tmp_path / "aside")
+    restored = hookline("topics", "restore", "--from", str(folder), "--json")
+    assert restored.status == 0, restored
+    records = {row["topic"]: row["records"] for row in restored.json}
+    assert (records[f"{other}.users"], records[f"{other}.erasures"]) == (1, 1)
+    again = hookline("topics", "restore", "--from", str(folder))
+    assert again.status == 2
+    assert "Restore into a new cluster, or under another HOOKLINE_TOPIC_PREFIX." in again.err
+    [found] = kafka.scan(load(KafkaConfig, dict(os.environ)), [f"{other}.users"])
+    assert (found.key(), found.value()) == (b"usr_1", b"somebody")

@@ -71,7 +71,7 @@ def test_a_person_is_erased(shop: Shop, until: Until) -> None:
     assert [(entry["request_id"], entry["target"], entry["actor"]) for entry in entries][-1] == (
         done["request_id"],
         "customer.email: 2 events",
-        "command line",
+        "command-line",
     )
     assert ann not in json.dumps(entries)
 

@@ -183,6 +183,24 @@ def test_other_terminals_find_the_stack_while_it_runs(tmp_path: Path, monkeypatc
     assert "KAFKA_BOOTSTRAP_SERVERS" not in environment()
 
 
+def test_nobody_else_looks_into_the_folder(tmp_path: Path) -> None:
+    """A new folder is its owner's; in one that was there, logs and data are, of whatever version; the rest in it is left alone."""
+    acquired(tmp_path / "new" / "state")
+    assert mode(tmp_path / "new" / "state") == 0o700
+    old = tmp_path / "old"
+    for name in ("kafka", "clickhouse", "logs", "decoding", "mine"):
+        (old / name).mkdir(parents=True)
+        (old / name).chmod(0o755)
+    log = old / "logs" / "console.log"
+    log.touch()
+    log.chmod(0o644)
+    folder = acquired(old)
+    assert folder.log("console") == log
+    assert mode(log) == 0o600
+    assert {mode(old / name) for name in ("kafka", "clickhouse", "logs", "decoding")} == {0o700}
+    assert mode(old / "mine") == 0o755
+
+
 def test_a_large_log_is_put_aside(tmp_path: Path) -> None:
     """A log over 16 MiB begins anew at the next start, the old one stays beside it."""
     folder = acquired(tmp_path)

@@ -277,3 +277,16 @@ def test_a_killed_guard_is_replaced(stage: Stage) -> None:
     first = stage.supervisor.guard.pid
     os.kill(first, signal.SIGKILL)
     stage.tick_until(lambda: stage.supervisor.guard.pid not in {0, first})
+
+
+def test_what_a_child_writes_is_for_its_user_alone(tmp_path: Path) -> None:
+    """Its log, its files and its folders."""
+    stage = Stage(tmp_path)
+    made = "import os; open({file!r}, 'w').close(); os.mkdir({folder!r}); print('up', flush=True)"
+    script = made.format(file=str(tmp_path / "file"), folder=str(tmp_path / "folder"))
+    try:
+        stage.run(stage.spec("private", f"{script}; {WAITS}"))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        assert modes == {"private.log": 0o600, "file": 0o600, "folder": 0o700}
+    finally:
+        stage.supervisor.stop()

@@ -9,6 +9,7 @@ import stat
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -34,6 +35,15 @@ def asked(shared: dict[str, str], path: str, key: str) -> tuple[int, Any]:
             return error.code, json.load(error)
 
 
+def opened_to_others(state: Path) -> list[str]:
+    """Return what others could read of the state folder, if it were not shut itself: logs, keys, data."""
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    data = [state / name for name in ("kafka", "clickhouse", "decoding", "logs")]
+    found = [state / "keys.json", *(path for path in data if path.exists()), *(state / "logs").iterdir()]
+    assert len(found) >= 8
+    return [str(path) for path in found if stat.S_IMODE(path.stat().st_mode) & 0o077]
+
+
 def test_from_start_to_stop(up: Up, until: Until) -> None:
     """It says how to go on, other terminals find it, a second one is refused, addresses and key stay, Ctrl-C stops all."""
     port = free_port()
@@ -41,6 +51,7 @@ def test_from_start_to_stop(up: Up, until: Until) -> None:
     until(lambda: up.running, 120, "the stack ready")
     shared = up.shared
     assert stat.S_IMODE((up.state / "environment.json").stat().st_mode) == 0o600
+    assert opened_to_others(up.state) == []
     assert shared["HOOKLINE_INGEST_URL"] == f"http://127.0.0.1:{port}"
     until(lambda: "in another terminal" in up.said, what="the screen")
     assert all(text in up.said for text in (f"POST http://127.0.0.1:{port}/api/v1/events", shared["HOOKLINE_API_KEY"], "hookline log"))
