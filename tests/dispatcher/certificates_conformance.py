@@ -20,8 +20,8 @@ from hookline.dispatcher.transport.phases import Keeper, Phase
 from hookline.schemas.records import ErrorKind
 from hookline.webhooks.certificates import Identity
 from tests.calm import calmly_async
-from tests.dispatcher.guard_conformance import Guard, Names, trusting
-from tests.dispatcher.hostile import OK, Caller, Peer, Server
+from tests.dispatcher.guard_conformance import WRONG, WRONG_IN, Guard, Names, trusting
+from tests.dispatcher.hostile import OK, Caller, Peer, Server, always
 
 HOST = "hooks.test"
 
@@ -156,6 +156,22 @@ class Certificates(Guard):
             results = await asyncio.gather(*(self.call_as(caller, server, who) for who in callers * 4))
             assert all(isinstance(result, Reply) for result in results)
             assert sorted(came[9:]) == sorted(asked * 4)
+
+    @pytest.mark.parametrize(WRONG_IN, WRONG)
+    async def test_server_is_checked_by_who_shows_a_certificate(
+        self, names: Names, authority: trustme.CA, what: str, names_in: list[str], days: int, trusted: bool
+    ) -> None:
+        """A server's certificate that ran out, is for another host, or from nobody we trust gets no request with a client certificate."""
+        names[HOST] = lambda: ["127.0.0.1"]
+        own = identity(trustme.CA(), "shop-a")
+        with self.certified(authority, *names_in, days=days) as context:
+            known = (lambda: trusting(authority)) if trusted else tls.tls_context
+            async with Server(always(OK)).running(context) as server, self.calling(tls=known) as caller:
+                failure = await self.call_as(caller, server, own)
+                assert not isinstance(failure, Reply)
+                assert failure.kind is ErrorKind.TLS
+                assert what in failure.detail.lower()
+                assert server.seen == []
 
     async def test_more_certificates_than_are_kept(self, names: Names, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
         """A certificate whose context was given up meanwhile is shown again when it is needed."""
