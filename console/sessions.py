@@ -145,7 +145,7 @@ class Sessions:
 
     def token(self, bound_to: str) -> str:
         """Return what a form must bring back: known to nobody who does not know what it is bound to and our secret."""
-        return _encoded(hmac.digest(self._key, f"form {bound_to}".encode(), "sha256"))
+        return _encoded(hmac.digest(self._key, f"form {bound_to}".encode("utf-8", "replace"), "sha256"))
 
     def token_fits(self, token: str, bound_to: str) -> bool:
         """Tell whether a form brought the token that was put into it."""
@@ -160,8 +160,8 @@ class Sessions:
             login=user.login,
             began_at_us=began_at_us,
             confirmed_at_us=to_us(now),
-            address=origin.address[:_SHOWN],
-            browser=origin.browser[:_SHOWN],
+            address=_shown(origin.address),
+            browser=_shown(origin.browser),
         )
         self._log.begin(session)
         return self._sealed(secret, int(now.timestamp()))
@@ -196,6 +196,11 @@ class Sessions:
 
 def _id_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _shown(text: str) -> str:
+    """Return what a topic takes of a header: the bytes of one that is no UTF-8 come as halves of letters, which cannot be written."""
+    return text[:_SHOWN].encode("utf-8", "replace").decode()
 
 
 def _encoded(raw: bytes) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -99,6 +101,39 @@ def post(key: str, length: str) -> bytes:
     """Return the head of a POST."""
     lines = ("POST /api/v1/webhooks HTTP/1.1", "Host: x", f"Authorization: Bearer {key}", "Content-Type: application/json", length)
     return "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n"
+
+
+_ASKED = (("GET", "/sign-in"), ("POST", "/sign-in"), ("GET", "/nowhere"), ("GET", "/api/v1/webhooks"), ("POST", "/api/v1/webhooks"))
+
+
+def _status(stack: Stack, method: str, path: str, headers: dict[str, bytes]) -> int:
+    """Return what a request gets with headers of any bytes, from an address of its own: wrong keys are counted by address."""
+    body = b"" if method == "GET" else b"login=a" if path == "/sign-in" else b"{}"
+    usual = {"Accept": b"text/html, */*", "Content-Length": str(len(body)).encode()}
+    usual |= {"Content-Type": b"application/json" if "api" in path else b"application/x-www-form-urlencoded"}
+    with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=20, source_address=("127.66.0.1", 0))) as connection:
+        connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
+        for name, value in (usual | headers).items():
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        return connection.getresponse().status
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("User-Agent", "Accept", "Cookie", "Referer", "Origin", "Host", "X-Forwarded-For", "Accept-Language", "Content-Type", "Expect"),
+        *("Authorization", "Idempotency-Key", "If-Match", "If-None-Match", "Hookline-Store", "Traceparent", "Sec-Fetch-Site", "Range"),
+    ],
+)
+def test_a_header_that_is_no_utf8_is_no_fault_of_ours(stack: Stack, admin: Client, name: str) -> None:
+    """On pages, forms and routes, by itself and in each cookie that is read: it is taken or refused, and never a 500."""
+    values = [b"\xff", b"Bearer \xff", b"text/html;\xff", b"http://\xff"]
+    if name == "Cookie":
+        values = [*values, *(cookie + b"=\xff" for cookie in (b"hookline_visitor", b"hookline_session", b"hookline_theme"))]
+    key = {"Authorization": f"Bearer {admin.key}".encode()}
+    told = {(value, asked): _status(stack, *asked, key | {name: value}) for value in values for asked in _ASKED}
+    assert [case for case, status in told.items() if status >= 500] == []
 
 
 def test_a_slow_upload_ends_with_408(stack: Stack, admin: Client) -> None:

@@ -98,7 +98,8 @@ async def test_what_a_receiver_said_is_remembered_briefly(monkeypatch: pytest.Mo
     presence = SimpleNamespace(user=SimpleNamespace(caller=SimpleNamespace(actor="user:1")))
     visit = Visit(
         services=cast("Any", services), request=cast("Any", SimpleNamespace(path="/x")),
-        page=Page(name="x", path="/x", access=Access.STORE), presence=cast("Any", presence), ids={"store": "demo"}, form=Form([(ONCE, "mark")]), token="",
+        page=Page(name="x", path="/x", access=Access.STORE),
+        presence=cast("Any", presence), ids={"store": "demo"}, form=Form([(ONCE, "mark")]), token="",
     )  # fmt: skip
     for _ in range(2):
         await visit.make(TrialResult, "webhooks.test", "wh_1")

@@ -215,6 +215,17 @@ def test_what_a_browser_says_of_itself_is_cut(world: World) -> None:
     assert (len(session.address), len(session.browser)) == (120, 120)
 
 
+@pytest.mark.parametrize("said", [b"\xff", b"Firefox \xc3", b"\xed\xa0\x80"])
+def test_headers_that_are_no_utf8_are_taken(world: World, said: bytes) -> None:
+    """The server hands such bytes on as halves of letters: of a browser's name they are shown as ?, a cookie of them fits its own form."""
+    text = said.decode("utf-8", "surrogateescape")
+    world.sessions.begin(world.user, Origin(address="192.0.2.7", browser=text))
+    [session] = world.sessions.open_of(world.user)
+    assert session.browser.encode().decode() == text.encode("utf-8", "replace").decode()
+    assert world.sessions.token_fits(world.sessions.token(text), text)
+    assert world.sessions.recognise(text) is None
+
+
 @given(st.text(max_size=120))
 def test_no_text_is_a_session(text: str) -> None:
     """Whatever it is."""
