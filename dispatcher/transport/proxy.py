@@ -23,6 +23,7 @@ from hookline.dispatcher.transport.phases import Phase, Steps
 _MOST: Final = 8 * 1024
 _END: Final = b"\r\n\r\n"
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r\n")
+_HOST: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 _FORM: Final = "must be http://host:port or http://user:password@host:port"
 
 
@@ -49,7 +50,9 @@ def proxy_of(text: str) -> Proxy | None:
         url = URL(text)
     except ValueError:
         raise ValueError(_FORM) from None
-    if url.scheme != "http" or not url.raw_host or url.explicit_port is None or url.path_qs not in {"", "/"} or url.raw_fragment:
+    if url.scheme != "http" or not _HOST.fullmatch(url.raw_host or "") or not url.explicit_port:
+        raise ValueError(_FORM)
+    if url.path_qs not in {"", "/"} or url.raw_fragment or ":" in (url.user or "") or (url.password and not url.user):
         raise ValueError(_FORM)
     if url.user is None:
         return Proxy(url.raw_host, url.explicit_port)
@@ -82,8 +85,9 @@ async def _reach(proxy: Proxy, resolver: Resolver) -> socket.socket:
     for address in addresses[:-1]:
         try:
             return await dial(address)
-        except ConnectionError:
-            continue
+        except OSError as error:  # refused, no way to there, an address of a kind that this machine does not know
+            if error.errno in OURS:
+                raise
     return await dial(addresses[-1])
 
 
@@ -101,7 +105,7 @@ async def _ask(sock: socket.socket, request: bytes, steps: Steps) -> int:
     if found is None or _END not in head:
         raise _unsendable("it gave no HTTP answer to CONNECT")
     status = int(found[1])
-    if _opened(status) and not head.endswith(_END):
+    if _opened(status) and head.index(_END) + len(_END) != len(head):
         raise _unsendable("bytes followed its answer, before the receiver was asked for any")
     return status
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ import trustme
 from hookline.dispatcher import process
 from hookline.dispatcher.config import DispatchConfig
 from hookline.dispatcher.transport import native_transport
+from hookline.dispatcher.transport import proxy as proxy_module
 from hookline.dispatcher.transport.contract import Transport
 from hookline.dispatcher.transport.native_transport import NativeTransport
 from hookline.dispatcher.transport.origins import Address
@@ -139,6 +141,7 @@ async def test_what_must_not_be_called_is_not_asked_of_it(names: Names) -> None:
         (saying(b"HTTP/1.1 200 OK\r\n"), ErrorKind.INTERNAL, "it gave no HTTP answer to CONNECT"),
         (saying(b""), ErrorKind.INTERNAL, "it gave no HTTP answer to CONNECT"),
         (saying(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), ErrorKind.INTERNAL, "it "),
+        (saying(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"), ErrorKind.INTERNAL, "bytes followed its answer"),
         (saying(b"HTTP/1.1 200 OK\r\n\r\n" + OK), ErrorKind.INTERNAL, "bytes followed its answer, before the receiver was asked for any"),
     ],
 )
@@ -180,6 +183,33 @@ async def test_an_address_of_the_proxy_that_refuses_is_passed_over(names: Names)
     served, proxied = Server(always(OK)).running(), Tunneller().running()
     async with served as server, proxied as proxy, through(Proxy("proxy.test", proxy.port)) as caller:
         await caller.reply(server.url())
+
+
+@pytest.mark.parametrize("lost", ["fe80::1", "255.255.255.255"])
+async def test_an_address_of_the_proxy_without_a_way_to_it_is_passed_over(names: Names, lost: str) -> None:
+    """A link-local one without its network, one that nobody has: errors of other kinds than a refusal."""
+    names["proxy.test"] = lambda: [lost, "127.0.0.1"]
+    served, proxied = Server(always(OK)).running(), Tunneller().running()
+    async with served as server, proxied as proxy, through(Proxy("proxy.test", proxy.port)) as caller:
+        await caller.reply(server.url())
+
+
+@pytest.mark.parametrize(("code", "tried"), [(errno.EHOSTUNREACH, 2), (errno.EINVAL, 2), (errno.ETIMEDOUT, 2), (errno.EMFILE, 1)])
+async def test_the_way_to_the_proxy_is_looked_for_as_long_as_it_is_not_our_fault(
+    names: Names, monkeypatch: pytest.MonkeyPatch, code: int, tried: int
+) -> None:
+    """With no file left here, the next address would not do better."""
+    names["proxy.test"] = lambda: ["127.0.0.1", "127.0.0.2"]
+    asked: list[str] = []
+
+    async def dial(address: Address) -> socket.socket:
+        asked.append(address.ip)
+        raise OSError(code, "no")
+
+    monkeypatch.setattr(proxy_module, "dial", dial)
+    async with through(Proxy("proxy.test", 3128)) as caller:
+        assert (await caller.failure("http://127.0.0.1:9/hook")).kind is ErrorKind.INTERNAL
+    assert asked[:2] == ["127.0.0.1", "127.0.0.2"][:tried]
 
 
 async def test_whose_fault_a_silence_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,6 +256,7 @@ def basic(pair: str) -> bytes:
             "http://u:p%40%C3%BC@proxy.test:1",
             Proxy("proxy.test", 1, basic("u:p@ü")),
         ),
+        ("http://my_proxy.test.:3128", Proxy("my_proxy.test.", 3128)),
         ("http://u@proxy.test:1", Proxy("proxy.test", 1, basic("u:"))),
     ],
 )
@@ -247,6 +278,13 @@ def test_a_proxy_is_read(text: str, found: Proxy | None) -> None:
         "http://p:1#hush",
         "http://u:hush@p:99999",
         "http://u:hush@[::1",
+        "http://:hush@p:1",
+        "http://u%3Ahush:x@p:1",
+        "http://u:hush@p:0",
+        "http://u:hush@a proxy:1",
+        "http://u:hush@a%20proxy:1",
+        "http://u:hush@p..test:1",
+        "http://u:hush@[fe80::1%25eth0]:1",
         "hush",
     ],
 )
