@@ -30,6 +30,7 @@ from hookline.schemas.wire import Codec
 
 if TYPE_CHECKING:
     from hookline.webhooks.model import Webhook
+    from hookline.webhooks.registry import WebhookRegistry
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be delivered. List, look, replay.")
 _MOST: Final = 100_000
@@ -71,7 +72,11 @@ def list_letters(  # one parameter per option
 ) -> None:
     """List dead letters that wait to be replayed, oldest first within a partition."""
     wanted = _filter(store, webhook, category, reason, event_type, again)
-    found = [_row(letter) for letter in itertools.islice(_stack().letters.find(wanted), limit)]
+    stack = _stack()
+    found = [_row(letter) for letter in itertools.islice(stack.letters.find(wanted), limit)]
+    if not found and webhook:
+        with open_reader() as known:
+            _check_webhook(stack, known.registry, wanted)
     columns = ["id", "at", "reason", "event_type", "store_id", "webhook_id", "attempts", "last_status", "error", "replayed"]
     show_table(found, columns, as_json=as_json, empty=_nothing(wanted))
 
@@ -109,22 +114,28 @@ def replay(  # one parameter per option
 ) -> None:
     """Have dead letters delivered again: same webhook-id, current URL and secret, full retry schedule.
 
-    Stop it at any time and run it again: what was replayed is left out. What is for webhooks that take no calls now is told first.
+    Stop it at any time and run it again: what was replayed is left out. What is for webhooks that take no calls now is told first; what is
+    for disabled ones is skipped, and stays where it is.
     """
     stack = _stack()
     wanted = _filter(store, webhook, category, reason, event_type, again)
     # Looked through twice: payloads of a hundred thousand letters have no place in memory.
     counts = Counter(found.webhook_id for found in _replayable(stack, wanted))
-    matching = counts.total()
-    chosen = min(matching, most)
-    for warning in _warnings(counts) if counts else ():
-        say(warning)
-    if dry_run:
-        show_fields({"matching": matching, "would_replay": chosen, "replayed": 0}, as_json=as_json)
-        return
-    job_id = f"job_{uuid.uuid4().hex[:20]}"
-    made = _replay(stack, _replayable(stack, wanted), Pace(rate=rate, most=chosen), _Job(job_id, store)) if chosen else 0
-    show_fields({"job_id": job_id, "matching": matching, "replayed": made}, as_json=as_json)
+    with open_reader() as known:
+        if not counts:
+            _check_webhook(stack, known.registry, wanted)
+        for warning in _warnings(counts, known.registry):
+            say(warning)
+        skipped = sum(count for name, count in counts.items() if _disabled(known.registry, name))
+        told = {"matching": counts.total(), "skipped": skipped}
+        chosen = min(counts.total() - skipped, most)
+        if dry_run:
+            show_fields({**told, "would_replay": chosen, "replayed": 0}, as_json=as_json)
+            return
+        job_id = f"job_{uuid.uuid4().hex[:20]}"
+        letters = (found for found in _replayable(stack, wanted) if not _disabled(known.registry, found.webhook_id))
+        made = _replay(stack, letters, Pace(rate=rate, most=chosen), _Job(job_id, store)) if chosen else 0
+    show_fields({"job_id": job_id, **told, "replayed": made}, as_json=as_json)
     if made and not as_json:
         say("Follow them with: hookline log --trigger replay")
 
@@ -133,10 +144,28 @@ def _replayable(stack: _Stack, wanted: LetterFilter) -> Iterator[FoundLetter]:
     return (found for found in stack.letters.find(wanted) if found.letter.reason is not Reason.POISON)
 
 
-def _warnings(counts: Counter[str]) -> Iterator[str]:
+def _check_webhook(stack: _Stack, registry: WebhookRegistry, wanted: LetterFilter) -> None:
+    """Return when there is such a webhook, or ever a letter of it; raise `InputError`. For filters that nothing fits."""
+    there = registry.get(wanted.webhook_id) if wanted.webhook_id else None
+    if not wanted.webhook_id or (there is not None and wanted.store_id in {"", there.store_id}):
+        return
+    if next(iter(stack.letters.find(LetterFilter(store_id=wanted.store_id, webhook_id=wanted.webhook_id))), None) is None:
+        raise InputError(
+            f"There is no such webhook{' in this store' if wanted.store_id else ''}, and no dead letter of it",
+            field="webhook",
+            remedy="Look the id up with `hookline webhooks list`.",
+        )
+
+
+def _disabled(registry: WebhookRegistry, webhook_id: str) -> bool:
+    """Tell whether a replay would only make another dead letter; asked for each letter, since somebody may disable it meanwhile."""
+    webhook = registry.get(webhook_id)
+    return webhook is not None and str(webhook.state) == "disabled"
+
+
+def _warnings(counts: Counter[str], registry: WebhookRegistry) -> Iterator[str]:
     """Yield a sentence for each webhook with letters that takes no calls now, those with most first, the rest as a number."""
-    with open_reader() as stack:
-        found = [(count, name, stack.registry.get(name)) for name, count in counts.most_common()]
+    found = [(count, name, registry.get(name)) for name, count in counts.most_common()]
     idle = [_idle(count, name, webhook) for count, name, webhook in found if webhook is None or str(webhook.state) != "enabled"]
     yield from idle[:_WARNED]
     if len(idle) > _WARNED:
@@ -149,7 +178,7 @@ def _idle(count: int, name: str, webhook: Webhook | None) -> str:
         return f"{letters} was deleted: a replay is cancelled."
     if str(webhook.state) == "paused":
         return f"{letters} is paused: a replay is held until `hookline webhooks resume {name}`."
-    return f"{letters} is disabled: a replay becomes a dead letter again. Enable it first: `hookline webhooks enable {name}`."
+    return f"{letters} is disabled: skipped. Enable it first: `hookline webhooks enable {name}`."
 
 
 @dataclass(frozen=True, slots=True)

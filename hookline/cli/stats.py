@@ -10,6 +10,7 @@ import typer
 from hookline.analytics.gateway import open_queries
 from hookline.analytics.queries import Statistics, percentiles, rates, statistics, statistics_by_webhook
 from hookline.cli.output import AsJson, show_fields, show_json, show_table
+from hookline.cli.webhook_filters import check_webhook
 from hookline.kernel.config import environment
 
 _COLUMNS: Final = ("webhook_id", "deliveries", "dead", "success", "first_try", "p50_ms", "p95_ms", "p99_ms")  # fit 100 columns
@@ -35,6 +36,8 @@ def command(
     queries = open_queries(environment())
     try:
         found = statistics(queries, store, webhook_id=webhook, days=days)
+        if webhook and not any(dataclasses.asdict(found).values()):
+            check_webhook(environment(), queries, store, webhook)
         rows = [] if webhook else statistics_by_webhook(queries, store, days=days)
     finally:
         queries.close()

@@ -1,4 +1,4 @@
-"""`--webhook` of the log and its export: an id that the store never had is refused, and told apart from one that nothing was found of."""
+"""`--webhook` of log, export and statistics: an id that the store never had is refused, told apart from one that nothing was found of."""
 
 from __future__ import annotations
 

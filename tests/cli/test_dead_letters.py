@@ -150,7 +150,7 @@ def test_replay(hookline: Hookline, graveyard: Graveyard) -> None:
     """Letters are counted by a dry run, replayed once, and left out after that."""
     places, poison = buried(graveyard)
     dry = hookline("dead-letters", "replay", "--store", "shop", "--dry-run", "--max", "2", "--json").json
-    assert dry == {"matching": 4, "would_replay": 2, "replayed": 0}
+    assert dry == {"matching": 4, "skipped": 0, "would_replay": 2, "replayed": 0}
     assert graveyard.replayed() == []
     assert graveyard.audited() == []
 
@@ -184,14 +184,46 @@ def test_a_replay_tells_of_webhooks_that_take_no_calls(hookline: Hookline, grave
     for name in [*names, names[0]]:
         graveyard.bury("demo", name)
     said = hookline("dead-letters", "replay", "--dry-run", "--json")
-    assert said.json == {"matching": 5, "would_replay": 5, "replayed": 0}
+    assert said.json == {"matching": 5, "skipped": 1, "would_replay": 4, "replayed": 0}
     paused, disabled, deleted = said.err.splitlines()
     assert paused == f"2 of them are for {names[0]}, which is paused: a replay is held until `hookline webhooks resume {names[0]}`."
-    assert disabled.startswith(f"1 of them is for {names[1]}, which is disabled: a replay becomes a dead letter again. ")
-    assert disabled.endswith(f"Enable it first: `hookline webhooks enable {names[1]}`.")
+    enable = f"Enable it first: `hookline webhooks enable {names[1]}`."
+    assert disabled == f"1 of them is for {names[1]}, which is disabled: skipped. {enable}"
     assert deleted == "1 of them is for wh_gone, which was deleted: a replay is cancelled."
     assert "which is paused" in hookline("dead-letters", "replay", "--webhook", names[0], "--rate", "1000").err
     assert hookline("dead-letters", "replay", "--webhook", names[2], "--dry-run").err == ""
+
+
+def test_letters_of_a_disabled_webhook_stay_where_they_are(hookline: Hookline, graveyard: Graveyard) -> None:
+    """As with a replay over the API: skipped, whatever the maximum; a replay would make a second letter of each. Enabled, they go."""
+    options = ("--url", "https://hooks.example.com/", "--name", "one", "--type", "order.created", "--json")
+    disabled = str(hookline("webhooks", "create", *options).json["id"])
+    enabled = str(hookline("webhooks", "create", *options, "--url", "https://hooks.example.com/two").json["id"])
+    hookline("webhooks", "disable", disabled)
+    for name in (disabled, disabled, enabled):
+        graveyard.bury("demo", name)
+    done = hookline("dead-letters", "replay", "--rate", "1000", "--max", "2", "--json").json
+    assert {name: done[name] for name in ("matching", "skipped", "replayed")} == {"matching": 3, "skipped": 2, "replayed": 1}
+    assert [waiting.webhook_id for waiting in graveyard.replayed()] == [enabled]
+    assert len(hookline("dead-letters", "list", "--webhook", disabled, "--json").json) == 2
+    none = hookline("dead-letters", "replay", "--webhook", disabled, "--json").json
+    assert (none["skipped"], none["replayed"]) == (2, 0)
+    hookline("webhooks", "enable", disabled)
+    assert hookline("dead-letters", "replay", "--rate", "1000", "--json").json["replayed"] == 2
+
+
+def test_a_webhook_that_there_is_not_is_told_from_one_without_letters(hookline: Hookline, graveyard: Graveyard) -> None:
+    """A mistyped id is refused. A deleted webhook's letters are still known, also where a filter leaves them out."""
+    known = str(hookline("webhooks", "create", "--url", "https://hooks.example.com/", "--type", "order.created", "--json").json["id"])
+    graveyard.bury("demo", "wh_gone")
+    for command in (["list"], ["replay", "--dry-run"], ["replay"]):
+        for options in (["--webhook", "wh_nope"], ["--webhook", known, "--store", "other"]):
+            said = hookline("dead-letters", *command, *options)
+            assert (said.status, said.out) == (2, ""), (command, options)
+            assert "There is no such webhook" in said.err
+            assert "hookline webhooks list" in said.err
+        for options in (["--webhook", known], ["--webhook", known, "--store", "demo"], ["--webhook", "wh_gone", "--reason", "gone"]):
+            assert hookline("dead-letters", *command, *options).status == 0, (command, options)
 
 
 @pytest.mark.parametrize(

@@ -89,9 +89,11 @@ def test_a_webhook_that_there_is_not_is_no_quiet_webhook(pipeline: Pipeline, hoo
     until(lambda: hookline("log", "--webhook", quiet) == {"data": [], "next_cursor": ""}, 60, what="an empty log")
     assert hookline("export", str(file), "--webhook", quiet)["rows"] == 0
     file.unlink()
-    for words in (("log",), ("export", str(file))):
+    assert hookline("stats", "--webhook", quiet)["deliveries"] == 0
+    for words in (("log",), ("export", str(file)), ("stats",)):
         assert "There is no such webhook in this store" in hookline(*words, "--webhook", "wh_nope")
         assert "There is no such webhook in this store" in hookline(*words, "--webhook", quiet, "--store", "other")
     assert not file.exists()
     pipeline.environ["KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{free_port()}"
     assert hookline("log", "--webhook", "wh_nope") == {"data": [], "next_cursor": ""}
+    assert hookline("stats", "--webhook", "wh_nope")["deliveries"] == 0
