@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,20 @@ def test_a_reader_lifts_no_limit(folder: Path, user: str) -> None:
     assert found.pop("less") == ""
     assert set(found) == set(LIMITS)
     assert {name for name, said in found.items() if "shouldn't be" not in said and "readonly" not in said} == set()
+
+
+def test_the_reader_of_compose_lifts_no_limit(folder: Path) -> None:
+    """The same of deploy/compose/clickhouse-users.xml: its limits of time and memory hold whatever a query says; less may be asked for."""
+    profile = ET.parse(DEPLOY / "compose" / "clickhouse-users.xml").getroot().find("profiles/hookline_reader")
+    assert profile is not None
+    held = {one.tag: [f"{what.tag} {what.text or ''}".strip() for what in one] for one in profile.iterfind("constraints/*")}
+    settings = {one.tag: [one.text or "", *held.get(one.tag, [])] for one in profile if one.tag != "constraints"}
+    assert settings.keys() == {"readonly", "max_execution_time", "max_memory_usage"}
+    found = done(folder, ["GRANT SELECT ON default.*", *LOCALLY], "limits", settings)
+    assert found.pop("less") == ""
+    of_its_own = {name: said for name, said in found.items() if "max_result_rows" not in name}
+    assert len(of_its_own) == 7
+    assert {name for name, said in of_its_own.items() if "shouldn't be" not in said and "readonly" not in said} == set()
 
 
 def test_an_analyst_sees_nothing_personal(folder: Path) -> None:

@@ -37,6 +37,39 @@ from tests.deploy.guarded import DEPLOY, GuardedBroker, rights
 PREFIX = "shops"
 PROCESSES = {f"hookline-{name}" for name in ("ingest", "dispatch", "sink", "console", "publisher", "operator")}
 RIGHTS = rights(PREFIX)
+READ, WRITE, BOTH = {"Read"}, {"Write"}, {"Read", "Write"}
+ON_TOPICS: dict[str, dict[str, set[str]]] = {
+    "events.": {"ingest": WRITE, "publisher": WRITE, "dispatch": READ, "console": BOTH},
+    "retry.": {"dispatch": BOTH},
+    "replays": {"dispatch": READ, "console": BOTH},
+    "dead-letters.": {"dispatch": WRITE, "console": READ},
+    "attempts": {"dispatch": WRITE, "sink": READ, "console": READ},
+    "attempts.rejected": {"sink": WRITE},
+    "webhooks": {"dispatch": BOTH, "console": BOTH},
+    "api-keys": {"ingest": BOTH, "console": BOTH},
+    "users": {"console": BOTH},
+    "jobs": {"console": BOTH},
+    "audit": {"dispatch": WRITE, "console": BOTH},
+    "erasures": {"dispatch": READ, "sink": READ, "console": READ},
+    "_schemas": dict.fromkeys(("ingest", "publisher", "dispatch", "sink", "console"), READ),
+}
+"""What each process needs, written without the file: topic below the prefix (with a dot at its end: all that begin so) → user → rights."""
+
+ON_GROUPS: dict[str, dict[str, set[str]]] = {
+    "ingest": {"unused": READ},
+    "publisher": {"unused": READ},
+    "dispatch": {
+        "unused": READ,
+        "dispatch": {"Read", "DescribeConfigs", "AlterConfigs"},
+        "dispatch.*": {"Read", "DescribeConfigs", "AlterConfigs"},
+    },
+    "sink": {"unused": READ, "sink": READ},
+    "console": {"unused": READ, "jobs": READ},
+    "operator": {"*": READ},
+}
+"""The same of groups: user → group below the prefix, with a star where it is all that begin so."""
+
+OPERATORS = {"Create", "Read", "Write", "DescribeConfigs", "AlterConfigs"}
 OPERATOR = "operator-token-of-the-tests-0123456789"
 
 
@@ -62,6 +95,28 @@ def test_the_file_is_about_what_there_is() -> None:
     for topic in topics():
         assert [p for p in PROCESSES - {"hookline-operator"} if "Read" in granted(p, topic)] or topic.endswith(".rejected"), topic
         assert [p for p in PROCESSES if "Write" in granted(p, topic)], topic
+
+
+def needed(topic: str) -> dict[str, set[str]]:
+    """Return user → what it needs to do to a topic."""
+    short = topic.removeprefix(f"{PREFIX}.")
+    [found] = [users for name, users in ON_TOPICS.items() if short == name or (name.endswith(".") and short.startswith(name))]
+    operators = OPERATORS | (set() if topic == "_schemas" else {"Alter"})
+    return {"hookline-operator": operators} | {f"hookline-{name}": operations for name, operations in found.items()}
+
+
+@pytest.mark.unit
+def test_the_file_grants_what_is_needed_and_no_more() -> None:
+    """Each user's rights on each topic and group are those of the tables above, which are written without looking at the file."""
+    for topic in topics():
+        assert {user: found for user in PROCESSES if (found := granted(user, topic))} == needed(topic), topic
+    prefixed = {right.name for right in RIGHTS if right.pattern == "prefixed" and right.principal != "hookline-operator"}
+    assert prefixed == {f"{PREFIX}.{name}" for name in ("events.", "retry.", "dead-letters.", "dispatch.")}
+    groups: dict[str, dict[str, set[str]]] = {user.removeprefix("hookline-"): {} for user in PROCESSES}
+    for right in (right for right in RIGHTS if right.resource == "group"):
+        name = right.name.removeprefix(f"{PREFIX}.") + ("*" if right.pattern == "prefixed" else "")
+        groups[right.principal.removeprefix("hookline-")].setdefault(name, set()).update(right.operations)
+    assert groups == ON_GROUPS
 
 
 @pytest.mark.unit
