@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -17,19 +18,20 @@ pytestmark = pytest.mark.unit
 
 def told(monkeypatch: pytest.MonkeyPatch, answer: Any) -> str:
     """Return what is said of a URL when the name service answers so: addresses, an error, or nothing in time."""
+    over = threading.Event()
 
-    async def getaddrinfo(*_: object, **__: object) -> Any:
+    def getaddrinfo(*_: object, **__: object) -> Any:
         if answer is None:
-            await asyncio.sleep(60)
+            over.wait(60)
         if isinstance(answer, Exception):
             raise answer
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 0)) for ip in answer]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 0)) for ip in answer or ()]
 
-    async def asked() -> str:
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-        return await hosts.hindrance("https://shop.example/hooks", load(UrlPolicy, {}))
-
-    return asyncio.run(asked())
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    try:
+        return asyncio.run(hosts.hindrance("https://shop.example/hooks", load(UrlPolicy, {})))
+    finally:
+        over.set()
 
 
 def test_a_host_that_nobody_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +51,20 @@ def test_nothing_is_said_of_others(monkeypatch: pytest.MonkeyPatch, answer: Any)
     """A public address; a name service that fails, or takes too long."""
     monkeypatch.setattr(hosts, "_WAIT_S", 0.05)
     assert told(monkeypatch, answer) == ""
+
+
+async def test_names_that_hang_hold_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of other work are free meanwhile, however many names hang; what waits for a thread is given up in time as well."""
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(60) and [])
+    monkeypatch.setattr(hosts, "_WAIT_S", 0.05)
+    policy = load(UrlPolicy, {})
+    try:
+        assert await asyncio.gather(*(hosts.hindrance(f"https://h{number}.example/", policy) for number in range(64))) == [""] * 64
+        async with asyncio.timeout(20):
+            assert await asyncio.to_thread(lambda: "at once") == "at once"
+    finally:
+        over.set()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 0))])
+    monkeypatch.setattr(hosts, "_WAIT_S", 20.0)
+    assert "is not called" in await hosts.hindrance("https://h.example/", policy)
