@@ -49,6 +49,7 @@ _DENIED_V6: Final = tuple(
         ("3fff::/20", "documentation"),
     )
 )
+_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 _NAMED_V6: Final = tuple(
     (ipaddress.IPv6Network(network), why)
     for network, why in (
@@ -64,8 +65,15 @@ _NAMED_V6: Final = tuple(
 
 
 def networks(text: str) -> tuple[Network, ...]:
-    """Parse `127.0.0.0/8,::1/128`; raise `ValueError`."""
-    return tuple(ipaddress.ip_network(part) for part in words(text))
+    """Parse `127.0.0.0/8,::1/128`; networks of IPv4-mapped addresses become those of IPv4. Raise `ValueError`."""
+    return tuple(_unmapped(ipaddress.ip_network(part)) for part in words(text))
+
+
+def _unmapped(network: Network) -> Network:
+    """Return the IPv4 network that a mapped one holds: `refused` judges mapped addresses as IPv4, and would never find them in it."""
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        return ipaddress.IPv4Network((int(network.network_address) & 0xFFFF_FFFF, network.prefixlen - _MAPPED.prefixlen))
+    return network
 
 
 def refused(ip: str, allow: tuple[Network, ...], deny: tuple[Network, ...]) -> str:

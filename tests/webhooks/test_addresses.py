@@ -46,6 +46,25 @@ def test_an_allow_list_opens_and_a_deny_list_closes() -> None:
     assert refused("fe80::1", allow, deny) == "link-local"
 
 
+@pytest.mark.parametrize(
+    ("text", "closed", "free"),
+    [
+        ("::ffff:8.8.8.8/128", "8.8.8.8", "8.8.8.9"),
+        ("::ffff:8.8.8.8", "8.8.8.8", "8.8.8.9"),
+        ("::ffff:808:0/112", "8.8.255.255", "8.9.0.0"),
+        ("::ffff:0:0/96", "203.0.114.1", "2606:4700::1111"),
+        ("::/0", "2606:4700::1111", "8.8.8.8"),
+    ],
+)
+def test_a_mapped_network_is_the_one_inside(text: str, closed: str, free: str) -> None:
+    """An operator who writes a network as mapped addresses closes and opens what they hold; a wider IPv6 network is about IPv6."""
+    assert refused(closed, (), networks(text)) == "denied by the operator"
+    assert refused(free, (), networks(text)) == ""
+    if "." in closed:
+        assert refused(f"::ffff:{closed}", (), networks(text)) == "denied by the operator"
+    assert refused("::ffff:10.1.2.3", networks("::ffff:10.0.0.0/104"), ()) == refused("10.1.2.3", networks("::ffff:a00:0/104"), ()) == ""
+
+
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "x", "10.0.0.0/33", "1.2.3", "::/129"])
 def test_a_network_that_is_none_is_refused(text: str) -> None:
     """A list that cannot be read is no list."""
