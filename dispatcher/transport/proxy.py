@@ -50,14 +50,15 @@ def proxy_of(text: str) -> Proxy | None:
         url = URL(text)
     except ValueError:
         raise ValueError(_FORM) from None
-    if url.scheme != "http" or not _HOST.fullmatch(url.raw_host or "") or not url.explicit_port:
+    host, port, user = url.raw_host or "", url.explicit_port, url.user or ""
+    if url.scheme != "http" or not _HOST.fullmatch(host) or not port or url.path_qs not in {"", "/"} or url.raw_fragment:
         raise ValueError(_FORM)
-    if url.path_qs not in {"", "/"} or url.raw_fragment or ":" in (url.user or "") or (url.password and not url.user):
+    if ":" in user or (url.password and not user):
         raise ValueError(_FORM)
-    if url.user is None:
-        return Proxy(url.raw_host, url.explicit_port)
-    pair = base64.b64encode(f"{url.user}:{url.password or ''}".encode())
-    return Proxy(url.raw_host, url.explicit_port, b"Proxy-Authorization: Basic %b\r\n" % pair)
+    if not user:
+        return Proxy(host, port)
+    pair = base64.b64encode(f"{user}:{url.password or ''}".encode())
+    return Proxy(host, port, b"Proxy-Authorization: Basic %b\r\n" % pair)
 
 
 async def tunnel(proxy: Proxy, host: str, address: Address, resolver: Resolver, steps: Steps) -> socket.socket:
