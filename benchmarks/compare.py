@@ -92,10 +92,12 @@ def remarks(old: Values, new: Values) -> list[str]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
-    parser.add_argument("old", type=Path)
-    parser.add_argument("new", type=Path)
+    parser.add_argument("old")
+    parser.add_argument("new")
     chosen = parser.parse_args()
-    old, new = read(chosen.old), read(chosen.new)
+    if not chosen.old or not chosen.new:  # what `make` passes where A or B is not set
+        parser.error("which results? Give A=old.json B=new.json; `make bench` keeps them in build/bench")
+    old, new = read(Path(chosen.old)), read(Path(chosen.new))
     console = Console()
     table = Table("figure", "old", "new", "new ÷ old", "outside both ranges")
     for cells in compare(old, new):

@@ -187,6 +187,18 @@ def test_figures_that_only_one_has_are_listed() -> None:
     assert lacking(old, old) == []
 
 
+@pytest.mark.parametrize("given", [["", ""], ["old.json", ""], ["", "new.json"]])
+def test_a_comparison_of_nothing_says_what_to_give(
+    given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make bench-compare` without A or B: the two are asked for; an empty name is not the folder one stands in."""
+    monkeypatch.setattr("sys.argv", ["compare", *given])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "Give A=old.json B=new.json" in capsys.readouterr().err
+
+
 def test_compare_prints_the_remarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """They stand below the table, each on a line of its own."""
     old, new = _result((1, 2, 3)) | {"scale": 1.0}, {"figures": {}, "scale": 0.1, "failed": {"a": "no [answer] " + "x" * 200}}

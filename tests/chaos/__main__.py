@@ -33,8 +33,11 @@ def main() -> int:
     parser.add_argument("measure", nargs="?", choices=("isolation", "overload"), help="measure this instead of playing faults")
     parser.add_argument("--seconds", type=float, help="of each span of a measurement")
     parser.add_argument("--fault", default=os.environ.get("FAULT", ""), help="names, separated by commas; empty: all")
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or time.time_ns() % 1_000_000))
-    parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS") or 1), help="of each fault")
+    # Defaults that are texts are read as what is given on the command line is, and refused in the same words.
+    parser.add_argument(
+        "--seed", type=_seed, default=os.environ.get("SEED") or str(time.time_ns() % 1_000_000), help="SEED; any by default"
+    )
+    parser.add_argument("--rounds", type=_rounds, default=os.environ.get("ROUNDS") or "1", help="ROUNDS of each fault; 1 by default")
     parser.add_argument("--report", type=Path, default=Path(os.environ.get("REPORT") or ".chaos"), help="folder of the report")
     parser.add_argument("--list", action="store_true", help="list the faults")
     asked = parser.parse_args()
@@ -49,6 +52,19 @@ def main() -> int:
         _out.print(f"there is no fault {unknown[0]}; there are: {', '.join(BY_NAME)}")
         return 2
     return _run(names, asked.seed, asked.rounds, asked.report)
+
+
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"SEED must be a whole number, not {text[:40]!r}") from None
+
+
+def _rounds(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"ROUNDS must be a whole number from 1 on, not {text[:40]!r}")
+    return int(text)
 
 
 def _measure(name: str, seed: int, seconds: float | None) -> int:

@@ -133,3 +133,18 @@ def test_a_missed_target_is_the_status(
     monkeypatch.setattr("sys.argv", ["chaos", name, "--seed", "1"])
     assert main() == len(missed)
     assert all(text in capsys.readouterr().out for text in missed)
+
+
+@pytest.mark.parametrize(("name", "text"), [("SEED", "x"), ("ROUNDS", "x"), ("ROUNDS", "0"), ("ROUNDS", "-3")])
+def test_what_is_no_number_is_refused_before_anything_is_played(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the environment as on the command line: status 2 and the variable, no stack; no round is no run without violations."""
+    monkeypatch.setattr("tests.chaos.__main__._run", lambda *_: 0)
+    for argument, variable in ([], text), ([f"--{name.lower()}={text}"], ""):
+        monkeypatch.setenv(name, variable)
+        monkeypatch.setattr("sys.argv", ["chaos", *argument])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        assert f"{name} must be a whole number" in capsys.readouterr().err
