@@ -1,23 +1,17 @@
-"""Sessions and signing in: what ends a session, cookies that are none of ours, the pace of wrong passwords."""
+"""Sessions: what ends one, cookies that are none of ours, what forms bring back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.console.http.problems import Refused
 from hookline.console.sessions import MOST_PER_USER, Origin, Session, SessionLimits, Sessions
-from hookline.console.signin import Delays, SignIn
 from hookline.console.users import Role, User
-from hookline.console.users_log import UsersLog
-from hookline.console.users_passwords import Passwords
 from hookline.kernel.clock import to_us
-from hookline.kernel.errors import Unauthorized
 
 pytestmark = pytest.mark.unit
 
@@ -263,140 +257,3 @@ def test_form_tokens_fit_what_they_are_bound_to(bound: str, other: str) -> None:
     assert sessions.token_fits(sessions.token(bound), bound)
     assert sessions.token_fits(sessions.token(bound), other) == (bound == other)
     assert not sessions.token_fits(other, bound) or other == sessions.token(bound)
-
-
-# ---- the pace of signing in ----
-
-
-def test_delays_double_up_to_a_minute_and_are_forgotten() -> None:
-    """Nothing for the first four, then 2, 4, 8 … 60 s; a quarter of an hour without a failure forgets them; others never wait."""
-    clock = HandClock()
-    delays = Delays(4, clock)
-    waits = []
-    for _ in range(12):
-        delays.failed("ada")
-        waits.append(delays.wait_s("ada"))
-        clock.pass_s(waits[-1])
-        assert delays.wait_s("ada") == 0
-    assert waits == [0, 0, 0, 0, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert delays.wait_s("bob") == 0
-    clock.pass_s(900)
-    delays.failed("ada")
-    assert delays.wait_s("ada") == 0
-    for _ in range(6):
-        delays.failed("ada")
-    delays.forgive("ada")
-    assert delays.wait_s("ada") == 0
-
-
-def test_delays_remember_a_bounded_number_of_names() -> None:
-    """Whoever makes up names fills no memory, and pushes out only the oldest."""
-    delays = Delays(0, HandClock())
-    for number in range(10_001):
-        delays.failed(f"name {number}")
-    assert delays.wait_s("name 0") == 0
-    assert delays.wait_s("name 10000") > 0
-
-
-class QuickPasswords(Passwords):
-    """Compares instead of hashing."""
-
-    def __init__(self) -> None:
-        """Count what is verified."""
-        self.asked: list[str] = []
-
-    def verify(self, kept: str, password: str) -> bool:
-        """Compare."""
-        self.asked.append(kept)
-        return bool(kept) and kept == password
-
-
-@pytest.fixture
-def passwords() -> QuickPasswords:
-    """Return passwords that count."""
-    return QuickPasswords()
-
-
-@pytest.fixture
-def door(world: World, passwords: QuickPasswords) -> SignIn:
-    """Return the sign-in of a world whose user has a password."""
-    world.change(replace(world.user, password=GOOD))
-    return SignIn(cast("UsersLog", world.log), passwords, world.clock)
-
-
-def test_the_right_password(door: SignIn) -> None:
-    """However the login is written."""
-    assert door.check(" Ada@Shop.example ", GOOD, "192.0.2.7").id == "usr_1"
-
-
-def test_every_reason_gets_the_same_words_and_work(door: SignIn, world: World, passwords: QuickPasswords) -> None:
-    """A wrong password, no such login, a disabled user, one without a password: nobody learns which logins there are."""
-    world.change(replace(world.user, id="usr_2", login="dis@shop.example", disabled_at_us=1))
-    world.change(replace(world.user, id="usr_3", login="new@shop.example", password=""))
-    told = set()
-    for login, password in (("ada@shop.example", "x"), ("no@shop.example", GOOD), ("dis@shop.example", GOOD), ("new@shop.example", "")):
-        with pytest.raises(Unauthorized) as error:
-            door.check(login, password, "192.0.2.7")
-        told.add((error.value.message, error.value.remedy))
-    assert len(told) == 1
-    assert len(passwords.asked) == 4
-
-
-def wrong(door: SignIn, login: str, address: str, password: str = "wrong") -> type[Exception]:
-    """Return how a password is refused."""
-    with pytest.raises((Unauthorized, Refused)) as told:
-        door.check(login, password, address)
-    return told.type
-
-
-def test_a_login_that_fails_is_to_wait_and_the_right_password_passes(door: SignIn, world: World) -> None:
-    """Wrong ones are told to wait, from any address; the right one comes in meanwhile, and forgives everything."""
-    assert [wrong(door, "ada@shop.example", f"192.0.2.{number}") for number in range(6)] == [Unauthorized] * 5 + [Refused]
-    with pytest.raises(Refused, match="wait 4 s") as told:
-        door.check("ADA@shop.example", "wrong", "198.51.100.1")
-    assert told.value.headers == {"Retry-After": "4"}
-    for _ in range(6):  # each renews the wait, up to a minute
-        world.clock.pass_s(20)
-        assert wrong(door, "ada@shop.example", "198.51.100.1") in {Unauthorized, Refused}
-    assert door.check("ada@shop.example", GOOD, "198.51.100.2").id == "usr_1"
-    assert wrong(door, "ada@shop.example", "198.51.100.2") is Unauthorized
-
-
-def test_an_address_that_tries_many_logins_is_to_wait_and_the_right_password_passes(door: SignIn) -> None:
-    """Twenty are free; behind a proxy everybody has that address, and whoever knows a password comes in all the same."""
-    told = [wrong(door, f"user{number}@shop.example", "192.0.2.7") for number in range(22)]
-    assert told == [Unauthorized] * 21 + [Refused]
-    assert door.check("ada@shop.example", GOOD, "192.0.2.7").id == "usr_1"
-    assert wrong(door, "other@shop.example", "192.0.2.7") is Refused
-    assert wrong(door, "other@shop.example", "192.0.2.8") is Unauthorized
-
-
-def test_an_ipv6_address_stands_for_its_network(door: SignIn) -> None:
-    """Whoever has a /64 has as many free tries as whoever has one address; so has one that is written as IPv6."""
-    for number in range(21):
-        wrong(door, f"user{number}@shop.example", f"2001:db8::{number:x}")
-    assert wrong(door, "other@shop.example", "2001:db8::ffff") is Refused
-    assert wrong(door, "other@shop.example", "2001:db8:0:1::1") is Unauthorized
-    for number in range(21):
-        wrong(door, f"user{number}@shop.example", "192.0.2.7" if number % 2 else "::ffff:192.0.2.7")
-    assert wrong(door, "another@shop.example", "192.0.2.7") is Refused
-
-
-def test_guessing_has_a_pace(door: SignIn, world: World, passwords: QuickPasswords) -> None:
-    """Of a login that is to wait sixty passwords a minute are looked at, the others refused in the same words; of an address 240."""
-    for number in range(100):
-        wrong(door, "ada@shop.example", f"192.0.2.{number}")
-    assert len(passwords.asked) == 5 + 60
-    said = set()
-    for password in ("wrong", GOOD):
-        with pytest.raises(Refused) as told:
-            door.check("ada@shop.example", password, "198.51.100.1")
-        said.add((told.value.message, told.value.remedy, str(told.value.headers)))
-    assert len(said) == 1
-    assert len(passwords.asked) == 5 + 60
-    world.clock.pass_s(1)
-    assert door.check("ada@shop.example", GOOD, "198.51.100.1").id == "usr_1"
-    del passwords.asked[:]
-    for number in range(400):
-        wrong(door, f"user{number}@shop.example", "203.0.113.9")
-    assert len(passwords.asked) == 21 + 240
