@@ -148,8 +148,8 @@ def state_dir(environ: Mapping[str, str]) -> Path:
 def environment() -> dict[str, str]:
     """Return the process environment over what a running `hookline up` has written for its neighbours.
 
-    Raises `ConfigError` for a file that is damaged, or that somebody else owns or may write: it says which
-    Kafka and which addresses are trusted.
+    Raises `ConfigError` for a file that is damaged, or that somebody else owns or may write: it says which Kafka and
+    which addresses are trusted.
     """
     beside = state_dir(os.environ) / ENVIRONMENT_FILE
     try:
@@ -171,6 +171,8 @@ def _own_text(path: Path) -> str | None:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError as error:
+        raise ConfigError(f"{path} is not used: another user keeps it shut", remedy=_distrusted(path)) from error
     with os.fdopen(handle) as file:
         found = os.fstat(handle)
         if found.st_uid not in {os.geteuid(), 0}:

@@ -115,6 +115,18 @@ def test_a_file_of_somebody_else_is_not_trusted(tmp_path: Path, monkeypatch: pyt
         environment()
 
 
+def test_a_folder_that_is_shut_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's `hookline up` keeps its folder to itself: the error says to take a folder of one's own."""
+    monkeypatch.setenv(config.STATE_DIR, str(tmp_path))
+
+    def shut(*_: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "open", shut)  # root, whom these tests may run as, may open all
+    with pytest.raises(ConfigError, match=r"environment\.json is not used: another user keeps it shut.*HOOKLINE_STATE_DIR"):
+        environment()
+
+
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
 def test_a_file_that_others_may_write_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
     """Whose it is says little then."""
