@@ -31,11 +31,16 @@ class Chapter:
     copies_from: int = 0
     incidents_from: int = 0
     deaths_expected: int = 0
+    deaths_of: str = ""
+    """How the names of those begin whose deaths are expected."""
+    written_at: float = 0.0
+    """When a row was last seen to be missing in ClickHouse; 0: none was, after the fault."""
     deaths_from: int = 0
     unsettled: list[str] = field(default_factory=list)
     """Delivery ids that had not come to an end when patience was over."""
     committed: Mapping[tuple[str, int], int] = field(default_factory=dict)
     rows: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    """Place on the attempts topic → what its row says, as `Tried.row`."""
     doubled: Sequence[tuple[int, int]] = ()
     sums_right: bool = True
     unready: Sequence[str] = ()

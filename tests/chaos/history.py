@@ -5,6 +5,8 @@ Pure data with indexes; who fills it is in `ledgers.py`, what must hold in `inva
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -45,6 +47,8 @@ class Call:
     good: bool
     late: bool = False
     """Its signature is right, and its time is more than five minutes off: many a receiver refuses that."""
+    said: str = ""
+    """A digest of its body's type and data; empty where that was not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Copy:
     event_id: str
     store_id: str
     type: str
+    says: str = ""
+    """A digest of its type and data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,11 @@ class Tried:
     status: int
     kind: str
     process: int
+
+    @property
+    def row(self) -> str:
+        """What its row in ClickHouse must say."""
+        return f"{self.attempt_id} {self.delivery_id} {self.status} {self.outcome}"
 
     @classmethod
     def of(cls, found: Attempt, partition: int, offset: int) -> Tried:
@@ -181,6 +192,8 @@ class History:
     calls_of: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
     tried_of: dict[str, list[Tried]] = field(default_factory=lambda: defaultdict(list))
     copies_of: Counter[str] = field(default_factory=Counter)
+    said_of: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Event id → what its copies on Kafka say."""
     taken: set[str] = field(default_factory=set)
     """Delivery ids that a receiver took with 2xx."""
 
@@ -203,6 +216,7 @@ class History:
         """Add an event record."""
         self.copies.append(copy)
         self.copies_of[copy.event_id] += 1
+        self.said_of[copy.event_id].add(copy.says)
 
     def add_attempt(self, tried: Tried) -> None:
         """Add an attempt record, at the time when it was made."""
@@ -229,6 +243,12 @@ class History:
         wanting = [role for role in self.roles_of.get(store_id, ()) if role.wants(store_id, event_type)]
         return {delivery_id(store_id, event_id, role.webhook_id): role for role in wanting}
 
+    def asked(self, event_id: str) -> dict[str, str]:
+        """Return delivery id → name of every role, also one that is closed now, whose webhook asked for a published event."""
+        publish = self.publishes[event_id]
+        asking = [role for role in self.roles_of.get(publish.store_id, ()) if publish.type in role.types]
+        return {delivery_id(publish.store_id, event_id, role.webhook_id): role.name for role in asking}
+
     def ahead_s(self, tried: Tried) -> float:
         """Return by how much the clock that stamped an attempt was ahead."""
         steps = self.shifts.get(tried.process, [])
@@ -247,14 +267,14 @@ class History:
 
     def durable(self, delivery: str) -> bool:
         """Tell whether a delivery's fate is on Kafka: an attempt, a retry or a dead letter."""
-        return delivery in self.tried_of or delivery in self.letters or self.waits.get(delivery, 0) > 0
+        return bool(self.tried_of.get(delivery)) or delivery in self.letters or self.waits.get(delivery, 0) > 0
 
     def settled(self, delivery: str, role: Role) -> bool:
         """Tell whether a delivery has come to an end that its role allows."""
-        if delivery in self.taken:
+        if delivery in self.letters and not role.may_die:
+            return False
+        if delivery in self.taken or delivery in self.letters:
             return True
-        if delivery in self.letters:
-            return role.may_die
         if role.may_skip and any(tried.outcome == "skipped" for tried in self.tried_of.get(delivery, ())):
             return True
         return role.may_wait and self.waits.get(delivery, 0) > 0
@@ -301,6 +321,11 @@ class History:
     def _near(incident: Incident, told: list[tuple[float, str]]) -> bool:
         times = [at for at, _ in told if 0 < at < float("inf")]
         return bool(times) and min(times) - 2 <= incident.at <= max(times) + 10
+
+
+def digest(event_type: object, data: object) -> str:
+    """Return what an event says, for comparison: its type and data, however they are written."""
+    return hashlib.sha256(json.dumps([event_type, data], sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _clock(at: float) -> str:

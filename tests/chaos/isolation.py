@@ -48,6 +48,7 @@ class Measurement:
         self._numbers = random.Random(seed)
         self._roles = [self._role(number) for number in range(_STORES)]
         self.loud = self._role(_STORES)
+        self.missing = 0
 
     def _role(self, number: int) -> Role:
         role = Role(name=f"iso-{number}", store_id=f"iso-{number}", types=(_TYPE,), receiver=TWO if number % 2 else ONE, may_die=True)
@@ -62,14 +63,18 @@ class Measurement:
         """Publish for a span and return the milliseconds from publishing to the call, for each delivery to a healthy webhook."""
         published = self._publish(span)
         healthy = {role.name for role in self._roles[_HUNG:]}
-        self._world.wait(lambda: self._arrived(published, healthy), 30)
+        if not self._world.wait(lambda: self._arrived(published, healthy), 30):
+            self.missing += sum(1 for one, (_, name) in published.items() if name in healthy and one not in self._got())
         calls = {call.event_id: call for call in reversed(self._world.history.calls) if call.role in healthy}
         return [(calls[one].at - at) * 1_000 for one, (at, name) in published.items() if name in healthy and one in calls]
 
     def _arrived(self, published: dict[str, tuple[float, str]], healthy: set[str]) -> bool:
         self._world.look()
-        got = {call.event_id for call in self._world.history.calls}
+        got = self._got()
         return all(one in got for one, (_, name) in published.items() if name in healthy)
+
+    def _got(self) -> set[str]:
+        return {call.event_id for call in self._world.history.calls}
 
     def _publish(self, span: Span) -> dict[str, tuple[float, str]]:
         published: dict[str, tuple[float, str]] = {}
@@ -101,7 +106,7 @@ def measure(seed: int, seconds: float) -> dict[str, Any]:
             _progress.print(f"round {number + 1} of {_ROUNDS}, some {4 * seconds:.0f} s")
             for kind, one in _round(measurement, seconds).items():
                 times[kind].append(one)
-    return figures(times)
+    return {**figures(times), "missing": measurement.missing}
 
 
 def _round(measurement: Measurement, seconds: float) -> dict[str, list[float]]:
@@ -139,8 +144,9 @@ def _range(disturbed: Sequence[list[float]], calm: Sequence[list[float]]) -> lis
 
 def missed(found: Mapping[str, Any]) -> list[str]:
     """Return which of the targets a measurement has missed, by how much."""
+    lost = [f"{found['missing']} deliveries to healthy webhooks did not arrive"] if found.get("missing") else []
     told = {"hanging": "with a fifth of the webhooks hanging", "loud": "beside a loud store"}
-    return [
+    return lost + [
         f"the others' p99 {when} is {found[f'ratio_{what}']} times what it is without, the target is {found[f'target_{what}']}"
         for what, when in told.items()
         if found[f"ratio_{what}"] > found[f"target_{what}"]

@@ -16,9 +16,10 @@ from hookline.dispatcher.letters import DeadLetter
 from hookline.kernel import kafka
 from hookline.kernel.errors import BrokerError, WireError
 from hookline.kernel.kafka import KafkaConfig, headers_of
+from hookline.schemas import payload
 from hookline.schemas.topics import Topics, TopicsConfig
 from hookline.schemas.wire import Codec
-from tests.chaos.history import Call, Copy, History, Letter, Tried
+from tests.chaos.history import Call, Copy, History, Letter, Tried, digest
 
 _BATCH: Final = 2_000
 _ASK_S: Final = 10.0
@@ -152,7 +153,9 @@ class TopicsReader:
         except WireError:
             self._history.add_copy(Copy(place, "", "", ""))
         else:
-            self._history.add_copy(Copy(place, event.id, event.store_id, event.type))
+            # By the way of one event at a time, where dispatchers go the quick one: what both make of it must be the same.
+            whole = json.loads(payload.body(event))
+            self._history.add_copy(Copy(place, event.id, event.store_id, event.type, digest(whole["type"], whole["data"])))
 
     def _take_letter(self, message: Message) -> None:
         letter = DeadLetter.from_headers(headers_of(message))
@@ -172,7 +175,7 @@ class TopicsReader:
 
 @dataclass(slots=True)
 class Rows:
-    """What is in ClickHouse: (log partition, log offset) → attempt id, and each place that is there more than once."""
+    """What is in ClickHouse: (log partition, log offset) → what its row says, as `Tried.row`, and each place that is there once more."""
 
     url: str
     found: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -182,12 +185,13 @@ class Rows:
         """Read all rows; raise `OSError` when ClickHouse does not answer."""
         self.found.clear()
         self.doubled.clear()
-        for line in self._ask("SELECT log_partition, log_offset, attempt_id FROM attempts FORMAT TabSeparated"):
-            partition, offset, attempt_id = line.split("\t")
+        asked = "SELECT log_partition, log_offset, concat(attempt_id, ' ', delivery_id, ' ', toString(http_status), ' ', outcome)"
+        for line in self._ask(f"{asked} FROM attempts FORMAT TabSeparated"):
+            partition, offset, row = line.split("\t")
             place = int(partition), int(offset)
             if place in self.found:
                 self.doubled.append(place)
-            self.found[place] = attempt_id
+            self.found[place] = row
 
     def count(self) -> int:
         """Return how many rows there are; raise `OSError`."""

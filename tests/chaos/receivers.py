@@ -19,6 +19,7 @@ from typing import Any, Final
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from hookline.kernel.lifecycle import raise_file_limit
+from tests.chaos.history import digest
 from tests.chaos.manners import MANNERS, Asked
 from tests.dispatcher.hostile import Peer
 
@@ -76,7 +77,8 @@ class Receiver:
         good, late = self._judge(mine["secret"], body, headers)
         asked = Asked(int(headers.get("hookline-attempt", "0")), self._number, f"http://127.0.0.1:{found['trap']}/", late=late)
         manner = MANNERS[mine["manner"]]
-        line = [headers.get("webhook-id", ""), _event_id(body), role, asked.attempt, time.time(), manner.status(asked), good, late]
+        event_id, said = _event(body)
+        line = [headers.get("webhook-id", ""), event_id, role, asked.attempt, time.time(), manner.status(asked), good, late, said]
         os.write(self._journal, json.dumps(line).encode() + b"\n")
         await manner.act(peer, asked)
         return manner.keeps
@@ -106,11 +108,13 @@ class Receiver:
         writer.close()
 
 
-def _event_id(body: bytes) -> str:
+def _event(body: bytes) -> tuple[str, str]:
+    """Return the id of the event that a body tells of, and what it says."""
     try:
-        return str(json.loads(body)["id"])
-    except (ValueError, KeyError, TypeError):
-        return ""
+        found = json.loads(body)
+        return str(found["id"]), digest(found.get("type"), found.get("data"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", ""
 
 
 if __name__ == "__main__":

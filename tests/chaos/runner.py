@@ -62,7 +62,7 @@ class Runner:
         """
         try:
             return self._play(fault, number)
-        except (HooklineError, OSError, TimeoutError, LookupError) as error:
+        except (HooklineError, KafkaException, OSError, TimeoutError, LookupError) as error:
             text = f"the round could not be judged: {type(error).__name__}: {error}"
             return Line(fault=fault.name, what=fault.what, round=number, violations=[Violation("judged", text)])
         finally:
@@ -79,7 +79,7 @@ class Runner:
         chapter.healed_at = fault.ended_at or time.time()
         world.sleep(_AFTER_S)
         world.load.off()
-        chapter.deaths_expected = fault.deaths
+        chapter.deaths_expected, chapter.deaths_of = fault.deaths, fault.deaths_of
         self._settle(chapter)
         own = [Violation(fault.name, text) for text in fault.check(world)]
         line = self._line(fault, number, chapter, own)
@@ -115,7 +115,7 @@ class Runner:
         chapter.unready = [] if well else self._complaining(chapter)
         chapter.unsettled = [delivery for delivery, role in owed.items() if not world.history.settled(delivery, role)]
         still = _Still(_STILL_S)
-        world.wait(lambda: due() and self._written() and still.since(len(world.history.attempts)), 60)
+        world.wait(lambda: due() and self._written(chapter) and still.since(len(world.history.attempts)), 60)
         self._read(chapter)
         if lag := self._lag(chapter):
             chapter.unready = [*chapter.unready, f"{lag} records are not committed"]
@@ -156,14 +156,17 @@ class Runner:
             del owed[delivery]
         return not owed
 
-    def _written(self) -> bool:
+    def _written(self, chapter: Chapter) -> bool:
         world = self._world
         try:
             world.reader.catch_up()
             wanted = {(t.partition, t.offset) for t in world.history.attempts} - world.history.rejected
-            return world.rows.count() == len(wanted) and world.sums_right()
+            written = world.rows.count() == len(wanted) and world.sums_right()
         except (OSError, HooklineError):
-            return False
+            written = False
+        if not written:
+            chapter.written_at = time.time()
+        return written
 
     def _lag(self, chapter: Chapter) -> int:
         ends: dict[tuple[str, int], int] = {}
@@ -202,7 +205,10 @@ class Runner:
             bound=bound(history, chapter) if fault.bounded else None,
             attempts=len(history.attempts) - len(history.rejected - history.unreadable),
             rows=len(chapter.rows),
-            recovery_s=recovery_s(history, chapter),
+            recovery_s=max(
+                recovery_s(history, chapter),
+                *(at - chapter.healed_at for at in (chapter.complained_at, chapter.lagged_at, chapter.written_at)),
+            ),
             rss_mb=max((self._world.rss_mb(name) for name in self._world.dispatchers), default=0.0),
             violations=violations,
         )

@@ -3,70 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
 
 import pytest
 
 from hookline.schemas.records import delivery_id
 from tests.chaos.bounds import bound
-from tests.chaos.chapter import Chapter
-from tests.chaos.history import Call, Copy, History, Incident, Kind, Letter, Publish, Role, Tried
+from tests.chaos.history import Call, Copy, Incident, Kind, Letter, Publish, Role
 from tests.chaos.invariants import check, recovery_s, repeated
+from tests.chaos.small import BEGAN, TOPIC, Small, delivery, tried
 
 pytestmark = pytest.mark.unit
-
-TOPIC = "hookline.events.orders"
-BEGAN = 1_000.0
-
-
-@dataclass
-class Small:
-    """Ten events for one webhook, each delivered once, recorded once, in ClickHouse once."""
-
-    history: History = field(default_factory=History)
-    chapter: Chapter = field(default_factory=lambda: Chapter(fault="none", began_at=BEGAN, healed_at=BEGAN + 5))
-
-    def __post_init__(self) -> None:
-        self.history.add_role(Role(name="steady", store_id="demo", types=("order.created",), webhook_id="wh_1"))
-        rows: dict[tuple[int, int], str] = {}
-        for number in range(10):
-            at, event_id = BEGAN + number * 0.1, f"evt_{number}"
-            self.history.publishes[event_id] = Publish(event_id, "demo", "order.created", "ingest", at, at + 0.01)
-            self.history.add_copy(Copy((TOPIC, 0, number), event_id, "demo", "order.created"))
-            self.history.add_calls([Call(delivery(number), event_id, "steady", 1, at + 0.02, 200, True)])
-            self.history.add_attempt(tried(number, at + 0.02))
-            rows[0, number] = f"att_{number}"
-        self.chapter.rows = rows
-        self.chapter.committed = {(TOPIC, 0): 10}
-
-    def again(self, number: int, at: float, process: int = 1) -> None:
-        """Call for an event once more, recorded as it should be."""
-        offset = len(self.history.attempts)
-        self.history.add_calls([Call(delivery(number), f"evt_{number}", "steady", 1, at, 200, True)])
-        self.history.add_attempt(dataclasses.replace(tried(number, at), offset=offset, attempt_id=f"att_{offset}", process=process))
-        self.chapter.rows = {**self.chapter.rows, (0, offset): f"att_{offset}"}
-
-    def one_more(self, number: int) -> None:
-        """Add another event, published in its turn and delivered once."""
-        at, event_id = BEGAN + number * 0.1, f"evt_{number}"
-        self.history.publishes[event_id] = Publish(event_id, "demo", "order.created", "ingest", at, at + 0.01)
-        self.history.add_copy(Copy((TOPIC, 0, number), event_id, "demo", "order.created"))
-        self.again(number, at + 0.02)
-        self.chapter.committed = {(TOPIC, 0): number + 1}
-
-    def broken(self) -> list[str]:
-        """Return which invariants are violated."""
-        return [violation.invariant for violation in check(self.history, self.chapter)]
-
-
-def delivery(number: int) -> str:
-    """Return the delivery id of an event."""
-    return delivery_id("demo", f"evt_{number}", "wh_1")
-
-
-def tried(number: int, at: float) -> Tried:
-    """Return the attempt record of a call that took 10 ms."""
-    return Tried(0, number, f"att_{number}", delivery(number), "wh_1", 1, at, at + 0.01, "delivered", 200, "", 1)
 
 
 @pytest.fixture
@@ -110,6 +56,8 @@ def test_a_dead_letter_is_an_end_only_where_it_may_be(small: Small) -> None:
     small.history.taken.discard(delivery(3))
     small.history.add_letter(Letter(delivery(3), "exhausted", (TOPIC, 0, 3)))
     assert not small.history.settled(delivery(3), role)
+    small.history.taken.add(delivery(3))
+    assert not small.history.settled(delivery(3), role)
     role.may_die = True
     assert small.history.settled(delivery(3), role)
 
@@ -121,6 +69,8 @@ def test_an_offset_that_was_committed_too_early(small: Small) -> None:
     assert small.broken() == []
     small.chapter.committed = {(TOPIC, 0): 11}
     assert small.broken() == ["committed"]
+    small.chapter.unsettled = [delivery(10)]
+    assert small.broken() == ["delivered", "committed"]
 
 
 def test_poison_below_the_committed_offset_needs_a_letter(small: Small) -> None:
@@ -160,8 +110,9 @@ def test_a_record_that_is_not_settled_holds_those_behind_it(small: Small) -> Non
     for offset, one in enumerate(slow, start=10):
         at = BEGAN + (4.0 if one == slow[3] else 0.9)
         small.history.add_calls([Call(one, f"evt_{offset - 10}", "busy", 1, at, 200, True)])
-        small.history.add_attempt(dataclasses.replace(tried(0, at), offset=offset, attempt_id=f"att_{offset}", delivery_id=one))
-        small.chapter.rows = {**small.chapter.rows, (0, offset): f"att_{offset}"}
+        made = dataclasses.replace(tried(0, at), offset=offset, attempt_id=f"att_{offset}", delivery_id=one)
+        small.history.add_attempt(made)
+        small.chapter.rows = {**small.chapter.rows, (0, offset): made.row}
     small.again(9, BEGAN + 3.5)
     assert small.broken() == ["duplicates"]
     small.history.incidents.append(Incident(BEGAN + 2, Kind.START, "dispatcher-2", 2))
@@ -233,9 +184,9 @@ def test_an_event_that_is_on_kafka_twice_may_come_twice(small: Small) -> None:
     assert small.broken() == []
 
 
-@pytest.mark.parametrize("harm", ["missing", "strange", "doubled", "other", "sums"])
+@pytest.mark.parametrize("harm", ["missing", "strange", "doubled", "other", "status", "sums"])
 def test_rows_that_are_not_the_attempts(small: Small, harm: str) -> None:
-    """A row that is missing, one of nothing, one twice, one of another attempt, sums that are off."""
+    """A row that is missing, one of nothing, one twice, one of another attempt, one with another status, sums that are off."""
     rows = dict(small.chapter.rows)
     if harm == "missing":
         del rows[0, 4]
@@ -244,7 +195,9 @@ def test_rows_that_are_not_the_attempts(small: Small, harm: str) -> None:
     elif harm == "doubled":
         small.chapter.doubled = [(0, 4)]
     elif harm == "other":
-        rows[0, 4] = "att_5"
+        rows[0, 4] = rows[0, 5]
+    elif harm == "status":
+        rows[0, 4] = rows[0, 4].replace(" 200 ", " 503 ")
     else:
         small.chapter.sums_right = False
     small.chapter.rows = rows
@@ -270,9 +223,25 @@ def test_a_call_that_is_not_recorded(small: Small) -> None:
 
 def test_an_answer_that_no_receiver_gave(small: Small) -> None:
     """An attempt with a status needs a call."""
-    small.history.add_attempt(dataclasses.replace(tried(5, BEGAN + 2), attempt=2, offset=10, attempt_id="att_10"))
-    small.chapter.rows = {**small.chapter.rows, (0, 10): "att_10"}
+    made = dataclasses.replace(tried(5, BEGAN + 2), attempt=2, offset=10, attempt_id="att_10")
+    small.history.add_attempt(made)
+    small.chapter.rows = {**small.chapter.rows, (0, 10): made.row}
     assert small.broken() == ["calls"]
+
+
+def test_a_status_that_no_receiver_meant(small: Small) -> None:
+    """What is recorded is what the receiver answered."""
+    made = dataclasses.replace(small.history.attempts[4], status=503)
+    small.history.attempts[4] = made
+    small.chapter.rows = {**small.chapter.rows, (0, 4): made.row}
+    assert small.broken() == ["calls"]
+
+
+def test_a_row_that_is_there_twice_names_its_event(small: Small) -> None:
+    """How often, and whose."""
+    small.chapter.doubled = [(0, 4), (0, 4), (0, 7)]
+    texts = [violation.text for violation in check(small.history, small.chapter)]
+    assert ["2 times too often" in texts[0], "evt_4" in texts[0], "1 times" in texts[1], "evt_7" in texts[1]] == [True] * 4
 
 
 @pytest.mark.parametrize(
@@ -281,10 +250,17 @@ def test_an_answer_that_no_receiver_gave(small: Small) -> None:
         Call("trap", "", "trap", 0, BEGAN, 0, False),
         Call(delivery(1), "evt_1", "steady", 2, BEGAN, 0, False),
         Call(delivery_id("demo", "evt_none", "wh_1"), "evt_none", "steady", 1, BEGAN, 200, True),
+        Call(delivery(1), "evt_1", "choosy", 2, BEGAN, 200, True),
+        Call(delivery_id("demo", "evt_1", "wh_2"), "evt_1", "choosy", 1, BEGAN, 200, True),
+        Call(delivery_id("other", "evt_1", "wh_3"), "evt_1", "foreign", 1, BEGAN, 200, True),
+        Call(delivery(1), "evt_2", "steady", 2, BEGAN, 200, True),
+        Call(delivery(1), "evt_1", "steady", 2, BEGAN, 200, True, said="something else"),
     ],
 )
 def test_calls_that_nobody_wanted(small: Small, call: Call) -> None:
-    """A step into the trap, a wrong signature, an event that nobody published."""
+    """A trap, a wrong signature, an unknown event, another's webhook, type or store, an event under another's id, another body."""
+    small.history.add_role(Role(name="choosy", store_id="demo", types=("product.changed",), webhook_id="wh_2"))
+    small.history.add_role(Role(name="foreign", store_id="other", types=("order.created",), webhook_id="wh_3"))
     small.history.incidents.append(Incident(BEGAN + 0.1, Kind.KILL, "dispatcher-1", 1))
     small.history.add_calls([call])
     assert small.broken() == ["wanted"]
@@ -327,6 +303,8 @@ def test_a_death_that_nobody_caused(small: Small) -> None:
     assert small.broken() == ["alive"]
     small.chapter.deaths_expected = 1
     assert small.broken() == []
+    small.chapter.deaths_of = "dispatcher"
+    assert small.broken() == ["alive"]
 
 
 def test_a_slow_recovery(small: Small) -> None:

@@ -147,7 +147,7 @@ class BrokerDiskFull(BrokerFault):
         pid = world.pid(KAFKA)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (self._FEW, resource.RLIM_INFINITY))
         ended = world.wait(lambda: world.of(KAFKA).pid(KAFKA) != pid, 20)
-        self.deaths = int(ended)
+        self.deaths, self.deaths_of = int(ended), KAFKA
         if not ended:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         world.sleep(numbers.uniform(0.0, 1.0))

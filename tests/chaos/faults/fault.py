@@ -20,6 +20,7 @@ class Fault(ABC):
     name: ClassVar[str]
     what: ClassVar[str]
     deaths: int = 0
+    deaths_of: str = ""
     bounded: bool = True
     ended_at: float = 0.0
 

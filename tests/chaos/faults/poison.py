@@ -118,6 +118,7 @@ class DeadlyRecord(Fault):
     what = "a record that crashes the decoder's process: buried after three deaths"
     # A dispatcher knows the deaths up to its own start: the other may die once more of what it has not heard of.
     deaths = 4
+    deaths_of = "dispatcher"
 
     def inject(self, world: World, numbers: random.Random) -> None:
         """Publish it, and wait until it is buried."""
