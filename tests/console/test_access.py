@@ -115,6 +115,23 @@ CASES: dict[str, Case] = {
     "reference.html": Case(headers={"Accept": "text/html"}),
     "reference.style": Case(headers={"Accept": "text/css"}),
 }
+SCOPES_OF = {
+    PUBLIC: {"reference.openapi", "reference.asyncapi", "reference.html", "reference.style"},
+    ANY_KEY: {"event-types.list", "event-types.get"},
+    OPERATOR: {"stores.list"},
+    "admin": {"api-keys.list", "api-keys.create", "api-keys.get", "api-keys.revoke", "audit.list"},
+    "events:write": {"events.publish"},
+    "dlq:replay": {"deliveries.resend", "replays.create", "replays.cancel"},
+    "hooks:read": {"webhooks.list", "webhooks.get"},
+    "hooks:write": {
+        *("webhooks.create", "webhooks.update", "webhooks.delete", "webhooks.enable", "webhooks.disable", "webhooks.pause"),
+        *("webhooks.resume", "webhooks.rotate-secret", "webhooks.test", "templates.try"),
+    },
+    "results:read": {
+        *("events.get", "webhooks.explain", "webhooks.statistics", "statistics.get", "deliveries.list", "deliveries.get"),
+        *("deliveries.export", "dead-letters.list", "dead-letters.count", "dead-letters.get", "replays.list", "replays.get"),
+    },
+}
 _numbers = itertools.count()
 LAST = ("webhooks.delete", "api-keys.revoke")
 IN_ORDER = sorted((r for r in ROUTES if r.name in CASES), key=lambda route: LAST.index(route.name) if route.name in LAST else -1)
@@ -171,6 +188,14 @@ def fresh(client: Client) -> Client:
 def test_every_route_has_a_case() -> None:
     """A route without a case here is a route whose access nobody has checked."""
     assert sorted(CASES) == sorted(route.name for route in ROUTES)
+
+
+def test_every_route_needs_the_scope_that_was_meant() -> None:
+    """The other tests take a route's scope from the route itself: what it is to be stands here a second time."""
+    told: dict[str, set[str]] = {}
+    for route in ROUTES:
+        told.setdefault(route.scope, set()).add(route.name)
+    assert told == SCOPES_OF
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=names)

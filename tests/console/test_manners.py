@@ -191,6 +191,25 @@ def test_every_answer_carries_the_security_headers(stack: Stack, admin: Client) 
     assert [reply.headers["cache-control"] for reply in replies] == ["no-store", "no-store", "public, max-age=300", "no-store"]
 
 
+_OURS = ("style-src", "img-src", "font-src", "connect-src", "form-action")
+_POLICIES = {
+    "/sign-in": {"script-src": "'self'", **dict.fromkeys(_OURS, "'self'"), "img-src": "'self' data:", "base-uri": "'none'"},
+    "/nowhere": {"script-src": "'self'", **dict.fromkeys(_OURS, "'self'"), "img-src": "'self' data:", "base-uri": "'none'"},
+    "/api/v1/webhooks": {},
+    "/api/v1/docs": {"style-src": "'self'", "base-uri": "'none'", "form-action": "'none'"},
+}
+
+
+@pytest.mark.parametrize("path", _POLICIES)
+def test_what_a_page_may_load_and_run(stack: Stack, path: str) -> None:
+    """Scripts of our own address and no others, none in the page; nothing frames it; whatever is not named is refused."""
+    with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=20, source_address=("127.66.0.2", 0))) as connection:
+        connection.request("GET", path, headers={"Accept": "text/html"})
+        policies = connection.getresponse().headers.get_all("Content-Security-Policy") or []
+    told = [dict(rule.strip().split(" ", 1) for rule in policy.split(";")) for policy in policies]
+    assert told == [{"default-src": "'none'", "frame-ancestors": "'none'"} | _POLICIES[path]]
+
+
 def test_the_log_holds_no_secret_and_no_line_of_a_tenants(stack: Stack, admin: Client) -> None:
     """Keys, secrets, header values and what stands in URLs are not in the console's log; what a caller types cannot make a line of it."""
     webhook = admin.post("/webhooks", {**GOOD, "headers": {"x-a": "canary-header"}, "name": "canary-name"}).json

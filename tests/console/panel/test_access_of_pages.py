@@ -86,6 +86,16 @@ CASES: Final[dict[str, Case]] = {
     "key_revoke": Case(acted=403, path="/s/{store}/keys/unknown/revoke"),
 }
 
+GRAVE: Final = {
+    *("webhook_delete", "webhook_rotate", "replay_new", "keys", "key_revoke"),
+    *(f"{people}{deed}" for people in ("users", "store_users") for deed in ("", ".reset", ".disable", ".enable")),
+}
+SCOPES: Final = {
+    "admin": {"store_audit", *(GRAVE - {"webhook_delete", "webhook_rotate", "replay_new"})},
+    "hooks:write": {"webhook_new", "webhook_url", "webhook_lab", "webhook_edit", "webhook_template", "webhook_rotate", "webhook_test"},
+    "dlq:replay": {"replay_new", "replay_recount"},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -121,6 +131,21 @@ def test_every_page_has_a_case() -> None:
         if (page.show is not None) != bool(CASES[page.name].seen) or (page.act is not None) != bool(CASES[page.name].acted)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_what_asks_for_the_password_again() -> None:
+    """Deleting, rotating secrets, keys, users, replays; where such a page cannot be looked at, it says where to go on."""
+    assert {page.name for page in PAGES if page.grave} == GRAVE
+    assert [page.name for page in PAGES if page.grave and page.show is None and page.back == "/"] == []
+
+
+def test_every_page_needs_the_scope_that_was_meant() -> None:
+    """Those without one ask the API's routes, which need theirs."""
+    told: dict[str, set[str]] = {}
+    for page in PAGES:
+        if page.scope:
+            told.setdefault(page.scope, set()).add(page.name)
+    assert told == SCOPES
 
 
 def test_everybody_gets_what_is_theirs(scene: Scene) -> None:
