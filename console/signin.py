@@ -23,7 +23,7 @@ _MOST_WAIT_S: Final = 60.0
 _FORGET_S: Final = 900.0
 _NAMES: Final = 10_000
 _LOOKED_AT_OF_LOGIN: Final = 60
-_LOOKED_AT_OF_ADDRESS: Final = 240
+_LOOKED_AT_OF_ADDRESS: Final = 120
 """How many passwords a minute are looked at while their login, or their address, is to wait: guessing has a pace, and so has the hash."""
 
 

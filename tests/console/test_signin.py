@@ -138,7 +138,7 @@ def test_an_ipv6_address_stands_for_its_network(door: SignIn) -> None:
 
 
 def test_guessing_has_a_pace(door: SignIn, world: World, passwords: QuickPasswords) -> None:
-    """Of a login that is to wait sixty passwords a minute are looked at, the others refused in the same words; of an address 240."""
+    """Of a login that is to wait sixty passwords a minute are looked at, the others refused in the same words; of an address 120."""
     for number in range(100):
         wrong(door, "ada@shop.example", f"192.0.2.{number}")
     assert len(passwords.asked) == 5 + 60
@@ -152,6 +152,6 @@ def test_guessing_has_a_pace(door: SignIn, world: World, passwords: QuickPasswor
     world.clock.pass_s(1)
     assert door.check("ada@shop.example", GOOD, "198.51.100.1").id == "usr_1"
     del passwords.asked[:]
-    for number in range(400):
+    for number in range(200):
         wrong(door, f"user{number}@shop.example", "203.0.113.9")
-    assert len(passwords.asked) == 21 + 240
+    assert len(passwords.asked) == 21 + 120
