@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from hookline.kernel.lifecycle import Stop
 
 PROVEN_S: Final = 5.0
-"""So long a proof holds: below any session that brokers take of themselves (`group.min.session.timeout.ms`, 6 s), and far below what
-it takes ClickHouse to forget a token.
-
-Where brokers take shorter sessions (`HOOKLINE_SESSION_TIMEOUT_MS`), a sink that stood still may write for the rest of it when others
-have its partition: its insert is dropped by the token, but sums that it makes anew may count what they have counted.
+"""So long a proof holds at most, and no longer than half of the session: others have the partition of who stood still only after that.
+It is far below what it takes ClickHouse to forget a token.
 """
 _STOPPING_S: Final = 3.0
 # One that goes on while the machine sleeps, where there is one.
@@ -41,10 +38,14 @@ def now_s() -> float:
 
 
 class Lease:
-    """Of one batch, from its announcement on: the insert thread asks, the consumer's thread, which alone can tell, answers."""
+    """Of one batch, from its announcement on: the insert thread asks, the consumer's thread, which alone can tell, answers.
 
-    def __init__(self, stop: Stop) -> None:
+    `session_s`: after how long Kafka gives the partition to others when nothing is heard of us.
+    """
+
+    def __init__(self, stop: Stop, session_s: float) -> None:
         self._stop = stop
+        self._holds_s = min(PROVEN_S, session_s / 2)
         self._answered = threading.Condition()
         self._proven_s = now_s()
         self._asked = False
@@ -57,7 +58,7 @@ class Lease:
 
     def require(self) -> None:
         """Return when the last proof is young enough, else as `renew` does."""
-        if now_s() - self._proven_s > PROVEN_S:
+        if now_s() - self._proven_s > self._holds_s:
             self.renew()
 
     def renew(self) -> None:

@@ -199,7 +199,7 @@ class Sink:
         for share in shares:
             share.forget_lost_intent()
         held = {share.partition: share for share in shares}
-        leases = {share.partition: Lease(stop) for share in shares}
+        leases = {share.partition: Lease(stop, self._kafka.session_timeout_ms / 1_000) for share in shares}
         batches = {p: batch for p, share in held.items() if (batch := share.batch(self._settings.batch_rows, self._batch_bytes))}
         if not batches or not self._commit(consumer, {p: (_first(batch), intent(_last(batch))) for p, batch in batches.items()}):
             return

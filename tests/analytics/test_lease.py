@@ -248,6 +248,21 @@ def test_without_a_lease_nothing_is_changed(rig: Rig) -> None:
     with pytest.raises(NotOurs):
         client.execute("DELETE")
     assert client.rows("SELECT name FROM system.settings")
-    client.lease = Lease(Stop())
+    client.lease = Lease(Stop(), 10.0)
     client.insert("attempts", rig.table([]), {})
     assert table.inserted == [[]]
+
+
+@pytest.mark.parametrize(("session_s", "holds_s"), [(1.0, 0.5), (6.0, 3.0), (10.0, 5.0), (300.0, 5.0)])
+def test_a_proof_holds_no_longer_than_half_of_the_session(monkeypatch: pytest.MonkeyPatch, session_s: float, holds_s: float) -> None:
+    """Others have the partition of who stood still for a session; so at most half of it counts as proven, and five seconds at most."""
+    now = [100.0]
+    monkeypatch.setattr("hookline.analytics.lease.now_s", lambda: now[0])
+    made, asked = Lease(Stop(), session_s), list[float]()
+    monkeypatch.setattr(made, "renew", lambda: asked.append(now[0]))
+    now[0] += holds_s - 0.01
+    made.require()
+    assert asked == []
+    now[0] += 0.02
+    made.require()
+    assert asked == [now[0]]
