@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 
 from tests.chaos.faults.brokers import away, back
 from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.stops import Backlogged
 from tests.chaos.world import CLICKHOUSE, KAFKA, SPARE, World
 
 _ALIVE_S: Final = (0.3, 2.5)
@@ -52,16 +53,23 @@ class KillEach(Fault):
             world.start(name)
 
 
-class KillDispatchers(KillOften):
-    """One of two, again and again, also before it has taken anything up."""
+class KillDispatchers(Backlogged, KillOften):
+    """One of two, again and again, also before it has taken anything up, and with many calls waiting that nobody has made."""
 
     name = "kill-dispatcher"
-    what = "SIGKILL of dispatchers at random points"
-    times = 6
+    what = "SIGKILL of dispatchers at random points, with calls waiting too"
+    times = 2
 
     def victims(self, world: World) -> list[str]:
         """Return the dispatchers that run."""
         return world.dispatchers
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Kill two, then two with calls waiting, then two more."""
+        KillOften.inject(self, world, numbers)
+        self.load_up(world, numbers)
+        KillOften.inject(self, world, numbers)
+        KillOften.inject(self, world, numbers)
 
 
 class KillAllDispatchers(Fault):

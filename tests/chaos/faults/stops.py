@@ -25,8 +25,8 @@ _TAKE_OVER_S: Final = 20.0
 _CALL_S: Final = 2.0
 
 
-class _Zombies(Fault):
-    """Dispatchers that have calls waiting when they are stopped: awake again, a zombie would make them at once."""
+class Backlogged(Fault):
+    """Dispatchers that have calls waiting when they are harmed: a zombie would make them at once, an early commit lose them."""
 
     def __init__(self) -> None:
         self._roles: list[Role] = []
@@ -72,7 +72,7 @@ class _Zombies(Fault):
             world.cast.dismiss(role)
 
 
-class FreezeDispatcher(_Zombies):
+class FreezeDispatcher(Backlogged):
     """A zombie: when it wakes, others have its partitions, and it must not go on with what it had in hand."""
 
     name = "freeze-dispatcher"
@@ -105,7 +105,7 @@ class FreezeBriefly(Fault):
             world.sleep(numbers.uniform(0.1, 0.5))
 
 
-class FreezeAllDispatchers(_Zombies):
+class FreezeAllDispatchers(Backlogged):
     """Nobody takes over: each finds out by itself whether it is still a member."""
 
     name = "freeze-all-dispatchers"
