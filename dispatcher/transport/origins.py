@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import socket
 import time
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Final
 from yarl import URL
 
 from hookline.dispatcher.transport.contract import Unsendable
-from hookline.dispatcher.transport.look_ups import LookUps
+from hookline.dispatcher.transport.look_ups import LookUps, domain_of
 from hookline.webhooks.urls import UrlPolicy, closed, refusal
 
 _DNS_TTL_S: Final = 10.0
@@ -97,20 +98,27 @@ class Resolver:
     def __init__(self, policy: UrlPolicy) -> None:
         self._policy = policy
         self._look_ups = LookUps[list[Address]]()
+        self._own = LookUps[list[Address]]()
         self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
 
     async def addresses(self, host: str, port: int) -> list[Address]:
         """Return the addresses of a host, families in turn; raise `Blocked` or `socket.gaierror`."""
-        found = await self.unchecked(host, port)
+        found = await self._found(host, port, self._look_ups)
         for address in found:
             self.check(host, address)
         return found
 
     async def unchecked(self, host: str, port: int) -> list[Address]:
-        """Return the same of a host that the operator has named; raise `socket.gaierror`."""
+        """Return the same of a host that the operator has named, in threads that no other name takes; raise `socket.gaierror`."""
+        return await self._found(host, port, self._own)
+
+    async def _found(self, host: str, port: int, look_ups: LookUps[list[Address]]) -> list[Address]:
         known = self._known.get((host, port))
         if known is None or known[0] < time.monotonic():
-            found = await self._look_ups.find((host, port), lambda: look_up(host, port))
+            if is_literal(host):
+                found = look_up(host, port)  # asks nobody
+            else:
+                found = await look_ups.find((host, port), lambda: look_up(host, port), domain_of(host))
             if len(self._known) >= _MOST_NAMES:
                 self._known.clear()
             known = self._known[host, port] = (time.monotonic() + _DNS_TTL_S, _in_turn(found))
@@ -125,6 +133,7 @@ class Resolver:
     def close(self) -> None:
         """End the threads."""
         self._look_ups.close()
+        self._own.close()
 
 
 async def dial(address: Address) -> socket.socket:
@@ -138,6 +147,15 @@ async def dial(address: Address) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def is_literal(host: str) -> bool:
+    """Tell whether a host is an address as it is, in its usual form."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def look_up(host: str, port: int) -> list[Address]:

@@ -224,6 +224,22 @@ class Guard(Suite):
         finally:
             release.set()
 
+    @pytest.mark.parametrize(("hanging", "host"), [("hanging{}.test", "127.0.0.1"), ("{}.hanging.test", "good.test")])
+    async def test_more_names_hang_than_can_be_looked_up(self, names: Names, hanging: str, host: str) -> None:
+        """A literal address is called whatever hangs; a name too, while those that hang are of one domain, which is not its own."""
+        release = threading.Event()
+        names.update({hanging.format(number): lambda: ["127.0.0.1"] if release.wait(60) else [] for number in range(100)})
+        names["good.test"] = lambda: ["127.0.0.1"]
+        async with Server(always(OK)).running() as server, self.calling() as caller:
+            slow = [asyncio.create_task(caller.call(server.url(host=hanging.format(number)))) for number in range(100)]
+            try:
+                await asyncio.sleep(0.05)
+                assert (await caller.reply(server.url(host=host))).status == 200
+                assert not any(task.done() for task in slow)
+            finally:
+                release.set()
+                await asyncio.gather(*slow)
+
     async def test_one_dead_address_of_several(self, names: Names) -> None:
         """When the first address refuses, the next one is called."""
         names["two.test"] = lambda: ["127.0.0.3", "127.0.0.1"]

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from hookline.dispatcher.transport import look_ups
-from hookline.dispatcher.transport.look_ups import LookUps
+from hookline.dispatcher.transport.look_ups import LookUps, domain_of
 from tests.dispatcher.suite import until
 
 pytestmark = pytest.mark.unit
@@ -103,6 +103,60 @@ async def test_names_that_were_slow_do_not_hold_up_the_others(
     server.go.set()
     await asyncio.gather(*waiting)
     assert not names._slow_ones
+
+
+@pytest.mark.parametrize("slow_before", [False, True])
+async def test_the_names_of_one_domain_take_few_threads(
+    names: LookUps[str], server: NameServer, monkeypatch: pytest.MonkeyPatch, slow_before: bool
+) -> None:
+    """Hundreds that hang, new ones or such as hung before: others are answered, new ones and such as were slow once; all are in the end."""
+    hanging = [f"slow-{n}.evil.test" for n in range(340)]
+    if slow_before:
+        monkeypatch.setattr(look_ups, "_SLOW_S", -1.0)  # every look-up counts as slow
+        server.go.set()
+        for name in [*hanging, "good.test"]:
+            await names.find(name, partial(server.answer, name), domain_of(name))
+        monkeypatch.setattr(look_ups, "_SLOW_S", PATIENCE_S)
+        server.go.clear()
+        server.asked.clear()
+    waiting = [asyncio.create_task(names.find(name, partial(server.answer, name), domain_of(name))) for name in hanging]
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(names.find("good.test", lambda: "found", domain_of("good.test")), PATIENCE_S / 2) == "found"
+    most = look_ups._SLOW_OF_ONE if slow_before else look_ups._QUICK_OF_ONE
+    assert len(server.asked) <= most
+    server.go.set()
+    assert len(await asyncio.gather(*waiting)) == len(set(server.asked)) == 340
+    assert not names._turns
+
+
+async def test_those_of_other_domains_have_their_own(names: LookUps[str], server: NameServer) -> None:
+    """As many domains as there are threads for each: a name that belongs to none of them is answered."""
+    hanging = [f"slow-{n}.evil-{n % 7}.test" for n in range(200)]
+    waiting = [asyncio.create_task(names.find(name, partial(server.answer, name), domain_of(name))) for name in hanging]
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(names.find("good.test", lambda: "found", domain_of("good.test")), PATIENCE_S / 2) == "found"
+    server.go.set()
+    await asyncio.gather(*waiting)
+    assert 7 * look_ups._QUICK_OF_ONE < look_ups._QUICK_THREADS
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [("a.b.example.com", "example.com"), ("EXAMPLE.com.", "example.com"), ("example.com", "example.com"), ("localhost", "localhost")],
+)
+def test_a_domain_is_the_last_two_labels(host: str, domain: str) -> None:
+    """Whatever stands before them, however they are spelled."""
+    assert domain_of(host) == domain
+
+
+async def test_who_waits_at_the_end_is_called_off(names: LookUps[str], server: NameServer) -> None:
+    """Those with a thread and those that have none yet; nothing is left of them."""
+    waiting = [asyncio.create_task(names.find(f"slow-{n}", partial(server.answer, f"slow-{n}"), "evil")) for n in range(20)]
+    await until(lambda: server.asked)
+    names.close()
+    assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*waiting, return_exceptions=True))
+    assert not names._under_way
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_an_error_reaches_all_who_asked_and_is_not_kept(names: LookUps[str], server: NameServer) -> None:

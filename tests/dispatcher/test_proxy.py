@@ -8,6 +8,7 @@ import contextlib
 import errno
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -175,6 +176,22 @@ async def test_a_proxy_whose_name_is_unknown(names: Names) -> None:
         failure = await caller.failure(server.url())
         assert failure.kind is ErrorKind.INTERNAL
         assert "no connection to it: Name or service not known" in failure.detail
+
+
+async def test_its_name_waits_for_no_other_name(names: Names) -> None:
+    """More names hang than can be looked up at once, and calls to others leave by the proxy all the same."""
+    release = threading.Event()
+    names.update({f"hanging{number}.test": lambda: ["127.0.0.1"] if release.wait(60) else [] for number in range(100)})
+    names["proxy.test"] = lambda: ["127.0.0.1"]
+    served, proxied = Server(always(OK)).running(), Tunneller().running()
+    async with served as server, proxied as proxy, through(Proxy("proxy.test", proxy.port)) as caller:
+        slow = [asyncio.create_task(caller.call(server.url(host=f"hanging{number}.test"))) for number in range(100)]
+        try:
+            await asyncio.sleep(0.05)
+            await caller.reply(server.url())
+        finally:
+            release.set()
+            await asyncio.gather(*slow)
 
 
 async def test_an_address_of_the_proxy_that_refuses_is_passed_over(names: Names) -> None:
