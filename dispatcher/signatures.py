@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
 from typing import Final
@@ -142,8 +143,8 @@ def shown(headers: tuple[tuple[str, str], ...], webhook: Webhook) -> str:
 def without_echoes(result: Result, headers: tuple[tuple[str, str], ...], webhook: Webhook) -> Result:
     """Return what came of a call without its signatures and the values of the store's own headers, which some receivers repeat in answers.
 
-    A value of several words (`Bearer abc`) is masked word by word too, and as JSON writers put it that escape slashes. Words of less
-    than 6 characters are no passwords, and a value that was changed otherwise (encoded, cut) is not recognised.
+    A value of several words (`Bearer abc`) is masked word by word too, and as JSON writers put it, with slashes escaped or not. Words of
+    less than 6 characters are no passwords, and a value that was changed otherwise (encoded, cut) is not recognised.
     """
     signed = headers[_SIGNATURE_AT][1]
     if not webhook.headers and not _may_repeat(result, signed):
@@ -184,7 +185,9 @@ def _unshown(headers: tuple[tuple[str, str], ...], signed: str, webhook: Webhook
 
 
 def _forms(text: str) -> tuple[str, ...]:
-    return (text, text.replace("/", "\\/")) if "/" in text else (text,)
+    """Return it as it is, and as JSON has it: quotes escaped, what is not ASCII or not, slashes or not."""
+    found = dict.fromkeys((text, json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]))
+    return (*found, *(form.replace("/", "\\/") for form in found if "/" in form))
 
 
 def _codes(text: str) -> tuple[bytes, ...]:
