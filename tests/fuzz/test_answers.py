@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
@@ -42,7 +43,20 @@ _WORDS = st.sampled_from(
         "\0",
     ]
 )
+NEAR = st.integers(-3 * 86_400, 3 * 86_400)
+FAR = st.integers(-6 * 10**10, 2 * 10**11)
+ZONES = st.integers(-23 * 60, 23 * 60)
+
+
+def dated(away_s: int, zone_minutes: int) -> str:
+    """Return the date of a time so far from now, written in that zone; in GMT as HTTP has it for 0."""
+    at = NOW + timedelta(seconds=away_s)
+    return format_datetime(at.astimezone(timezone(timedelta(minutes=zone_minutes)))) if zone_minutes else format_datetime(at, usegmt=True)
+
+
+DATES = st.builds(dated, NEAR | FAR, st.just(0) | ZONES)
 TEXTS = st.one_of(
+    DATES,
     st.lists(_WORDS, max_size=10).map(" ".join),
     st.lists(_WORDS, max_size=10).map("".join),
     st.text(max_size=200),
@@ -67,3 +81,10 @@ def test_a_wait_is_between_nothing_and_a_day(text: str) -> None:
 def test_whole_seconds_are_kept_up_to_a_day(seconds: int) -> None:
     """A sane wish is honoured, an absurd one is a day."""
     assert retry_after(str(seconds), NOW) == min(seconds, LONGEST_S)
+
+
+@tries(300)
+@given(away_s=NEAR | st.integers(-3 * 10**9, 3 * 10**9), zone_minutes=st.just(0) | ZONES)
+def test_a_date_is_kept_up_to_a_day(away_s: int, zone_minutes: int) -> None:
+    """The time until then; a date that is past asks for nothing."""
+    assert retry_after(dated(away_s, zone_minutes), NOW) == min(max(away_s, 0), LONGEST_S)

@@ -44,8 +44,23 @@ _VALUES = st.sampled_from(
     ["", "Bearer x", "a\r\nHost: evil", "a\nb", "a\0b", "é", "ü" * 5_000, " a", "a ", "\x7f", "\x85", "\u2028", "\ud800"]
 )
 _SANE = st.tuples(st.from_regex(r"x-[a-z]{1,12}", fullmatch=True), st.text("abc XYZ;=é\t", max_size=30).map(str.strip))
-_PAIRS = st.lists(st.tuples(_NAMES | st.text(max_size=20), _VALUES | st.text(max_size=40)), max_size=5) | st.lists(
-    _SANE, max_size=70, unique_by=lambda pair: pair[0]
+_ODD = st.sampled_from(["\n", "\r", "\r\n", "\0", " ", "\t", ":", "\x0b", "\x7f", "\x85", "\u2028", "é", "(", '"'])
+
+
+@st.composite
+def _nearly(draw: st.DrawFn) -> tuple[str, str]:
+    """Return a sane header with one odd character, mostly at an end: of the name, or of the value."""
+    texts = list(draw(_SANE))
+    which = draw(st.integers(0, 1))
+    place = draw(st.sampled_from([0, len(texts[which]), len(texts[which]) // 2]))
+    texts[which] = texts[which][:place] + draw(_ODD) + texts[which][place:]
+    return texts[0], texts[1]
+
+
+_PAIRS = st.one_of(
+    st.lists(st.tuples(_NAMES | st.text(max_size=20), _VALUES | st.text(max_size=40)), max_size=5),
+    st.lists(_SANE, max_size=70, unique_by=lambda pair: pair[0]),
+    st.tuples(_nearly(), _SANE).map(list),
 )
 
 
@@ -73,6 +88,7 @@ class _Seen:
 @tries(400)
 @given(_PAIRS)
 @example([("x-a", "1\r\n\r\nPOST / HTTP/1.1")])
+@example([("x-a\n", "1")])
 def test_a_stores_headers_make_no_other_request(pairs: list[tuple[str, str]]) -> None:
     """Headers that pass arrive as they are, add no other and replace none of ours; the body is still the body."""
     with cpu_within(0.5):
@@ -215,3 +231,40 @@ def test_no_answer_is_taken_for_the_next_ones(first: bytes, second: bytes) -> No
     connection._received(second)
     assert connection.closed or not second
     assert len(listener.ends) == 1
+
+
+@st.composite
+def _whole(draw: st.DrawFn) -> bytes:
+    """Return a sound answer with an end of its own, after which a connection may be kept."""
+    head = b"HTTP/1.1 %d OK\r\n" % draw(st.sampled_from([200, 201, 404, 429, 503]))
+    head += b"".join(draw(st.lists(st.sampled_from([b"Retry-After: 5\r\n", b"X: y\r\n"]), max_size=2)))
+    body = draw(st.sampled_from([b"", b"ok", b"a" * 300]))
+    if draw(st.booleans()):
+        return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+    return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"0\r\n\r\n"
+
+
+def _taken(pieces: list[bytes]) -> tuple[Connection, tuple[object, ...]]:
+    """Return a connection that got these, and what it took of them as the one answer."""
+    connection, listener = Connection("origin"), _Listener()
+    connection.connection_made(_Wire())
+    connection.request((b"x",), listener)
+    for piece in pieces:
+        connection._received(piece)
+    assert listener.ends == ["answered"]
+    return connection, (connection.status, connection.headers, b"".join(connection.body), connection.retry_after)
+
+
+@tries(300)
+@given(first=_whole(), second=_whole() | ANSWERS.filter(bool), cut=st.integers(0, 1_000))
+def test_what_follows_an_answer_changes_nothing_of_it(first: bytes, second: bytes, cut: int) -> None:
+    """A second answer in the same piece, or in the one in which the first ends: the first counts as if alone, and the line is closed."""
+    alone, taken = _taken([first])
+    assert not alone.closed
+    together = first + second
+    cut %= len(together)
+    for pieces in ([together], [together[:cut], together[cut:]], [first, second]):
+        connection, found = _taken(pieces)
+        assert found == taken
+        assert connection.closed
