@@ -123,13 +123,13 @@ def log_page(queries: Queries, wanted: LogFilter) -> Page:
     Raises `InputError` naming the wrong field.
     """
     if not 1 <= wanted.limit <= MAX_LIMIT:
-        raise InputError(f"The limit must be from 1 to {MAX_LIMIT}", field="limit")
+        raise InputError(f"The limit must be from 1 to {MAX_LIMIT}", field="limit", remedy="What is more comes on the pages that follow.")
     before_us, before_id = _decode_cursor(wanted.cursor)
     low, high = statuses(wanted.http_status)
     _check_words(wanted)
     until_us = wanted.until_us or _LATEST_US
     if wanted.since_us > until_us:
-        raise InputError("The time range ends before it begins", field="since")
+        raise InputError("The time range ends before it begins", field="since", remedy="Let since lie before until.")
     plain = ("store_id", "webhook_id", "event_type", "trigger", "outcome", "error_kind", "event_id", "delivery_id", "since_us")
     parameters: Parameters = {
         **{name: getattr(wanted, name) for name in plain},
@@ -162,7 +162,11 @@ def delivery(queries: Queries, store_id: str, delivery_id: str) -> Rows:
     """
     rows = queries.run("delivery", {"store_id": store_id, "delivery_id": delivery_id})
     if not rows:
-        raise NotFound(f"No attempt of delivery {delivery_id} is in the log of store {store_id}", field="delivery_id")
+        raise NotFound(
+            f"No attempt of delivery {delivery_id} is in the log of store {store_id}",
+            field="delivery_id",
+            remedy="Take the id (msg_…) and its store as the log shows them; the log forgets what is older than its retention.",
+        )
     for row in rows:
         row["response_body"] = base64.b64decode(row.pop("response_body_base64"))
     return rows
@@ -288,7 +292,7 @@ def rate(part: int, whole: int) -> float | None:
 
 def _span(store_id: str, days: int, now_us: int) -> dict[str, str | int]:
     if not 1 <= days <= 400:  # noqa: PLR2004  # as long as the sums are kept
-        raise InputError("The days must be from 1 to 400", field="days")
+        raise InputError("The days must be from 1 to 400", field="days", remedy="Give a number within: sums are kept no longer.")
     until_us = now_us or time.time_ns() // 1_000
     return {"store_id": store_id, "since_us": until_us - days * _DAY_US, "until_us": until_us}
 
@@ -321,9 +325,9 @@ def _check_words(wanted: LogFilter) -> None:
             )
     for field in fields(wanted):
         if field.name.endswith("_id") and (value := getattr(wanted, field.name)) and not _ID.fullmatch(value):
-            raise InputError(f"{value[:64]!r} cannot be an id", field=field.name)
+            raise InputError(f"{value[:64]!r} cannot be an id", field=field.name, remedy="Give one as the log shows it.")
     if not wanted.store_id:
-        raise InputError("The store is missing", field="store_id")
+        raise InputError("The store is missing", field="store_id", remedy="Name it.")
 
 
 def _encode_cursor(row: Mapping[str, Any]) -> str:
@@ -337,7 +341,11 @@ def _decode_cursor(text: str) -> tuple[int, str]:
         at, _, attempt_id = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode().partition(":")
         at_us = int(at)
     except ValueError as error:
-        raise InputError("The cursor is not one that a page gave", field="cursor") from error
+        raise InputError(
+            "The cursor is not one that a page gave", field="cursor", remedy="Begin without one, and give the next as each page names it."
+        ) from error
     if not 0 <= at_us <= _LATEST_US or not _ID.fullmatch(attempt_id):
-        raise InputError("The cursor is not one that a page gave", field="cursor")
+        raise InputError(
+            "The cursor is not one that a page gave", field="cursor", remedy="Begin without one, and give the next as each page names it."
+        )
     return at_us, attempt_id

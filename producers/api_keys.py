@@ -282,5 +282,7 @@ def _checked_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
 
 def _checked_name(name: str) -> str:
     if len(name) > _NAME_CHARACTERS or not (name.isprintable() or not name):
-        raise InputError(f"The name must be at most {_NAME_CHARACTERS} printable characters", field="name")
+        raise InputError(
+            f"The name must be at most {_NAME_CHARACTERS} printable characters", field="name", remedy="Shorten it, or leave the others out."
+        )
     return name

@@ -20,7 +20,7 @@ Check: TypeAlias = Callable[[Any, str], Any]
 _RANGES: Final = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 _SHOWN: Final = 60
 _PRINTABLE: Final = 10**_SHOWN
-LOOK_UP: Final = "GET /api/v1/event-types/{name} lists the fields of an event type."
+LOOK_UP: Final = "GET /api/v1/event-types/{name} of the console lists the fields of an event type."
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 

@@ -63,7 +63,8 @@ def check_id(text: object, field: str) -> str:
     No dot: it separates what is signed.
     """
     if not isinstance(text, str) or not _ID.match(text):
-        raise InputError(f"{field} must be 1 to 64 characters of A-Z a-z 0-9 _ -", field=field)
+        message = f"{field} must be 1 to 64 characters of A-Z a-z 0-9 _ -"
+        raise InputError(message, field=field, remedy="Such as shop-1042: no dots, spaces or other characters.")
     return text
 
 

@@ -34,7 +34,11 @@ def create(
 ) -> None:
     """Create a key and show it, this once: only a digest is kept."""
     if not 0 <= days <= _MOST_DAYS:  # NaN fails this too
-        raise InputError(f"--expires-days must be from 0 to {_MOST_DAYS:,}", field="expires_days")
+        raise InputError(
+            f"--expires-days must be from 0 to {_MOST_DAYS:,}",
+            field="expires_days",
+            remedy="Give a number within; with 0 it never expires.",
+        )
     with open_writer() as writer:
         made, text = writer.create(store, tuple(scopes or ("events:write",)), name=name, lives_s=days * _DAY_S)
     show_fields({**_row(made), "key": text}, as_json=as_json)

@@ -131,4 +131,8 @@ def _bytes(text: str) -> bytes:
     try:
         return Path(text[1:]).read_bytes()
     except OSError as error:
-        raise InputError(f"{text[1:]} cannot be read: {error.strerror}", field="data") from error
+        raise InputError(
+            f"{text[1:]} cannot be read: {error.strerror}",
+            field="data",
+            remedy="Give @ and the path of a JSON file, or - for standard input.",
+        ) from error

@@ -108,9 +108,11 @@ def _read(file: str) -> Declaration:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}", field="file") from error
+        raise InputError(
+            f"{file} cannot be read: {error.strerror}", field="file", remedy="Give the path of a YAML file, or - for standard input."
+        ) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{file} is no UTF-8", field="file") from error
+        raise InputError(f"{file} is no UTF-8", field="file", remedy="Save it as UTF-8.") from error
     environ = environment()
     return read(text, environ, load(UrlPolicy, environ))
 

@@ -42,9 +42,11 @@ def _template(text: str) -> str:
     try:
         return Path(text[1:]).read_text("utf-8")
     except OSError as error:
-        raise InputError(f"{text[1:]} cannot be read: {error.strerror}", field="template") from error
+        raise InputError(
+            f"{text[1:]} cannot be read: {error.strerror}", field="template", remedy="Give @ and the path of a text file."
+        ) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{text[1:]} is not UTF-8", field="template") from error
+        raise InputError(f"{text[1:]} is not UTF-8", field="template", remedy="Save it as UTF-8.") from error
 
 
 def _types(names: list[str]) -> tuple[str, ...]:

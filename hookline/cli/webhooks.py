@@ -37,6 +37,7 @@ _CUT: Final = ("name", "url", "event_types")
 _TYPES_SHOWN: Final = 2
 _CATCH_UP_S: Final = 10.0
 _MASK: Final = "********"
+_DATA: Final = "Give a JSON object, @ and the path of a file that holds one, or - for standard input."
 
 Id = Annotated[str, typer.Argument(metavar="WEBHOOK", help="The webhook's id (wh_…), as `list` shows it.")]
 Types = Annotated[
@@ -347,11 +348,11 @@ def read_data(text: str) -> dict[str, Any]:
         else:
             found = orjson.loads(Path(text[1:]).read_bytes() if text.startswith("@") else text)
     except OSError as error:
-        raise InputError(f"{text[1:]} cannot be read: {error.strerror}", field="data") from error
+        raise InputError(f"{text[1:]} cannot be read: {error.strerror}", field="data", remedy=_DATA) from error
     except orjson.JSONDecodeError as error:
-        raise InputError(f"The data is no JSON: {error}", field="data") from error
+        raise InputError(f"The data is no JSON: {error}", field="data", remedy=_DATA) from error
     if not isinstance(found, dict):
-        raise InputError("The data must be a JSON object", field="data")
+        raise InputError("The data must be a JSON object", field="data", remedy=_DATA)
     return found
 
 

@@ -188,7 +188,7 @@ class IngestApp:
             name = next(name for name in value if name != "events")
             raise InputError(f"{name[:60]} is no field of a batch", field=name[:60], remedy=_ENVELOPE)
         if not isinstance(items, list) or not items:
-            raise InputError(f"events must be a list of 1 to {self._max_batch} events", field="events")
+            raise InputError(f"events must be a list of 1 to {self._max_batch} events", field="events", remedy=_ENVELOPE)
         if len(items) > self._max_batch:
             message = f"The batch has {len(items):,} events, the limit is {self._max_batch}"
             raise refused("batch_too_large", message, field="events", remedy="Send them in several requests.")
@@ -222,7 +222,7 @@ def _idempotency_key(request: Request) -> str:
     if key is None:
         return ""
     if not _KEY.match(key):
-        raise InputError(f"{KEY_HEADER} must be 1 to 128 visible ASCII characters", field=KEY_HEADER)
+        raise InputError(f"{KEY_HEADER} must be 1 to 128 visible ASCII characters", field=KEY_HEADER, remedy="A fresh UUID is a good one.")
     return key
 
 

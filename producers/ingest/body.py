@@ -11,6 +11,7 @@ from hookline.producers.ingest.errors import Refused, refused
 
 MAX_RATIO: Final = 100
 EXPECTED: Final = "100-continue"
+_WHOLE: Final = "Send what gzip makes of the JSON, whole and alone, or no Content-Encoding."
 _GZIP: Final = 31  # zlib's window bits for a gzip header and trailer
 _JSON: Final = frozenset({"application/json", "application/json; charset=utf-8"})
 
@@ -49,11 +50,11 @@ class Bodies:
         try:
             found = unpacker.decompress(raw, most + 1)
         except zlib.error as error:
-            raise refused("malformed_encoding", "The body is not gzip") from error
+            raise refused("malformed_encoding", "The body is not gzip", remedy=_WHOLE) from error
         if len(found) > most:
             raise self.too_large()
         if not unpacker.eof or unpacker.unused_data:
-            raise refused("malformed_encoding", "The gzip data are incomplete, or something follows them")
+            raise refused("malformed_encoding", "The gzip data are incomplete, or something follows them", remedy=_WHOLE)
         return found
 
     def too_large(self) -> Refused:

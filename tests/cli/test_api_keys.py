@@ -68,6 +68,7 @@ def test_people_are_told_to_keep_it(hookline: Callable[..., Any]) -> None:
     ("arguments", "words"),
     [
         (("--store", "../etc"), "store_id must be"),
+        (("--store", "a b"), "store_id must be"),
         (("--scope", "everything"), "everything"),
         (("--name", "a\x1bb"), "name"),
         (("--expires-days", "-1"), "from 0 to"),
@@ -81,6 +82,7 @@ def test_bad_input_is_told(hookline: Callable[..., Any], arguments: tuple[str, .
     said = hookline("api-keys", "create", *arguments)
     assert said.status == 2
     assert words in said.err
+    assert "what to do: " in said.err or "soon" in arguments  # the parser of the command line tells of that in words of its own
 
 
 def test_what_is_missing_is_named(hookline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

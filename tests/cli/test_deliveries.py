@@ -154,6 +154,7 @@ def test_an_unknown_delivery_is_refused(hookline: Hookline, shop: Shop) -> None:
         said = hookline("deliveries", "resend", *arguments)
         assert said.status == 2
         assert f"No attempt of delivery {arguments[0]}" in said.err
+        assert "what to do: " in said.err
     assert shop.replays() == []
 
 

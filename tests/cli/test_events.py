@@ -90,6 +90,7 @@ def test_what_is_wrong_is_said_before_kafka_is_asked(arguments: list[str], words
     answer = RUNNER.invoke(build("events"), ["events", "publish", "--type", "order.paid", *arguments])
     assert isinstance(answer.exception, InputError)
     assert words in str(answer.exception)
+    assert answer.exception.remedy
 
 
 @pytest.mark.kafka

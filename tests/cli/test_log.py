@@ -120,6 +120,7 @@ def test_every_filter_reaches_the_query(hookline: Hookline, keep: Keep) -> None:
         (["--outcome", "lost"], "'lost' is not known"),
         (["--limit", "0"], "from 1 to 1000"),
         (["--webhook", "a b"], "cannot be an id"),
+        (["--event", "../.."], "cannot be an id"),
     ],
 )
 def test_a_wrong_option_is_named_with_what_to_give(hookline: Hookline, keep: Keep, arguments: list[str], complaint: str) -> None:
@@ -128,6 +129,7 @@ def test_a_wrong_option_is_named_with_what_to_give(hookline: Hookline, keep: Kee
     said = hookline("log", "--store", "shop", *arguments)
     assert said.status == 2
     assert complaint in said.err
+    assert "what to do: " in said.err
     assert said.out == ""
 
 
@@ -157,6 +159,7 @@ def test_an_unknown_delivery_is_not_found(hookline: Hookline, keep: Keep) -> Non
         said = hookline("log", "show", *arguments)
         assert said.status == 2
         assert f"No attempt of delivery {arguments[0]} is in the log of store" in said.err
+        assert "what to do: " in said.err
 
 
 def test_the_audit_tells_whether_the_log_adds_up(hookline: Hookline, keep: Keep, tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def test_a_span_that_cannot_be_answered_is_refused(hookline: Hookline, days: str
     said = hookline("stats", "--days", days)
     assert said.status == 2
     assert "from 1 to 400" in said.err
+    assert "what to do: " in said.err
 
 
 @pytest.mark.unit

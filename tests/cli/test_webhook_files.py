@@ -138,3 +138,4 @@ def test_a_mistake_is_told(hookline: Callable[..., Any], arguments: tuple[str, .
     said = hookline("webhooks", *arguments)
     assert said.status == status
     assert words in said.err
+    assert "what to do: " in said.err

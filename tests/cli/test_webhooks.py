@@ -178,6 +178,7 @@ def test_bad_input_is_told(hookline: Callable[..., Any], name: str) -> None:
     assert said.status == 2, said
     assert words in said.err
     assert said.err.startswith("error:")
+    assert "what to do: " in said.err or name not in {"a file that is not there", "a bad store"}  # the others' words say it themselves
     assert "topsecret" not in said.err
     assert "hunter2" not in said.err
     assert said.out == ""
@@ -333,6 +334,7 @@ def test_a_test_call_shows_the_receivers_answer(hookline: Callable[..., Any], re
         said = hookline("webhooks", "test", webhook["id"], "--data", text)
         assert said.status == 2
         assert "data" in said.err or "cannot be read" in said.err
+        assert "what to do: " in said.err
     assert hookline("webhooks", "test", webhook["id"], "--type", "order.nothing").status == 2
 
     receiver.status = 500

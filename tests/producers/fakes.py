@@ -107,7 +107,7 @@ class FakeKeys:
     def verify(self, key: str) -> ApiKey:
         """Return a known key; raise `Unauthorized`."""
         if key not in self.known:
-            raise Unauthorized("no such key")
+            raise Unauthorized("no such key", remedy="send a key")
         return self.known[key]
 
     def holds(self, key: ApiKey) -> bool:

@@ -125,6 +125,7 @@ async def test_each_fault_has_its_status_and_code(ingest: Serving, code: str, bo
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json["status"] == answer.status
     assert answer.json["detail"]
+    assert answer.json["remedy"]
     assert answer.headers["server"] == "hookline"
     assert ingest.outlet.sent == []
 

@@ -125,7 +125,7 @@ def test_a_missing_field_is_named(path: str) -> None:
     with pytest.raises(InputError, match="is missing") as refused:
         normalise("order.created", data)
     assert refused.value.field == "data." + path.replace(".0.", "[0].")
-    assert refused.value.remedy == "Add it. GET /api/v1/event-types/{name} lists the fields of an event type."
+    assert refused.value.remedy == "Add it. GET /api/v1/event-types/{name} of the console lists the fields of an event type."
 
 
 def test_an_unknown_field_is_told_its_neighbours() -> None:
