@@ -211,6 +211,8 @@ class Sink:
                     self._prove(consumer, leases[p], held[p], batch)
             self._take(consumer)
         written = {p: batches[p] for p, write in writes.items() if write.result() and self._shares.get(p) is held[p]}
+        for p in batches.keys() - written.keys():
+            held[p].replay_to = _last(batches[p])  # it may be in all the same: under another announcement it would come in twice
         for partition, batch in written.items():
             held[partition].settle(len(batch), time.monotonic())
         if written:

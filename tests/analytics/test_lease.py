@@ -232,6 +232,26 @@ def test_a_stop_does_not_wait_for_a_kafka_that_is_away(scene: Scene, monkeypatch
     assert scene.table.inserted == []
 
 
+def test_a_batch_that_may_be_in_is_announced_again_as_it_was(scene: Scene, rig: Rig) -> None:
+    """ClickHouse took it and died before it said so, then came the stop: with more held by now, no larger batch is announced over it."""
+    insert = scene.table.insert
+
+    def taken(*arguments: Any) -> None:
+        insert(*arguments)
+        scene.stop.set()
+        raise WarehouseUnavailable("ClickHouse has died")
+
+    scene.table.insert = taken  # type: ignore[method-assign]
+    scene.write()
+    scene.table.insert = insert  # type: ignore[method-assign]
+    scene.share.add(rig.records([rig.attempt() for _ in range(5)]), time.monotonic())
+    assert len(scene.share.messages) == 5
+    scene.write()
+    assert scene.table.inserted == [[0, 1, 2]] * 2  # under one token, of which ClickHouse makes one
+    assert scene.group.commits == [(0, "pending:2")] * 2 + [(3, "")]
+    assert len(scene.share.messages) == 2
+
+
 def test_a_lost_client_proves_nothing(scene: Scene) -> None:
     """It can never ask Kafka again; another client must take its place, and gets the batch as announced."""
     failing(scene, 1, then=lambda: setattr(scene.sink._loss, "happened", True))

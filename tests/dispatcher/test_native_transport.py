@@ -128,7 +128,7 @@ class TestNativeTransport(Conformance):
                 return super().session
 
             @session.setter
-            def session(self, session: ssl.SSLSession) -> None:
+            def session(self, session: ssl.SSLSession | None) -> None:
                 property.__set__(vars(ssl.SSLObject)["session"], self, session)
 
         def watching() -> ssl.SSLContext:
