@@ -232,7 +232,7 @@ def test_a_stop_does_not_wait_for_a_kafka_that_is_away(scene: Scene, monkeypatch
     assert scene.table.inserted == []
 
 
-def test_a_batch_that_may_be_in_is_announced_again_as_it_was(scene: Scene, rig: Rig) -> None:
+def test_a_batch_that_may_be_in_is_announced_again_as_it_was(scene: Scene, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """ClickHouse took it and died before it said so, then came the stop: with more held by now, no larger batch is announced over it."""
     insert = scene.table.insert
 
@@ -241,9 +241,9 @@ def test_a_batch_that_may_be_in_is_announced_again_as_it_was(scene: Scene, rig: 
         scene.stop.set()
         raise WarehouseUnavailable("ClickHouse has died")
 
-    scene.table.insert = taken  # type: ignore[method-assign]
+    monkeypatch.setattr(scene.table, "insert", taken)
     scene.write()
-    scene.table.insert = insert  # type: ignore[method-assign]
+    monkeypatch.setattr(scene.table, "insert", insert)
     scene.share.add(rig.records([rig.attempt() for _ in range(5)]), time.monotonic())
     assert len(scene.share.messages) == 5
     scene.write()
