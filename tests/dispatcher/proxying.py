@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from hookline.dispatcher.transport.proxy import Proxy
+from tests.dispatcher.hostile import Peer, Server
 
 Says: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -20,7 +21,6 @@ class Tunneller:
     says: Says | None = None
     port: int = 0
     asked: list[bytes] = field(default_factory=list)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def address(self) -> Proxy:
@@ -30,28 +30,14 @@ class Tunneller:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Tunneller]:
         """Serve within the block."""
-        server = await asyncio.start_server(self._handle, "127.0.0.1", self.port)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        async with Server(self._answer, port=self.port).running() as server:
+            self.port = server.port
             yield self
-        finally:
-            server.close()
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            self.asked.append(await reader.readuntil(b"\r\n\r\n"))
-            await (self.says or self._open)(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+    async def _answer(self, peer: Peer) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            self.asked.append(await peer.reader.readuntil(b"\r\n\r\n"))
+            await (self.says or self._open)(peer.reader, peer.writer)
 
     async def _open(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, _, port = self.asked[-1].split(b" ")[1].decode().rpartition(":")
