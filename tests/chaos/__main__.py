@@ -17,7 +17,7 @@ from typing import Final
 from rich.console import Console
 
 from tests.chaos import isolation, overload, report
-from tests.chaos.faults.catalogue import BY_NAME, FAULTS
+from tests.chaos.faults.catalogue import FAULTS
 from tests.chaos.runner import Line, Runner
 from tests.chaos.world import World, world
 
@@ -42,14 +42,14 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="list the faults")
     asked = parser.parse_args()
     if asked.list:
-        _out.print("\n".join(f"{fault.name:24} {fault.what}" for fault in FAULTS))
+        _out.print("\n".join(f"{name:30} {make().what}" for name, make in FAULTS.items()))
         return 0
     if asked.measure:
         return _measure(asked.measure, asked.seed, asked.seconds)
-    names = [name for name in asked.fault.split(",") if name] or [fault.name for fault in FAULTS]
-    unknown = [name for name in names if name not in BY_NAME]
+    names = [name for name in asked.fault.split(",") if name] or list(FAULTS)
+    unknown = [name for name in names if name not in FAULTS]
     if unknown:
-        _out.print(f"there is no fault {unknown[0]}; there are: {', '.join(BY_NAME)}")
+        _out.print(f"there is no fault {unknown[0]}; there are: {', '.join(FAULTS)}")
         return 2
     return _run(names, asked.seed, asked.rounds, asked.report)
 
@@ -86,7 +86,7 @@ def _run(names: list[str], seed: int, rounds: int, folder: Path) -> int:
         runner = Runner(found, seed, _say)
         for number in range(rounds):
             for name in names:
-                lines.append(line := runner.play(BY_NAME[name](), number))
+                lines.append(line := runner.play(FAULTS[name](), number))
                 _show(line)
                 if line.violations:
                     _keep(found, folder / "logs" / f"{name}.{number}")

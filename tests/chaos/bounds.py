@@ -13,8 +13,8 @@ Who may cause what:
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from tests.chaos.chapter import SLACK_S, Chapter
@@ -26,10 +26,31 @@ _REBALANCE_S: Final = 5.0
 """How long after, at least; who takes longer to start joins when it is ready."""
 _Key: TypeAlias = tuple[str, int, float]
 """A call: delivery, attempt, when."""
+_Span: TypeAlias = tuple[float, float, _Key]
+"""From when to when a call was made and not committed."""
+_Choose: TypeAlias = Callable[[Sequence[_Span], float, float], set[_Key]]
+"""Which of these spans may come again for a loss of membership between two times."""
 
 
 def bound(history: History, chapter: Chapter) -> int:
     """Return how many calls may be made again, of all disturbances together."""
+    return len(_calls_again(history, chapter, _most_open))
+
+
+def explained(history: History, chapter: Chapter) -> Counter[str]:
+    """Return delivery id → how many of its calls may be made again; together they may be more than `bound`.
+
+    Around Kafka any moment may have been the one at which a membership was lost. A delivery that waits in line behind others
+    is put on a retry topic, by each owner of its partition anew until the offset is committed: each record asks for a call.
+    """
+    found = Counter(delivery for delivery, _, _ in _calls_again(history, chapter, _ever_open))
+    for (delivery, _), asked in history.retries.items():
+        if asked > 1:
+            found[delivery] += asked - 1
+    return found
+
+
+def _calls_again(history: History, chapter: Chapter, choose: _Choose) -> set[_Key]:
     released = _released(history, chapter)
     unrecorded = [call for call in history.calls[chapter.calls_from :] if not _is_recorded(history, call)]
     made: list[Tried | Call] = [*history.attempts[chapter.attempts_from :], *unrecorded]
@@ -40,8 +61,8 @@ def bound(history: History, chapter: Chapter) -> int:
         elif incident.name.startswith("receiver"):
             found |= _unanswered(history, incident, chapter)
         elif incident.what in {Kind.AWAY, Kind.SLOW}:
-            found |= _uncommitted(incident, made, released, chapter)
-    return len(found)
+            found |= _uncommitted(incident, made, released, chapter, choose)
+    return found
 
 
 # ---- a dispatcher ----
@@ -64,24 +85,31 @@ def _theirs(incident: Incident, one: Tried | Call) -> bool:
 # ---- Kafka ----
 
 
-def _uncommitted(incident: Incident, made: Iterable[Tried | Call], released: Mapping[str, float], chapter: Chapter) -> set[_Key]:
+def _uncommitted(
+    incident: Incident, made: Iterable[Tried | Call], released: Mapping[str, float], chapter: Chapter, choose: _Choose
+) -> set[_Key]:
     """Return what dispatchers had called and not committed: each when it was most, while Kafka was away, and once after."""
     wait_s = chapter.commit_s + SLACK_S + incident.lag_s
     back = incident.back or incident.at
-    spans: dict[int, list[tuple[float, float, _Key]]] = defaultdict(list)
+    spans: dict[int, list[_Span]] = defaultdict(list)
     for one in made:
         ends = _free_at(one, released) + wait_s
         if ends >= incident.at and one.at <= back:
             ends = max(ends, back + wait_s)
         spans[one.process if isinstance(one, Tried) else 0].append((one.at, ends, _key(one)))
     parts = [(incident.at, back), (back, max(incident.until, back))]
-    return set().union(*(_most_open(mine, *part) for mine in spans.values() for part in parts))
+    return set().union(*(choose(mine, *part) for mine in spans.values() for part in parts))
 
 
-def _most_open(spans: Sequence[tuple[float, float, _Key]], since: float, until: float) -> set[_Key]:
+def _most_open(spans: Sequence[_Span], since: float, until: float) -> set[_Key]:
     """Return the spans that were open together at the moment, of a time, when they were most."""
     moments = [since, *(begins for begins, _, _ in spans if since < begins <= until)]
     return max(({key for begins, ends, key in spans if begins <= at <= ends} for at in moments), key=len)
+
+
+def _ever_open(spans: Sequence[_Span], since: float, until: float) -> set[_Key]:
+    """Return the spans that were open at any moment of a time."""
+    return {key for begins, ends, key in spans if begins <= until and ends >= since}
 
 
 # ---- a receiver ----

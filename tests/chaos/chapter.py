@@ -10,6 +10,15 @@ SLACK_S: Final = 0.7
 """Beside the commit interval: a poll of 50 ms, a round trip to the broker, a busy machine."""
 
 
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken promise: which, of what, and the story of the event where there is one."""
+
+    invariant: str
+    text: str
+    story: tuple[str, ...] = ()
+
+
 @dataclass(slots=True, kw_only=True)
 class Chapter:
     """One fault from its injection to the moment when everything had settled; all times are wall seconds.
@@ -39,6 +48,10 @@ class Chapter:
     unsettled: list[str] = field(default_factory=list)
     """Delivery ids that had not come to an end when patience was over."""
     committed: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    early: list[Violation] = field(default_factory=list)
+    """What lay below a committed offset without a fate, whenever that was looked at in the middle of the fault."""
+    glances: int = 0
+    """How often it was looked at."""
     rows: Mapping[tuple[int, int], str] = field(default_factory=dict)
     """Place on the attempts topic → what its row says, as `Tried.row`."""
     doubled: Sequence[tuple[int, int]] = ()

@@ -61,6 +61,8 @@ class Copy:
     type: str
     says: str = ""
     """A digest of its type and data."""
+    raw: str = ""
+    """A digest of its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class Letter:
     delivery_id: str
     reason: str
     original: Place
+    raw: str = ""
+    """A digest of the bytes that it keeps."""
 
 
 class Kind(StrEnum):
@@ -325,7 +329,12 @@ class History:
 
 def digest(event_type: object, data: object) -> str:
     """Return what an event says, for comparison: its type and data, however they are written."""
-    return hashlib.sha256(json.dumps([event_type, data], sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return digest_of(json.dumps([event_type, data], sort_keys=True, default=str).encode())
+
+
+def digest_of(value: bytes | None) -> str:
+    """Return the digest of bytes; nothing is as empty."""
+    return hashlib.sha256(value or b"").hexdigest()[:16]
 
 
 def _clock(at: float) -> str:

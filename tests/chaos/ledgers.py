@@ -19,7 +19,7 @@ from hookline.kernel.kafka import KafkaConfig, headers_of
 from hookline.schemas import payload
 from hookline.schemas.topics import Topics, TopicsConfig
 from hookline.schemas.wire import Codec
-from tests.chaos.history import Call, Copy, History, Letter, Tried, digest
+from tests.chaos.history import Call, Copy, History, Letter, Tried, digest, digest_of
 
 _BATCH: Final = 2_000
 _ASK_S: Final = 10.0
@@ -148,20 +148,21 @@ class TopicsReader:
 
     def _take_event(self, message: Message) -> None:
         place = (message.topic() or "", message.partition() or 0, message.offset() or 0)
+        raw = digest_of(message.value())
         try:
             event = self._codec.decode(message.value() or b"")
         except WireError:
-            self._history.add_copy(Copy(place, "", "", ""))
+            self._history.add_copy(Copy(place, "", "", "", raw=raw))
         else:
             # By the way of one event at a time, where dispatchers go the quick one: what both make of it must be the same.
             whole = json.loads(payload.body(event))
-            self._history.add_copy(Copy(place, event.id, event.store_id, event.type, digest(whole["type"], whole["data"])))
+            self._history.add_copy(Copy(place, event.id, event.store_id, event.type, digest(whole["type"], whole["data"]), raw))
 
     def _take_letter(self, message: Message) -> None:
         letter = DeadLetter.from_headers(headers_of(message))
         at = letter.original
         delivery = letter.waiting.delivery_id if letter.waiting is not None else ""
-        self._history.add_letter(Letter(delivery, str(letter.reason), (at.topic, at.partition, at.offset)))
+        self._history.add_letter(Letter(delivery, str(letter.reason), (at.topic, at.partition, at.offset), digest_of(message.value())))
 
     def _take_attempt(self, message: Message) -> None:
         partition, offset = message.partition() or 0, message.offset() or 0

@@ -6,23 +6,25 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from confluent_kafka import KafkaException
 
 from hookline.kernel.errors import HooklineError
 from tests.chaos.bounds import bound
-from tests.chaos.chapter import Chapter
+from tests.chaos.chapter import Chapter, Violation
 from tests.chaos.faults.fault import Fault
 from tests.chaos.history import Kind, Role
-from tests.chaos.invariants import Violation, check, recovery_s, repeated
-from tests.chaos.world import COMMIT_S, SPARE, World
+from tests.chaos.invariants import check, recovery_s, repeated, without_fate
+from tests.chaos.world import COMMIT_S, KAFKA, SPARE, World
 
 _BEFORE_S: Final = 0.7
 _AFTER_S: Final = 1.0
 _SETTLE_S: Final = 100.0
 _STILL_S: Final = 1.2  # longer than a parked delivery waits in its tier
 _READ_EVERY_S: Final = 0.3
+_GLANCE_S: Final = 3.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class Line:
     rows: int = 0
     recovery_s: float = 0.0
     rss_mb: float = 0.0
+    glances: int = 0
     violations: list[Violation] = field(default_factory=list)
 
 
@@ -66,15 +69,18 @@ class Runner:
             text = f"the round could not be judged: {type(error).__name__}: {error}"
             return Line(fault=fault.name, what=fault.what, round=number, violations=[Violation("judged", text)])
         finally:
+            self._world.glance = lambda: None
             self._world.load.off()
 
     def _play(self, fault: Fault, number: int) -> Line:
         world = self._world
         world.look()
         chapter = self._begin(fault, number)
+        world.glance = partial(self._glance, chapter)
         world.load.on()
         world.sleep(_BEFORE_S)
         fault.inject(world, random.Random(f"{self._seed}:{fault.name}:{number}"))
+        self._glance(chapter)
         fault.heal(world)
         chapter.healed_at = fault.ended_at or time.time()
         world.sleep(_AFTER_S)
@@ -101,6 +107,23 @@ class Runner:
             deaths_from=len(history.deaths),
             free_of_bound=not fault.bounded,
         )
+
+    def _glance(self, chapter: Chapter) -> None:
+        """Look whether all below the committed offsets has its fate already: at a death that is what counts.
+
+        Where Kafka cannot say, nothing is committed either.
+        """
+        world = self._world
+        if not world.answers(KAFKA):
+            return
+        try:
+            offsets = world.reader.committed(_GLANCE_S)
+            world.look()
+            world.reader.catch_up(_GLANCE_S)
+        except (HooklineError, KafkaException, TimeoutError):
+            return
+        chapter.glances += 1
+        chapter.early += without_fate(world.history, world.history.copies[chapter.copies_from :], offsets)
 
     # ---- settling ----
 
@@ -210,6 +233,7 @@ class Runner:
                 *(at - chapter.healed_at for at in (chapter.complained_at, chapter.lagged_at, chapter.written_at)),
             ),
             rss_mb=max((self._world.rss_mb(name) for name in self._world.dispatchers), default=0.0),
+            glances=chapter.glances,
             violations=violations,
         )
 

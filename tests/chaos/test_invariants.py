@@ -7,9 +7,8 @@ import dataclasses
 import pytest
 
 from hookline.schemas.records import delivery_id
-from tests.chaos.bounds import bound
-from tests.chaos.history import Call, Copy, Incident, Kind, Letter, Publish, Role
-from tests.chaos.invariants import check, recovery_s, repeated
+from tests.chaos.history import Call, Copy, Incident, Kind, Letter, Publish, Role, digest_of
+from tests.chaos.invariants import check, recovery_s, without_fate
 from tests.chaos.small import BEGAN, TOPIC, Small, delivery, tried
 
 pytestmark = pytest.mark.unit
@@ -82,99 +81,31 @@ def test_poison_below_the_committed_offset_needs_a_letter(small: Small) -> None:
     assert small.broken() == []
 
 
-def test_duplicates_without_a_reason(small: Small) -> None:
-    """One call too many is one too many when nothing was done to anybody."""
-    small.again(2, BEGAN + 3)
-    assert repeated(small.history, small.chapter) == {delivery(2): 1}
-    assert small.broken() == ["duplicates"]
+def test_what_was_committed_too_early_in_the_middle_counts(small: Small) -> None:
+    """What had no fate when it was looked at is a violation, though all is well in the end."""
+    offsets = {(TOPIC, 0): 10}
+    assert without_fate(small.history, small.history.copies, offsets) == []
+    settled = small.history.tried_of.pop(delivery(4))
+    [early] = without_fate(small.history, small.history.copies, offsets)
+    assert early.invariant == "committed"
+    assert delivery(4) in early.text
+    small.history.tried_of[delivery(4)] = settled
+    small.chapter.early.append(early)
+    assert small.broken() == ["committed"]
 
 
-def test_duplicates_after_a_kill(small: Small) -> None:
-    """What was settled within a commit interval before a kill may come again; what is older may not."""
-    small.history.incidents.append(Incident(BEGAN + 1.0, Kind.KILL, "dispatcher-1", 1))
-    small.chapter.commit_s = 0.0
-    most = bound(small.history, small.chapter)
-    assert 5 <= most <= 8
-    for number in range(most):
-        small.again(9 - number, BEGAN + 3)
+def test_a_dead_letter_keeps_the_bytes_of_its_record(small: Small) -> None:
+    """Of poison and of deliveries; nothing is as good as empty."""
+    small.history.add_copy(Copy((TOPIC, 0, 10), "", "", "", raw=digest_of(b"poison")))
+    small.history.add_copy(Copy((TOPIC, 0, 11), "", "", "", raw=digest_of(None)))
+    small.history.add_letter(Letter("", "poison", (TOPIC, 0, 10), digest_of(b"poison")))
+    small.history.add_letter(Letter("", "poison", (TOPIC, 0, 11), digest_of(b"")))
     assert small.broken() == []
-    small.again(0, BEGAN + 3)
-    assert small.broken() == ["duplicates"]
-
-
-def test_a_record_that_is_not_settled_holds_those_behind_it(small: Small) -> None:
-    """A rebalance moves a partition whose first record waits for another webhook: what was called behind it may come again."""
-    role = Role(name="busy", store_id="demo", types=("order.created",), webhook_id="wh_2")
-    small.history.add_role(role)
-    slow = [delivery_id("demo", f"evt_{number}", "wh_2") for number in range(10)]
-    for offset, one in enumerate(slow, start=10):
-        at = BEGAN + (4.0 if one == slow[3] else 0.9)
-        small.history.add_calls([Call(one, f"evt_{offset - 10}", "busy", 1, at, 200, True)])
-        made = dataclasses.replace(tried(0, at), offset=offset, attempt_id=f"att_{offset}", delivery_id=one)
-        small.history.add_attempt(made)
-        small.chapter.rows = {**small.chapter.rows, (0, offset): made.row}
-    small.again(9, BEGAN + 3.5)
-    assert small.broken() == ["duplicates"]
-    small.history.incidents.append(Incident(BEGAN + 2, Kind.START, "dispatcher-2", 2))
-    assert small.broken() == []
-    assert bound(small.history, small.chapter) == 13, "both calls of events 3 to 9, but for the one that is settled by itself"
-    small.history.incidents[0].at = BEGAN - 5
-    assert small.broken() == ["duplicates"]
-    small.history.incidents[0].until = BEGAN + 2
-    assert small.broken() == [], "who takes seven seconds to start joins then"
-
-
-def test_a_receiver_that_is_killed_explains_what_it_took_itself(small: Small) -> None:
-    """Another receiver's calls it does not, nor its own that were answered; what it took and did not answer comes again."""
-    role = next(iter(small.history.roles.values()))
-    role.receiver = "receiver-1"
-    small.history.incidents.append(Incident(BEGAN + 1.0, Kind.KILL, "receiver-2", 2))
-    for number in range(10):
-        small.again(number, BEGAN + 3)
-    assert bound(small.history, small.chapter) == 0
-    assert small.broken() == ["duplicates"]
-    small.history.incidents[0].name = "receiver-1"
-    assert bound(small.history, small.chapter) == 0, "all of them were answered"
-
-
-def test_an_answer_that_a_killed_receiver_did_not_give(small: Small) -> None:
-    """Only of the moment when it was killed, and for each lost answer once."""
-    role = next(iter(small.history.roles.values()))
-    role.receiver, role.call_s = "receiver-1", 0.1
-    for number in (0, 9):
-        lost = dataclasses.replace(small.history.attempts[number], outcome="failed", status=0)
-        small.history.attempts[number] = lost
-        small.history.tried_of[delivery(number)] = [lost]
-    small.history.incidents.append(Incident(BEGAN + 1.0, Kind.KILL, "receiver-1", 2))
-    small.again(9, BEGAN + 3)
-    assert bound(small.history, small.chapter) == 1
-    small.history.tried_of[delivery(9)].pop()
-    small.again(0, BEGAN + 3)
-    assert "duplicates" in small.broken()
-
-
-def test_kafka_away_explains_what_was_not_committed(small: Small) -> None:
-    """What was called a commit interval before it went is committed; what was called until it was back is not; later, a window's worth."""
-    small.chapter.commit_s = -0.6  # with the slack a tenth of a second, which is a call
-    for number in range(10, 60):
-        small.one_more(number)
-    small.history.incidents.append(Incident(BEGAN + 1.0, Kind.AWAY, "kafka", 3, until=BEGAN + 5.5, back=BEGAN + 2.0))
-    most = bound(small.history, small.chapter)
-    assert 10 <= most <= 16, "of 60 calls: a second of being away, a moment at each edge"
-    for number in range(most):
-        small.again(20 - number, BEGAN + 6)
-    assert small.broken() == []
-    small.again(50, BEGAN + 6)
-    assert small.broken() == ["duplicates"]
-
-
-def test_a_slow_kafka_explains_no_more_than_was_open_at_one_time(small: Small) -> None:
-    """It commits all the time, only later: a dispatcher that it puts out loses what was not committed then, once."""
-    small.chapter.commit_s = -0.6
-    for number in range(10, 60):
-        small.one_more(number)
-    small.history.incidents.append(Incident(BEGAN + 1.0, Kind.SLOW, "kafka", 3, until=BEGAN + 5.5, lag_s=0.2))
-    assert 3 <= bound(small.history, small.chapter) <= 8
+    small.history.add_letter(Letter("", "poison", (TOPIC, 0, 10), digest_of(b"poiso")))
+    assert small.broken() == ["letters"]
+    small.history.add_letter(Letter("", "poison", (TOPIC, 0, 10), digest_of(b"poison")))
+    small.history.add_letter(Letter(delivery(3), "exhausted", (TOPIC, 0, 3), digest_of(b"another")))
+    assert small.broken() == ["letters"]
 
 
 def test_an_event_that_is_on_kafka_twice_may_come_twice(small: Small) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from tests.chaos import isolation, overload, report
 from tests.chaos.__main__ import main
+from tests.chaos.chapter import Violation
 from tests.chaos.history import History, Publish
-from tests.chaos.invariants import Violation
 from tests.chaos.ledgers import Journal
 from tests.chaos.load import Load
 from tests.chaos.runner import Line

@@ -40,6 +40,7 @@ from hookline.schemas.wire import Codec
 from tests.chaos import tampering
 from tests.chaos.cast import Cast
 from tests.chaos.history import History, Incident, Kind
+from tests.chaos.leaving import Leaving, handles_sigterm
 from tests.chaos.ledgers import Rows, TopicsReader
 from tests.chaos.load import LIBRARY_STORE, STORE, HttpDoor, LibraryDoor, Load
 
@@ -95,7 +96,10 @@ class World:
         self.history = History()
         self.stack = Stack(StackOptions(dispatchers=3), self._base, tell, self._heard)
         self.neighbours = Supervisor(self._heard)
+        self.frozen: set[str] = set()
+        self.leaving = Leaving(self)
         self.stack_open = False
+        self.glance: Callable[[], None] = lambda: None
 
     # ---- opening and closing ----
 
@@ -159,7 +163,7 @@ class World:
     def _heard(self, notice: Notice) -> None:
         if notice.what is What.STARTED:
             self._pids[notice.child] = int(notice.detail.removeprefix("pid "))
-        if notice.what is What.DIED:
+        if notice.what is What.DIED and not self.leaving.left(notice.child):
             self.history.incidents.append(Incident(time.time(), Kind.KILL, notice.child, self._pids[notice.child]))
             self.history.deaths.append((time.time(), notice.child, f"{notice.detail}: {' / '.join(notice.words)}"))
             self._loud(f"{notice.child} {notice.detail}")
@@ -181,7 +185,8 @@ class World:
         return self.neighbours if name in self.neighbours.children else self.stack.supervisor
 
     def pid(self, name: str) -> int:
-        """Return a process's id; raise `LookupError` while it does not run."""
+        """Return a process's id, of one that leaves the next one's; raise `LookupError` while it does not run."""
+        self.wait(lambda: name not in self.leaving)
         found = self._pid(name)
         if not found:
             raise LookupError(f"{name} does not run")
@@ -195,11 +200,16 @@ class World:
 
     def kill(self, name: str) -> None:
         """Kill -9, and leave it down until `start`."""
+        self.leaving.forget(name)
+        self.frozen.discard(name)
         self.did(Kind.KILL, name)
         self.of(name).end(name, signal.SIGKILL)
+        if name.startswith("dispatcher"):
+            self.glance()
 
     def term(self, name: str) -> int:
         """Tell a process to stop, wait for it, return its exit status."""
+        self.leaving.forget(name)
         process: subprocess.Popen[bytes] | None = self.of(name).children[name].process
         self.did(Kind.TERM, name)
         self.of(name).end(name)
@@ -224,10 +234,10 @@ class World:
             time.sleep(_TICK_S)
         return found
 
-    def start(self, name: str) -> None:
+    def start(self, name: str) -> Incident:
         """Start it again, without waiting until it is ready."""
         self.of(name).again(name)
-        self.did(Kind.START, name)
+        return self.did(Kind.START, name)
 
     def configure(self, name: str, **settings: str) -> None:
         """Give a process other settings; they count from its next start."""
@@ -235,14 +245,17 @@ class World:
         child.spec = dataclasses.replace(child.spec, environ={**child.spec.environ, **settings})
 
     def freeze(self, name: str) -> Incident:
-        """Stop a process where it stands."""
+        """Stop a process where it stands; raise `LookupError` where it does not run."""
+        pid = self.pid(name)
         incident = self.did(Kind.FREEZE, name)
-        os.kill(incident.pid, signal.SIGSTOP)
+        self.frozen.add(name)
+        os.kill(pid, signal.SIGSTOP)
         return incident
 
     def thaw(self, name: str) -> None:
         """Let it go on."""
         os.kill(self.pid(name), signal.SIGCONT)
+        self.frozen.discard(name)
         self.did(Kind.THAW, name)
 
     def set_clock(self, name: str, ahead_s: float) -> None:
@@ -259,7 +272,12 @@ class World:
         """Note what is done to a process, now."""
         incident = Incident(time.time(), what, name, self._pid(name))
         self.history.incidents.append(incident)
+        self.leaving.harmed(what)
         return incident
+
+    def answers(self, name: str) -> bool:
+        """Tell whether it runs and does not stand still."""
+        return bool(self._pid(name)) and name not in self.frozen
 
     def ready(self, name: str) -> str:
         """Return what a process that runs complains of, empty when it can work."""
@@ -304,7 +322,11 @@ class World:
 
     def until_listening(self, *names: str) -> None:
         """Wait until these processes have their own handler of SIGTERM: before that, while they load, it just ends them."""
-        self.wait(lambda: all(_handles_sigterm(self._pid(name)) for name in names))
+        self.wait(lambda: all(self.listens_for_sigterm(name) for name in names))
+
+    def listens_for_sigterm(self, name: str) -> bool:
+        """Tell whether it runs and has its own handler of SIGTERM."""
+        return handles_sigterm(self._pid(name))
 
     def sleep(self, seconds: float) -> None:
         """Let time pass, with an eye on everybody."""
@@ -314,6 +336,7 @@ class World:
         """Return whether a condition came true in time; what dies meanwhile is started again."""
         deadline = time.monotonic() + patience_s
         while not condition():
+            self.leaving.tick()
             for supervisor in (self.stack.supervisor, self.neighbours):
                 supervisor.tick()
             if time.monotonic() > deadline:
@@ -346,15 +369,6 @@ class World:
         self._hand = self._hand or kafka.producer(self.config)
         self._hand.produce(topic, key=key, value=value, partition=partition)
         self._hand.flush(20)
-
-
-def _handles_sigterm(pid: int) -> bool:
-    """Tell whether a process catches SIGTERM; True where the system does not say."""
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        return pid > 0
-    found = re.search(r"^SigCgt:\s*([0-9a-f]+)", status.read_text(), re.MULTILINE)
-    return found is not None and bool(int(found[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def _answers(rows: Rows) -> str:

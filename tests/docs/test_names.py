@@ -12,7 +12,7 @@ from deploy.grafana.series import COMPONENTS, metrics_of, name_of
 from hookline import __version__
 from hookline.cli.config import OTHERS, components
 from hookline.kernel.config import settings_of
-from tests.chaos.faults.catalogue import BY_NAME
+from tests.chaos.faults.catalogue import FAULTS
 from tests.docs.pages import PAGES, ROOT, text_of
 
 pytestmark = pytest.mark.unit
@@ -89,4 +89,4 @@ def test_faults_are_faults() -> None:
     """Those that pages give to `make chaos`."""
     said = [name for page in PAGES for names in re.findall(r"\bFAULT=([\w,-]+)", text_of(page)) for name in names.split(",")]
     assert len(said) >= 3
-    assert set(said) - set(BY_NAME) == set()
+    assert set(said) - set(FAULTS) == set()

@@ -33,14 +33,10 @@ def back(world: World, incident: Incident) -> None:
     incident.until = time.time() + _BACK_S
 
 
-def slow_down(pid: int, passed_s: float) -> None:
-    """Let Kafka run for a quarter of each slice of 0.4 s; to be called again and again until it is let go on."""
-    os.kill(pid, signal.SIGSTOP if passed_s % 0.4 < 0.3 else signal.SIGCONT)
-
-
 class BrokerFault(Fault):
     """Notes when the broker was away, and has some time without it before and after."""
 
+    term_waits_for = frozenset({Kind.AWAY, Kind.SLOW})
     _incident: Incident | None = None
 
     def away(self, world: World, what: Kind = Kind.AWAY) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from tests.chaos.faults import brokers, clocks, kills, names, poison, receivers, registries, stops, terms, warehouses
 from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.with_term import SUFFIX, WithTerm
 
-FAULTS: Final[tuple[type[Fault], ...]] = (
+_PLAIN: Final[tuple[type[Fault], ...]] = (
     kills.KillEach,
     kills.KillDispatchers,
     kills.KillAllDispatchers,
@@ -20,11 +23,7 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     kills.TermEarly,
     terms.TermBrokerFrozen,
     terms.TermHanging,
-    terms.TermClickHouseAway,
-    terms.TermBrokerSlow,
     terms.TermFlooded,
-    terms.TermInStorm,
-    terms.TermBadManners,
     kills.RebalanceStorm,
     stops.FreezeDispatcher,
     stops.FreezeBriefly,
@@ -65,6 +64,25 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     receivers.FewFiles,
     receivers.LogsFull,
 )
-SHORT: Final = ("kill-each", "freeze-dispatcher", "receivers-break")
+_TERM_ALREADY: Final = (
+    kills.TermEverybody,
+    kills.TermEarly,
+    terms.TermBrokerFrozen,
+    terms.TermHanging,
+    terms.TermFlooded,
+    poison.PoisonFlood,  # its restarts are SIGTERMs; amid the flood: terms.TermFlooded
+)
+"""Faults that are SIGTERMs themselves."""
+
+
+def _with_term(fault: type[Fault]) -> Fault:
+    return WithTerm(fault())
+
+
+FAULTS: Final[dict[str, Callable[[], Fault]]] = {
+    **{fault.name: fault for fault in _PLAIN},
+    **{f"{fault.name}{SUFFIX}": partial(_with_term, fault) for fault in _PLAIN if fault not in _TERM_ALREADY},
+}
+"""Name → what makes it, in the order of a full run: each fault as it is, then each with SIGTERM in the middle of it."""
+SHORT: Final = ("kill-each", "freeze-dispatcher", "receivers-break+term")
 """What every test run plays."""
-BY_NAME: Final = {fault.name: fault for fault in FAULTS}

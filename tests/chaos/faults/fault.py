@@ -6,6 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+from tests.chaos.history import Kind
 from tests.chaos.world import World
 
 
@@ -15,10 +16,17 @@ class Fault(ABC):
     `deaths`: how many deaths of processes it brings about that nobody kills. `bounded` False: duplicates are counted,
     not judged. `ended_at`: when it was over, wall seconds; 0: once it was healed. `check` returns what is wrong beside the
     invariants.
+
+    Of its round with SIGTERM: `term_after_s` between which seconds the signal comes, counted from the beginning of `inject`, or
+    from the first harm of a kind that `term_waits_for` names, where what comes before is preparation. `term_spares`: who is
+    left alone.
     """
 
-    name: ClassVar[str]
-    what: ClassVar[str]
+    name: str
+    what: str
+    term_after_s: ClassVar[tuple[float, float]] = (0.3, 2.5)
+    term_waits_for: ClassVar[frozenset[Kind]] = frozenset()
+    term_spares: ClassVar[tuple[str, ...]] = ()
     deaths: int = 0
     deaths_of: str = ""
     bounded: bool = True

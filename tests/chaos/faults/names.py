@@ -36,6 +36,7 @@ class NamesFlip(Fault):
     A transport that looked a name up to check it and again to connect would meet two answers.
     """
 
+    term_after_s = (0.3, 8.0)
     name = "names-flip"
     what = "names whose look-ups answer a public and an inner address in turn, both at once, or an inner one: nobody goes inside"
 

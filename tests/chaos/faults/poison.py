@@ -65,12 +65,15 @@ class PoisonFlood(Fault):
     what = "50 undecodable records in a row: the partition is held, the others go on, restarts let it through"
     bounded = False
     _FLOOD: Final = 50
+    _WATCHED_S: Final = 4.0
+    _FEWEST: Final = 40
 
     def inject(self, world: World, numbers: random.Random) -> None:
         """Flood one partition, wait until somebody says that it is held."""
         self.flood(world, numbers)
         self._held = world.wait(lambda: bool(self._holders(world)), 30)
-        world.sleep(2.0)
+        self._held_at = time.time()
+        world.sleep(self._WATCHED_S)
         world.look()
         self._emptied = self._letters(world) - self._before
 
@@ -96,7 +99,14 @@ class PoisonFlood(Fault):
         found = [] if self._held else ["nobody held the flooded partition"]
         if self._emptied > 2 * _LIMIT:  # a good record in between, or a rebalance, allows as many again
             found.append(f"{self._emptied} records went to the dead letters before the partition was held, the limit is {_LIMIT}")
-        return found + self.missing(world)
+        return found + self.missing(world) + self._others(world)
+
+    def _others(self, world: World) -> list[str]:
+        """Return what is wrong where the other partitions stood still meanwhile: some 70 calls a second are due for them."""
+        topic, until = world.topics.events("checkout"), self._held_at + self._WATCHED_S
+        behind = {copy.event_id for copy in world.history.copies if copy.place[:2] == (topic, self._partition)}
+        calls = sum(1 for call in world.history.calls if self._held_at < call.at < until and call.event_id not in behind)
+        return [] if calls >= self._FEWEST else [f"{calls} calls were made for other partitions while one was held"]
 
     def missing(self, world: World) -> list[str]:
         """Return what is wrong where not all of the flood are letters."""

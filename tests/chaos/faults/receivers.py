@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 import resource
 import time
+from contextlib import suppress
 from typing import ClassVar, Final
 
 from hookline.local.kafka_broker import free_port
 from hookline.webhooks.model import State
 from tests.chaos.cast import TWO
 from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.others import others_noticed
 from tests.chaos.history import Role
 from tests.chaos.load import TYPES
 from tests.chaos.world import World
@@ -110,6 +113,19 @@ class Endless(BadManners):
     what = "receivers with endless heads and endless bodies"
     manners = ("endless-head", "endless-body")
     lasting_s = 5.0
+    _FLAT_MB: Final = 60.0
+    """Less than one endless body, of which 131 MB are sent."""
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Note the memory before."""
+        self._before_mb = {world.pid(name): world.rss_mb(name) for name in world.dispatchers}
+        super().inject(world, numbers)
+
+    def check(self, world: World) -> list[str]:
+        """Require that no dispatcher has grown by what it was sent."""
+        grown = {name: world.rss_mb(name) - self._before_mb.get(world.pid(name), math.inf) for name in world.dispatchers}
+        found = [f"{name} has {mb:.0f} MB more than before" for name, mb in grown.items() if mb > self._FLAT_MB]
+        return super().check(world) + found
 
 
 class Redirecting(BadManners):
@@ -129,12 +145,23 @@ class Gone(BadManners):
     manners = ("gone",)
     lasting_s = 3.0
     may_die = True
+    _KNOWN_S: Final = 2.0
+    """After which every dispatcher knows."""
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Publish again once it must be known."""
+        super().inject(world, numbers)
+        world.library.publish(self._roles["gone"].store_id, _TYPES, self.events, world.history)
+        world.sleep(self.lasting_s)
 
     def check(self, world: World) -> list[str]:
-        """Require that it is disabled."""
+        """Require that it is disabled, and was not called again once that was known."""
         role = self._roles["gone"]
         state = world.cast.state(role)
-        return super().check(world) + ([] if state is State.DISABLED else [f"the webhook is {state} after 410"])
+        found = [] if state is State.DISABLED else [f"the webhook is {state} after 410"]
+        calls = [call.at for call in world.history.calls if call.role == role.name]
+        later = [at for at in calls if at > min(calls) + self._KNOWN_S]
+        return super().check(world) + found + ([f"it was called {len(later)} times after it was gone"] if later else [])
 
 
 class Impatient(BadManners):
@@ -170,18 +197,21 @@ class DeadWebhooks(Fault):
             for number in range(self._EACH)
         ]
         world.cast.engage_many(self._roles, f"http://127.0.0.1:{free_port()}/")
+        self._dead_at = time.time()
         for store in range(self._STORES):
             world.library.publish(f"{run}-{store}", TYPES, len(TYPES), world.history)
         world.sleep(6.0)
+        self._until = time.time()
 
     def check(self, world: World) -> list[str]:
-        """Require that all were tried, that all attempts failed to connect, and that memory stayed bounded."""
+        """Require that all were tried and failed to connect, that memory stayed bounded, and that others got theirs as ever."""
         mine = {role.webhook_id for role in self._roles}
         tried = [t for t in world.history.attempts if t.webhook_id in mine]
         strange = {t.kind for t in tried} - {"connect_error", "expired"}
         missed = len(mine) - len({t.webhook_id for t in tried})
         found = [f"{missed} dead webhooks were never tried"] if missed else []
-        return found + [f"attempts at dead webhooks were recorded as {kind!r}" for kind in sorted(strange)] + _heavy(world)
+        found += [f"attempts at dead webhooks were recorded as {kind!r}" for kind in sorted(strange)] + _heavy(world)
+        return found + others_noticed(world.history, self._dead_at, self._until)
 
     def after(self, world: World) -> None:
         """Delete them."""
@@ -206,7 +236,8 @@ class FewFiles(Fault):
         world.library.publish(name, _TYPES, self._MADE, world.history)
         world.sleep(numbers.uniform(2.0, 3.0))
         for pid, limit in zip(pids, limits, strict=True):
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+            with suppress(ProcessLookupError):  # it was told to stop meanwhile, and the next one has its files
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
 
     def check(self, world: World) -> list[str]:
         """Require that there were failures for want of files, and that they are called internal errors."""

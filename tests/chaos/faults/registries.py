@@ -20,7 +20,7 @@ from hookline.schemas.events import Event, example_event
 from hookline.schemas.registry import EmbeddedRegistry
 from tests.chaos.cast import listens
 from tests.chaos.faults.fault import Fault
-from tests.chaos.history import Publish
+from tests.chaos.history import Kind, Publish
 from tests.chaos.load import STORE
 from tests.chaos.world import World
 
@@ -33,6 +33,7 @@ _FRAME: Final = struct.Struct(">bI")
 class RegistryAway(Fault):
     """Records of a new schema are held, uncommitted, and no poison; those of known schemas go on; all arrive once it is back."""
 
+    term_waits_for = frozenset({Kind.FREEZE})
     name = "registry-away"
     what = "the schema registry hangs, is killed, comes back: events of a schema that was not looked up are held, the others go on"
 

@@ -11,7 +11,7 @@ from hookline.schemas.catalogue import event_type
 from hookline.schemas.events import example_event
 from tests.chaos.cast import TWO
 from tests.chaos.faults.fault import Fault
-from tests.chaos.history import Publish, Role
+from tests.chaos.history import Kind, Publish, Role
 from tests.chaos.load import TYPES
 from tests.chaos.world import SESSION_S, World
 
@@ -27,6 +27,8 @@ _CALL_S: Final = 2.0
 
 class Backlogged(Fault):
     """Dispatchers that have calls waiting when they are harmed: a zombie would make them at once, an early commit lose them."""
+
+    term_waits_for = frozenset({Kind.FREEZE, Kind.KILL})
 
     def __init__(self) -> None:
         self._roles: list[Role] = []

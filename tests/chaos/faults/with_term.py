@@ -1,0 +1,49 @@
+"""Any fault with SIGTERM in the middle of it."""
+
+from __future__ import annotations
+
+import random
+
+from tests.chaos.faults.fault import Fault
+from tests.chaos.world import World
+
+SUFFIX = "+term"
+
+
+class WithTerm(Fault):
+    """Plays a fault, and tells the sink, ingest, the console and a dispatcher to stop while it is on: all leave by themselves."""
+
+    def __init__(self, fault: Fault) -> None:
+        self._fault = fault
+        self.name = f"{fault.name}{SUFFIX}"
+        self.what = f"the same, with SIGTERM of a dispatcher, the sink, ingest and the console in the middle of it: {fault.what}"
+        self.bounded = fault.bounded
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Inject the fault; the signal comes meanwhile, at its end at the latest."""
+        fault = self._fault
+        own = random.Random(numbers.getrandbits(64))
+        world.leaving.arm(own, own.uniform(*fault.term_after_s), fault.term_waits_for, fault.term_spares)
+        fault.inject(world, numbers)
+        world.leaving.fire()
+        self._fetch()
+
+    def heal(self, world: World) -> None:
+        """Heal the fault, and wait until all have left."""
+        self._fault.heal(world)
+        world.wait(lambda: world.leaving.over)
+        self._fetch()
+
+    def _fetch(self) -> None:
+        fault = self._fault
+        self.deaths, self.deaths_of, self.ended_at = fault.deaths, fault.deaths_of, fault.ended_at
+
+    def check(self, world: World) -> list[str]:
+        """Require what the fault does, and that whoever was told left by itself, in time, with status 0."""
+        ends = world.leaving.ends
+        found = [end.wrong for end in ends if end.wrong]
+        return found + ([] if ends else ["nobody was told to stop, or nobody left"]) + self._fault.check(world)
+
+    def after(self, world: World) -> None:
+        """Clear away what the fault left."""
+        self._fault.after(world)
