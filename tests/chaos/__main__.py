@@ -108,10 +108,9 @@ def _say(text: str) -> None:
 
 
 def _show(line: Line) -> None:
-    most = "-" if line.bound is None else line.bound
     _out.print(
         f"{line.fault} #{line.round}: {line.seconds:.0f} s, {line.kills} kills, {line.events} events, {line.calls} calls, "
-        f"{line.lost} lost, {line.duplicates} duplicates (≤ {most}), {line.attempts} attempts = {line.rows} rows, "
+        f"{line.lost} lost, {line.duplicates} duplicates (≤ {line.bound}), {line.attempts} attempts = {line.rows} rows, "
         f"recovery {line.recovery_s:.1f} s, {line.rss_mb:.0f} MB, {len(line.violations)} violations",
     )
     for violation in line.violations:

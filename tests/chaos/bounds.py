@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from tests.chaos.chapter import SLACK_S, Chapter
-from tests.chaos.history import Call, History, Incident, Kind, Tried
+from tests.chaos.history import Call, Copy, History, Incident, Kind, Tried
 
 _MOVES: Final = {Kind.START, Kind.THAW, Kind.TERM}
 """After these a rebalance follows, which commits what is released, and moves what is not."""
@@ -149,9 +149,16 @@ def _released(history: History, chapter: Chapter) -> dict[str, float]:
     for copy in sorted(history.copies[chapter.copies_from :], key=lambda copy: copy.place):
         partition = copy.place[:2]
         owed = history.owed(copy.event_id, copy.store_id, copy.type) if copy.event_id else {}
-        latest[partition] = max(latest.get(partition, 0.0), *(_settled_at(history, one) for one in owed), 0.0)
+        latest[partition] = max(latest.get(partition, 0.0), *(_settled_at(history, one) for one in owed), _buried_at(history, copy))
         found |= dict.fromkeys(owed, latest[partition])
     return found
+
+
+def _buried_at(history: History, copy: Copy) -> float:
+    """Return when a record that nobody could read was a dead letter: until then it holds those behind it; 0 where it is none."""
+    if copy.event_id and copy.event_id not in history.buried:
+        return 0.0
+    return history.poison[copy.place].at if copy.place in history.poison else math.inf
 
 
 def _settled_at(history: History, delivery: str) -> float:

@@ -58,5 +58,3 @@ class Chapter:
     sums_right: bool = True
     unready: Sequence[str] = ()
     """What processes complain of after the fault."""
-    free_of_bound: bool = False
-    """Duplicates are counted and not held against a bound: the fault takes the process between a call and its record at every one."""

@@ -108,6 +108,8 @@ class Letter:
     original: Place
     raw: str = ""
     """A digest of the bytes that it keeps."""
+    at: float = 0.0
+    """When it was first written, wall seconds."""
 
 
 class Kind(StrEnum):
@@ -236,7 +238,8 @@ class History:
         if letter.delivery_id:
             self.letters[letter.delivery_id] = letter
         else:
-            self.poison[letter.original] = letter
+            first = self.poison.get(letter.original, letter)
+            self.poison[letter.original] = replace(letter, at=first.at)
 
     # ---- asking ----
 

@@ -69,7 +69,7 @@ def without_fate(history: History, copies: Iterable[Copy], offsets: Mapping[tupl
 def duplicates(history: History, chapter: Chapter) -> list[Violation]:
     """I3: repeated is only what was in flight, or settled within a commit interval, at the disturbances, and no more of it than that."""
     again = repeated(history, chapter)
-    if chapter.free_of_bound or not again:
+    if not again:
         return []
     most, reasons = bound(history, chapter), explained(history, chapter)
     found = [

@@ -162,7 +162,11 @@ class TopicsReader:
         letter = DeadLetter.from_headers(headers_of(message))
         at = letter.original
         delivery = letter.waiting.delivery_id if letter.waiting is not None else ""
-        self._history.add_letter(Letter(delivery, str(letter.reason), (at.topic, at.partition, at.offset), digest_of(message.value())))
+        self._history.add_letter(
+            Letter(
+                delivery, str(letter.reason), (at.topic, at.partition, at.offset), digest_of(message.value()), message.timestamp()[1] / 1e3
+            )
+        )
 
     def _take_attempt(self, message: Message) -> None:
         partition, offset = message.partition() or 0, message.offset() or 0

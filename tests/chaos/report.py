@@ -52,7 +52,6 @@ def markdown(found: Mapping[str, Any], lines: Sequence[Line]) -> str:
 
 def _row(name: str, lines: Sequence[Line]) -> str:
     mine = [line for line in lines if line.fault == name]
-    bounds = [line.bound for line in mine if line.bound is not None]
     cells = (
         f"`{name}`: {mine[0].what}",
         len(mine),
@@ -60,7 +59,7 @@ def _row(name: str, lines: Sequence[Line]) -> str:
         sum(line.events for line in mine),
         sum(line.calls for line in mine),
         sum(line.lost for line in mine),
-        f"{sum(line.duplicates for line in mine)} ≤ {sum(bounds) if bounds else '-'}",
+        f"{sum(line.duplicates for line in mine)} ≤ {sum(line.bound for line in mine)}",
         "yes" if not any(v.invariant == "rows" for line in mine for v in line.violations) else "no",
         f"{max(line.recovery_s for line in mine):.1f} s",
         sum(len(line.violations) for line in mine),

@@ -40,7 +40,7 @@ class Line:
     calls: int = 0
     lost: int = 0
     duplicates: int = 0
-    bound: int | None = None
+    bound: int = 0
     attempts: int = 0
     rows: int = 0
     recovery_s: float = 0.0
@@ -105,7 +105,6 @@ class Runner:
             copies_from=len(history.copies),
             incidents_from=self._judged,
             deaths_from=len(history.deaths),
-            free_of_bound=not fault.bounded,
         )
 
     def _glance(self, chapter: Chapter) -> None:
@@ -225,7 +224,7 @@ class Runner:
             calls=len(history.calls) - chapter.calls_from,
             lost=len(chapter.unsettled),
             duplicates=sum(repeated(history, chapter).values()),
-            bound=bound(history, chapter) if fault.bounded else None,
+            bound=bound(history, chapter),
             attempts=len(history.attempts) - len(history.rejected - history.unreadable),
             rows=len(chapter.rows),
             recovery_s=max(

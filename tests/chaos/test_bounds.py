@@ -8,9 +8,9 @@ import pytest
 
 from hookline.schemas.records import delivery_id
 from tests.chaos.bounds import bound, explained
-from tests.chaos.history import Call, Incident, Kind, Role
+from tests.chaos.history import Call, Copy, Incident, Kind, Letter, Role
 from tests.chaos.invariants import check, repeated
-from tests.chaos.small import BEGAN, Small, delivery, tried
+from tests.chaos.small import BEGAN, TOPIC, Small, delivery, tried
 
 pytestmark = pytest.mark.unit
 
@@ -138,3 +138,14 @@ def test_a_retry_record_more_asks_for_a_call_more(small: Small) -> None:
     assert explained(small.history, small.chapter)[delivery(0)] == 1
     [violation] = check(small.history, small.chapter)
     assert "1 duplicates where at most 0 are explained" in violation.text
+
+
+def test_a_record_that_nobody_can_read_holds_those_behind_it_until_it_is_a_letter(small: Small) -> None:
+    """What was called behind it may come again when its dispatcher is told to stop; not once the letter was written before."""
+    small.history.copies.insert(0, Copy((TOPIC, 0, -1), "", "", ""))
+    small.history.incidents.append(Incident(BEGAN + 2, Kind.TERM, "dispatcher-1", 1))
+    small.history.add_letter(Letter("", "poison", (TOPIC, 0, -1), at=BEGAN + 3))
+    small.again(2, BEGAN + 4)
+    assert small.broken() == []
+    small.history.poison[TOPIC, 0, -1] = Letter("", "poison", (TOPIC, 0, -1), at=BEGAN)
+    assert small.broken() == ["duplicates"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.faults.others import others_noticed
+from tests.chaos.faults.others import at_once, others_noticed
 from tests.chaos.small import BEGAN, Small, delivery
 
 pytestmark = pytest.mark.unit
@@ -33,3 +33,10 @@ def test_one_that_came_late(small: Small) -> None:
     assert found == "40 of 40 deliveries to others were late, the latest came after 0.0 s"
     small.history.calls_of[delivery(3)].clear()
     assert others_noticed(small.history, BEGAN, BEGAN + 10) == ["1 of 40 deliveries to others were late, the latest came after inf s"]
+
+
+def test_how_many_were_under_way_at_once() -> None:
+    """What ends as another begins is not beside it."""
+    assert at_once([]) == 0
+    assert at_once([(0, 1), (1, 2), (2, 3)]) == 1
+    assert at_once([(0, 5), (1, 2), (1.5, 3), (4, 6)]) == 3

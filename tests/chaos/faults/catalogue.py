@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from tests.chaos.faults import brokers, clocks, kills, names, poison, receivers, registries, stops, terms, warehouses
+from tests.chaos.faults import brokers, clocks, kills, limits, names, poison, receivers, registries, stops, terms, warehouses
 from tests.chaos.faults.fault import Fault
 from tests.chaos.faults.with_term import SUFFIX, WithTerm
 
@@ -58,11 +58,13 @@ _PLAIN: Final[tuple[type[Fault], ...]] = (
     receivers.Gone,
     receivers.Impatient,
     receivers.DeadWebhooks,
+    receivers.Recovering,
     names.NamesFlip,
     clocks.ClockJumpDispatcher,
     clocks.ClockJumpAll,
-    receivers.FewFiles,
-    receivers.LogsFull,
+    limits.FewFiles,
+    limits.LittleMemory,
+    limits.LogsFull,
 )
 _TERM_ALREADY: Final = (
     kills.TermEverybody,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from itertools import accumulate
 from typing import Final
 
 from tests.chaos.history import History
@@ -33,3 +35,9 @@ def others_noticed(history: History, since: float, until: float, late_s: float =
         return [f"only {len(found)} deliveries to others are there to tell whether they noticed"]
     late = [wait_s for wait_s in found if wait_s > late_s]
     return [f"{len(late)} of {len(found)} deliveries to others were late, the latest came after {max(late):.1f} s"] if late else []
+
+
+def at_once(spans: Iterable[tuple[float, float]]) -> int:
+    """Return how many of these spans were open at the same moment, at most; one that ends as another begins does not count with it."""
+    steps = sorted(step for since, until in spans for step in ((since, 1), (until, -1)))
+    return max(accumulate(change for _, change in steps), default=0)

@@ -63,7 +63,6 @@ class PoisonFlood(Fault):
 
     name = "poison-flood"
     what = "50 undecodable records in a row: the partition is held, the others go on, restarts let it through"
-    bounded = False
     _FLOOD: Final = 50
     _WATCHED_S: Final = 4.0
     _FEWEST: Final = 40

@@ -1,19 +1,17 @@
-"""Receivers that answer as none should, many that are dead, and processes that are short of files."""
+"""Receivers that answer as none should, many that are dead, one that recovers with much waiting for it."""
 
 from __future__ import annotations
 
 import math
 import random
-import resource
 import time
-from contextlib import suppress
 from typing import ClassVar, Final
 
 from hookline.local.kafka_broker import free_port
 from hookline.webhooks.model import State
 from tests.chaos.cast import TWO
 from tests.chaos.faults.fault import Fault
-from tests.chaos.faults.others import others_noticed
+from tests.chaos.faults.others import at_once, others_noticed
 from tests.chaos.history import Role
 from tests.chaos.load import TYPES
 from tests.chaos.world import World
@@ -218,56 +216,43 @@ class DeadWebhooks(Fault):
         world.cast.dismiss_many(self._roles)
 
 
-class FewFiles(Fault):
-    """Connections cannot be opened: that is our fault, not the receiver's, and is made good once there are files again."""
+class Recovering(Fault):
+    """All that waited for a receiver is due at once when it answers again: it gets as much at once as ever, and others theirs."""
 
-    name = "few-files"
-    what = "dispatchers may open no more files (RLIMIT_NOFILE), and every call needs a connection of its own"
-    _MADE: Final = 40
+    name = "receivers-recover"
+    what = "3,000 deliveries for a receiver that was down, all due when it recovers: no more calls at once than ever, others do not notice"
+    _MADE: Final = 3_000
+    _AT_ONCE: Final = 8  # HOOKLINE_LANE_CONCURRENCY
+    _DOWN_S: Final = 5.0
 
     def inject(self, world: World, numbers: random.Random) -> None:
-        """Take the files away from all, make new connections necessary."""
-        pids = [world.pid(name) for name in world.dispatchers]
-        limits = [resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in pids]
-        name = f"files-{numbers.getrandbits(24):06x}"
-        self._role = world.cast.engage(Role(name=name, store_id=name, types=_TYPES, receiver=TWO), "closing")
-        for pid, limit in zip(pids, limits, strict=True):
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (8, limit[1]))
-        world.library.publish(name, _TYPES, self._MADE, world.history)
-        world.sleep(numbers.uniform(2.0, 3.0))
-        for pid, limit in zip(pids, limits, strict=True):
-            with suppress(ProcessLookupError):  # it was told to stop meanwhile, and the next one has its files
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+        """Publish while it fails every call, have it recover, and watch for as long again."""
+        name = f"recovers-{numbers.getrandbits(24):06x}"
+        self._role = world.cast.engage(Role(name=name, store_id=name, types=TYPES, receiver=TWO), "error")
+        self._began_at = time.time()
+        world.library.publish(name, TYPES, self._MADE, world.history)
+        world.sleep(self._DOWN_S)
+        world.look()
+        self._waiting = self._MADE - len(self._taken(world))
+        self.ended_at = time.time()
+        world.cast.behave(self._role, "ok")
+        world.sleep(self._DOWN_S)
+
+    def _taken(self, world: World) -> set[str]:
+        return {call.delivery_id for call in world.history.calls if call.role == self._role.name and call.status == 200}
 
     def check(self, world: World) -> list[str]:
-        """Require that there were failures for want of files, and that they are called internal errors."""
-        kinds = {t.kind for t in world.history.attempts if t.webhook_id == self._role.webhook_id}
-        strange = kinds - {"", "internal_error"}
-        found = [f"an attempt without files was recorded as {kind}" for kind in strange]
-        return found if "internal_error" in kinds else [*found, "no attempt failed for want of files"]
+        """Require that they had waited, how many calls were under way at once, and that others got theirs as ever."""
+        found = [] if self._waiting == self._MADE else [f"only {self._waiting} of {self._MADE} waited when it recovered"]
+        mine = [t for t in world.history.attempts if t.webhook_id == self._role.webhook_id and t.attempt]
+        for process in {tried.process for tried in mine}:
+            most = at_once([(t.at, t.end) for t in mine if t.process == process])
+            found += [f"process {process} had {most} calls to it under way at once"] if most > self._AT_ONCE else []
+        return found + others_noticed(world.history, self._began_at, self.ended_at + self._DOWN_S)
 
     def after(self, world: World) -> None:
         """Delete the webhook."""
         world.cast.dismiss(self._role)
-
-
-class LogsFull(Fault):
-    """Nobody can write a line of log: everything else goes on."""
-
-    name = "logs-full"
-    what = "no log of dispatchers, sink, ingest and console may grow (RLIMIT_FSIZE)"
-
-    def inject(self, world: World, numbers: random.Random) -> None:
-        """Set the limit to nothing, make them want to log, lift it."""
-        names = ["sink", "ingest", "console", *world.dispatchers]
-        for name in names:
-            resource.prlimit(world.pid(name), resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
-        world.freeze(world.dispatchers[0])
-        world.sleep(numbers.uniform(5.5, 7.0))
-        world.thaw(world.dispatchers[0])
-        world.sleep(1.0)
-        for name in names:
-            resource.prlimit(world.pid(name), resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def _heavy(world: World) -> list[str]:

@@ -17,7 +17,6 @@ class WithTerm(Fault):
         self._fault = fault
         self.name = f"{fault.name}{SUFFIX}"
         self.what = f"the same, with SIGTERM of a dispatcher, the sink, ingest and the console in the middle of it: {fault.what}"
-        self.bounded = fault.bounded
 
     def inject(self, world: World, numbers: random.Random) -> None:
         """Inject the fault; the signal comes meanwhile, at its end at the latest."""

@@ -1,0 +1,102 @@
+"""Processes that run out of something: files, memory, room for their logs."""
+
+from __future__ import annotations
+
+import random
+import resource
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import psutil
+
+from tests.chaos.cast import TWO
+from tests.chaos.faults.fault import Fault
+from tests.chaos.history import Role
+from tests.chaos.world import World
+
+_TYPES: Final = ("order.created", "cart.item_added")
+
+
+class FewFiles(Fault):
+    """Connections cannot be opened: that is our fault, not the receiver's, and is made good once there are files again."""
+
+    name = "few-files"
+    what = "dispatchers may open no more files (RLIMIT_NOFILE), and every call needs a connection of its own"
+    _MADE: Final = 40
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Take the files away from all, make new connections necessary."""
+        name = f"files-{numbers.getrandbits(24):06x}"
+        self._role = world.cast.engage(Role(name=name, store_id=name, types=_TYPES, receiver=TWO), "closing")
+        with _limited(resource.RLIMIT_NOFILE, {world.pid(name): 8 for name in world.dispatchers}):
+            world.library.publish(name, _TYPES, self._MADE, world.history)
+            world.sleep(numbers.uniform(2.0, 3.0))
+
+    def check(self, world: World) -> list[str]:
+        """Require that there were failures for want of files, and that they are called internal errors."""
+        kinds = {t.kind for t in world.history.attempts if t.webhook_id == self._role.webhook_id}
+        strange = kinds - {"", "internal_error"}
+        found = [f"an attempt without files was recorded as {kind}" for kind in strange]
+        return found if "internal_error" in kinds else [*found, "no attempt failed for want of files"]
+
+    def after(self, world: World) -> None:
+        """Delete the webhook."""
+        world.cast.dismiss(self._role)
+
+
+class LittleMemory(Fault):
+    """Who gets no more memory fails or dies, and commits nothing that it has not done; whoever comes next does it."""
+
+    name = "little-memory"
+    what = "dispatchers get a megabyte more than they have (RLIMIT_AS), while there is much to do"
+    deaths_of = "dispatcher"
+    _MADE: Final = 2_000
+    _MORE: Final = 1_000_000
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Take the memory away, publish, give it back."""
+        name = f"memory-{numbers.getrandbits(24):06x}"
+        self._role = world.cast.engage(Role(name=name, store_id=name, types=_TYPES, receiver=TWO))
+        known = len(world.history.deaths)
+        pids = [world.pid(name) for name in world.dispatchers]
+        with _limited(resource.RLIMIT_AS, {pid: psutil.Process(pid).memory_info().vms + self._MORE for pid in pids}):
+            world.library.publish(name, _TYPES, self._MADE, world.history)
+            world.sleep(numbers.uniform(3.0, 5.0))
+        self.deaths = min(len(pids), len(world.history.deaths) - known)
+        world.until_ready(*world.dispatchers)
+
+    def after(self, world: World) -> None:
+        """Delete the webhook."""
+        world.cast.dismiss(self._role)
+
+
+class LogsFull(Fault):
+    """Nobody can write a line of log: everything else goes on."""
+
+    name = "logs-full"
+    what = "no log of dispatchers, sink, ingest and console may grow (RLIMIT_FSIZE)"
+
+    def inject(self, world: World, numbers: random.Random) -> None:
+        """Set the limit to nothing, make them want to log, lift it."""
+        names = ["sink", "ingest", "console", *world.dispatchers]
+        for name in names:
+            resource.prlimit(world.pid(name), resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        world.freeze(world.dispatchers[0])
+        world.sleep(numbers.uniform(5.5, 7.0))
+        world.thaw(world.dispatchers[0])
+        world.sleep(1.0)
+        for name in names:
+            resource.prlimit(world.pid(name), resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+@contextmanager
+def _limited(what: int, soft: Mapping[int, int]) -> Iterator[None]:
+    """Bound a resource of processes for a while; who has ended meanwhile has been replaced by one without the bound."""
+    before = {pid: resource.prlimit(pid, what) for pid in soft}
+    for pid, most in soft.items():
+        resource.prlimit(pid, what, (most, before[pid][1]))
+    yield
+    for pid, limit in before.items():
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, what, limit)
