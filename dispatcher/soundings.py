@@ -68,17 +68,18 @@ class Soundings:
         return time.monotonic() - self._whole_at
 
     def _run(self) -> None:
-        client = kafka.admin(self._config)
+        client: AdminClient | None = None
         while not self._stopping.is_set():
             began = time.monotonic()
             try:
+                client = kafka.admin(self._config) if client is None else client
                 self._sound(client)
                 self._silent, self._answered_at = "", time.monotonic()
+                if self._catch_up(_ANSWER_S):
+                    self.whole()
             except Exception as error:  # noqa: BLE001  # this thread's main loop: it must go on asking
                 self._silent = error.args[0].str() if isinstance(error, KafkaException) else f"{type(error).__name__}: {error}"
-                client = kafka.admin(self._config)  # the old one may go on asking yesterday's leaders for minutes
-            if not self._silent and self._catch_up(_ANSWER_S):
-                self.whole()
+                client = None  # it may go on asking yesterday's leaders for minutes
             self._stopping.wait(max(0.1, _EVERY_S - (time.monotonic() - began)))
 
     def _sound(self, client: AdminClient) -> None:

@@ -20,7 +20,7 @@ _log = logger("lifecycle")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 EXIT_FORCED: Final = 130
 EXIT_LOST: Final = 75
-"""Of a process that lost a Kafka client for good: whoever looks after it starts it again."""
+"""Of a process that lost a Kafka client for good, or a thread: whoever looks after it starts it again."""
 _DRAIN_S: Final = 60.0
 _ECHO_S: Final = 0.5
 """`timeout`, a terminal and wrappers of commands signal a process and its group: one wish that comes twice."""
@@ -129,23 +129,38 @@ def run_sync(main: Callable[[Stop], None]) -> None:
 
 
 def _on_loss(stop: Stop) -> Callable[[], None]:
-    """Have the process stop, cleanly as far as it can, when a Kafka client is lost; what is returned then exits with `EXIT_LOST`."""
+    """Have the process stop, cleanly as far as it can, when a Kafka client or a thread is lost; what is returned exits with `EXIT_LOST`.
+
+    A thread that died would be missed for good: every one of a process is there for as long as it runs, or ends by itself.
+    """
     lost = threading.Event()
 
-    def lose() -> None:
+    def lose(what: str = "a Kafka client is lost") -> None:
         if not lost.is_set():
             lost.set()
-            _log.error("process.ends", error="a Kafka client is lost; start the process again", status=EXIT_LOST)
+            _log.error("process.ends", error=f"{what}; start the process again", status=EXIT_LOST)
             timer = threading.Timer(_DRAIN_S, os._exit, (EXIT_LOST,))
             timer.daemon = True
-            timer.start()
+            with suppress(RuntimeError):  # no thread can be started: then it drains for as long as it takes
+                timer.start()
             stop.set()
+
+    def died(args: threading.ExceptHookArgs) -> None:
+        if args.exc_type is SystemExit or args.exc_value is None:
+            return
+        name = args.thread.name if args.thread is not None else "of no name"
+        try:
+            _log.error("thread.died", thread=name, exc_info=args.exc_value)
+        finally:
+            if not stop.is_set():
+                lose(f"the thread {name} died")
 
     def leave() -> None:
         if lost.is_set():
             raise SystemExit(EXIT_LOST)
 
     on_loss(lose)
+    threading.excepthook = died
     return leave
 
 

@@ -36,6 +36,11 @@ def set_clock(folder: Path, pid: int, ahead_s: float) -> None:
         file.write(_OFFSET.pack(ahead_s))
 
 
+def has_clock(folder: Path, pid: int) -> bool:
+    """Tell whether a process has begun to ask for the time here."""
+    return _clock_file(folder, pid).exists()
+
+
 def set_names(folder: Path, answers: dict[str, list[list[str]]]) -> None:
     """Give names their answers: each look-up of a process takes the next one, and begins anew behind the last."""
     made = folder / "names.new"
@@ -61,7 +66,9 @@ def install(folder: Path) -> None:
 
 
 def _install_clock(path: Path) -> None:
-    path.write_bytes(_OFFSET.pack(0.0))
+    made = path.with_name(f"{path.name}.new")
+    made.write_bytes(_OFFSET.pack(0.0))
+    made.replace(path)
     with path.open("r+b") as file:
         held = mmap.mmap(file.fileno(), _OFFSET.size)
     real, real_ns, real_now = time.time, time.time_ns, SystemClock.now

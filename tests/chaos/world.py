@@ -261,6 +261,7 @@ class World:
     def set_clock(self, name: str, ahead_s: float) -> None:
         """Set a process's wall clock that far ahead of the right time, or behind it."""
         pid = self.pid(name)
+        self.wait(lambda: tampering.has_clock(self.folder, pid))  # one that has just started has none yet
         self.history.shifts.setdefault(pid, []).append((time.time(), ahead_s))
         tampering.set_clock(self.folder, pid, ahead_s)
 

@@ -255,6 +255,26 @@ def test_old_knowledge_of_leaders_is_thrown_away(monkeypatch: pytest.MonkeyPatch
     soundings.stop()
 
 
+def test_a_client_that_cannot_be_made_is_made_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No memory for its threads, say: the complaint says so, and the next question has one."""
+    made: list[object] = []
+
+    def make(_config: KafkaConfig) -> object:
+        made.append(object())
+        if len(made) < 3:
+            raise KafkaException(KafkaError(KafkaError._FAIL, "Failed to create background thread"))
+        return made[-1]
+
+    monkeypatch.setattr(soundings_module, "_EVERY_S", 0.05)
+    monkeypatch.setattr("hookline.kernel.kafka.admin", make)
+    soundings = Soundings(KAFKA, [], lambda _seconds: True)
+    monkeypatch.setattr(soundings, "_sound", lambda _client: None)
+    soundings.start()
+    until(lambda: "Failed to create background thread" in soundings.broker())
+    until(lambda: len(made) == 3 and not soundings.broker())
+    soundings.stop()
+
+
 def test_depth_and_due_time_of_a_tier() -> None:
     """Depth counts from the lowest unsettled record to the end; the due time is the oldest waiting record's."""
     intake = PaperIntake(delay_s=60)

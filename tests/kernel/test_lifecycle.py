@@ -111,6 +111,52 @@ def test_a_lost_client_whose_process_cannot_end_is_ended() -> None:
     assert process.returncode == EXIT_LOST, process.stderr
 
 
+DIES = """
+import threading, time
+from hookline.kernel.lifecycle import run_async, run_sync
+def die():
+    raise MemoryError("no more")
+def main(stop):
+    threading.Thread(target=die, name="soundings").start()
+    stop.wait(30)
+    print("clean", flush=True)
+async def coroutine(stop):
+    threading.Thread(target=die, name="soundings").start()
+    await stop.waited()
+    print("clean", flush=True)
+"""
+
+
+@pytest.mark.parametrize("run", ["run_sync(main)", "run_async(coroutine)"])
+def test_a_thread_that_dies_ends_the_process(run: str) -> None:
+    """It would be missed for good: the process stops cleanly, and asks for a new start."""
+    process = subprocess.run([sys.executable, "-c", DIES + run], capture_output=True, text=True, timeout=60, check=False)
+    assert (process.stdout.splitlines()[-1], process.returncode) == ("clean", EXIT_LOST), process.stderr
+    assert "the thread soundings died; start the process again" in process.stdout + process.stderr
+    assert "MemoryError" in process.stdout + process.stderr
+
+
+def test_a_thread_that_dies_while_the_process_stops_changes_nothing() -> None:
+    """A clean end stays one; so does a thread that ends by SystemExit."""
+    quiet = (
+        DIES
+        + """
+def leave():
+    raise SystemExit(3)
+def stopping(stop):
+    thread = threading.Thread(target=leave)
+    thread.start(); thread.join()
+    assert not stop.is_set()
+    stop.set()
+    thread = threading.Thread(target=die)
+    thread.start(); thread.join()
+run_sync(stopping)
+"""
+    )
+    process = subprocess.run([sys.executable, "-c", quiet], capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 0, process.stderr
+
+
 def test_the_second_signal_ends_it() -> None:
     """A drain that hangs is cut short by a second signal."""
     process = started(60)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import random
 import resource
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final
 
 import psutil
 
+from hookline.kernel.clock import SystemClock
+from hookline.schemas.catalogue import event_type
+from hookline.schemas.events import example_event
 from tests.chaos.cast import TWO
 from tests.chaos.faults.fault import Fault
-from tests.chaos.history import Role
+from tests.chaos.history import Publish, Role
 from tests.chaos.world import World
 
 _TYPES: Final = ("order.created", "cart.item_added")
@@ -49,22 +53,31 @@ class LittleMemory(Fault):
     """Who gets no more memory fails or dies, and commits nothing that it has not done; whoever comes next does it."""
 
     name = "little-memory"
-    what = "dispatchers get a megabyte more than they have (RLIMIT_AS), while there is much to do"
+    what = "dispatchers get no memory beyond what they have (RLIMIT_AS), while 100 events of 200 kB come"
     deaths_of = "dispatcher"
-    _MADE: Final = 2_000
-    _MORE: Final = 1_000_000
+    _MADE: Final = 100
+    _LONG: Final = 200_000
 
     def inject(self, world: World, numbers: random.Random) -> None:
         """Take the memory away, publish, give it back."""
         name = f"memory-{numbers.getrandbits(24):06x}"
-        self._role = world.cast.engage(Role(name=name, store_id=name, types=_TYPES, receiver=TWO))
+        self._role = world.cast.engage(Role(name=name, store_id=name, types=_TYPES, receiver=TWO), "slow")
         known = len(world.history.deaths)
         pids = [world.pid(name) for name in world.dispatchers]
-        with _limited(resource.RLIMIT_AS, {pid: psutil.Process(pid).memory_info().vms + self._MORE for pid in pids}):
-            world.library.publish(name, _TYPES, self._MADE, world.history)
+        with _limited(resource.RLIMIT_AS, {pid: psutil.Process(pid).memory_info().vms for pid in pids}):
+            self._publish(world, name)
             world.sleep(numbers.uniform(3.0, 5.0))
         self.deaths = min(len(pids), len(world.history.deaths) - known)
         world.until_ready(*world.dispatchers)
+
+    def _publish(self, world: World, store_id: str) -> None:
+        type_name = _TYPES[0]
+        made = [example_event(type_name, store_id, clock=SystemClock()) for _ in range(self._MADE)]
+        for number, event in enumerate(made):
+            event.data["note"] = "x" * self._LONG
+            world.history.publishes[event.id] = Publish(event.id, store_id, type_name, "raw", time.time())
+            topic = world.topics.events(event_type(type_name).category)
+            world.produce_together(topic, [world.codec.encode(event)], number % 3)
 
     def after(self, world: World) -> None:
         """Delete the webhook."""
