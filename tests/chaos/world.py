@@ -46,7 +46,8 @@ from tests.chaos.load import LIBRARY_STORE, STORE, HttpDoor, LibraryDoor, Load
 
 CLICKHOUSE: Final = "clickhouse"
 KAFKA: Final = "kafka"
-SPARE: Final = "dispatcher-3"
+DISPATCHERS: Final = ("dispatcher-1", "dispatcher-2", "dispatcher-3")
+SPARE: Final = DISPATCHERS[2]
 """A third dispatcher that does not run unless a fault starts it."""
 SESSION_S: Final = 4.0
 COMMIT_S: Final = 0.5
@@ -94,7 +95,7 @@ class World:
         self._pids: dict[str, int] = {}
         self.folder = folder
         self.history = History()
-        self.stack = Stack(StackOptions(dispatchers=3), self._base, tell, self._heard)
+        self.stack = Stack(StackOptions(dispatchers=len(DISPATCHERS)), self._base, tell, self._heard)
         self.neighbours = Supervisor(self._heard)
         self.frozen: set[str] = set()
         self.leaving = Leaving(self)
