@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -240,6 +241,11 @@ class History:
         else:
             first = self.poison.get(letter.original, letter)
             self.poison[letter.original] = replace(letter, at=first.at)
+
+    def ended(self, process: int) -> None:
+        """Note that a process has ended: its clock stamps nothing any more."""
+        if process in self.shifts:
+            self.shifts[process].append((time.time(), 0.0))
 
     # ---- asking ----
 

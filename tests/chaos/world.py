@@ -163,6 +163,7 @@ class World:
 
     def _heard(self, notice: Notice) -> None:
         if notice.what is What.STARTED:
+            self.history.ended(self._pids.get(notice.child, 0))
             self._pids[notice.child] = int(notice.detail.removeprefix("pid "))
         if notice.what is What.DIED and not self.leaving.left(notice.child):
             self.history.incidents.append(Incident(time.time(), Kind.KILL, notice.child, self._pids[notice.child]))
