@@ -57,6 +57,8 @@ class LittleMemory(Fault):
     name = "little-memory"
     what = "dispatchers get no memory beyond what they have (RLIMIT_AS), while 100 events of 200 kB come"
     deaths_of = "dispatcher"
+    # CPython waits for ever for a thread that had no memory to begin (`Thread.start`); its supervisor kills it.
+    term_spares = DISPATCHERS
     _MADE: Final = 100
     _LONG: Final = 200_000
 
