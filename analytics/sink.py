@@ -259,7 +259,12 @@ class Sink:
         return False
 
     def _commit(self, consumer: Consumer, places: dict[int, tuple[int, str]]) -> bool:
-        """Commit offsets with metadata; return False, with the trouble said, when the group did not take one of them."""
+        """Commit offsets with metadata; return False, with the trouble said, when the group did not take one of them.
+
+        At a stop an earlier commit may be without its answer: that would count as this one's, so that nothing more is sent before it.
+        """
+        if not self._commits.answered:
+            return False
         offsets = [TopicPartition(self._topic, partition, offset, metadata) for partition, (offset, metadata) in places.items()]
         self._commits.send(consumer, offsets)
         if not self._heard(consumer):

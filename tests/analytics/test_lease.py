@@ -252,6 +252,59 @@ def test_a_batch_that_may_be_in_is_announced_again_as_it_was(scene: Scene, rig: 
     assert len(scene.share.messages) == 2
 
 
+class SlowKafka:
+    """Answers one commit after the other, and only once it is told to: `answer`, how many more."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.waiting: list[list[TopicPartition]] = []
+        self.known: list[tuple[int, str]] = []  # to Kafka
+        self.answer = 1
+        self._group = scene.group
+        scene.group.commit, scene.group.poll = self._commit, self._poll  # type: ignore[method-assign]
+
+    def _commit(self, *, offsets: list[TopicPartition], **_: Any) -> None:
+        self.waiting.append(list(offsets))
+
+    def _poll(self, wait_s: float) -> None:
+        if self.waiting and self.answer:
+            self.answer -= 1
+            places = self.waiting.pop(0)
+            self.known += [(place.offset, place.metadata or "") for place in places]
+            self._group.heard(None, places)
+        time.sleep(wait_s / 10)
+
+
+@pytest.fixture
+def slow(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> SlowKafka:
+    """Have Kafka answer the first announcement alone, and a stop not wait long for the other answers."""
+    monkeypatch.setattr(sinks, "_LATE_S", 0.2)
+    scene.sink._stop = scene.stop
+    return SlowKafka(scene)
+
+
+def test_a_late_answer_at_a_stop_announces_nothing(scene: Scene, slow: SlowKafka, rig: Rig) -> None:
+    """The one to the offset after a batch comes while the last batch is to be announced, and Kafka dies: that batch is not inserted."""
+    scene.table.before_insert = scene.stop.set
+    scene.write()
+    assert (scene.table.inserted, slow.known) == ([[0, 1, 2]], [(0, "pending:2")])
+    scene.share.add(rig.records([rig.attempt() for _ in range(5)]), time.monotonic())
+    slow.answer = 1
+    scene.write()
+    assert scene.table.inserted == [[0, 1, 2]]
+
+
+def test_a_late_answer_at_a_stop_proves_nothing(scene: Scene, slow: SlowKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An announcement that was made again before the stop is answered after it: the answer is older than the next question."""
+    monkeypatch.setattr(lease, "_STOPPING_S", 2.0)
+    granted = list[float]()
+    monkeypatch.setattr(Lease, "grant", lambda _self, began_s: granted.append(began_s))
+    failing(scene, 1, then=scene.stop.set)
+    monkeypatch.setattr(scene.stop, "wait", lambda _seconds: False)  # the stop comes right after the wait between two tries
+    threading.Timer(1.0, setattr, (slow, "answer", 1)).start()
+    scene.write()
+    assert (granted, scene.table.inserted, slow.known) == ([], [], [(0, "pending:2")] * 2)
+
+
 def test_a_lost_client_proves_nothing(scene: Scene) -> None:
     """It can never ask Kafka again; another client must take its place, and gets the batch as announced."""
     failing(scene, 1, then=lambda: setattr(scene.sink._loss, "happened", True))
