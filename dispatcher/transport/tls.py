@@ -25,6 +25,9 @@ CPython before 3.12.8 leaks a session at each look, 5 to 20 KiB (gh-116810), so 
 _LEAKS: Final = sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3, 13, 1)
 _LOOKS_FREE: Final = 4_000
 _LOOKS_EVERY_S: Final = 60.0
+_LOOKS_OF_ONE: Final = 8
+_LOOKS_OF_ONE_EVERY_S: Final = 600.0
+"""For one origin: one that gives tickets and never resumes would else spend what all have."""
 _FULL_OF_HOPE: Final = 2
 _HOPE_AGAIN: Final = 64
 MOST_SESSIONS: Final = 4_000
@@ -49,23 +52,46 @@ def presenting(context: ssl.SSLContext, identity: Identity) -> ssl.SSLContext:
     return context
 
 
-class Looks:
-    """How often a process may ask for a session where that leaks: so many times, and once a minute after that; None: always."""
+class Allowance:
+    """So many for nothing, never more than that at once, and one more as time goes by."""
 
-    def __init__(self, free: int | None) -> None:
-        self._free = free
+    __slots__ = ("_every_s", "_most", "_since", "left")
+
+    def __init__(self, free: int, most: int, every_s: float) -> None:
+        self.left = free
+        self._most, self._every_s = most, every_s
         self._since = time.monotonic()
 
-    def take(self) -> bool:
+    def some(self) -> bool:
+        """Tell whether one may be taken now."""
+        more = int((time.monotonic() - self._since) / self._every_s)
+        self._since += more * self._every_s
+        self.left = min(self._most, self.left + more)
+        return self.left > 0
+
+
+class Looks:
+    """How often a process may ask for a session where that leaks: so many times, and once a minute after that; None: always.
+
+    Of that an origin has 8, and one more every ten minutes, whatever certificates it is shown.
+    """
+
+    def __init__(self, free: int | None) -> None:
+        self.all = None if free is None else Allowance(free, _LOOKS_FREE, _LOOKS_EVERY_S)
+        self._of: Recent[object, Allowance] = Recent(MOST_SESSIONS)
+
+    def take(self, origin: object) -> bool:
         """Tell whether to look now."""
-        if self._free is None:
+        if self.all is None:
             return True
-        more = int((time.monotonic() - self._since) / _LOOKS_EVERY_S)
-        self._since += more * _LOOKS_EVERY_S
-        self._free = min(_LOOKS_FREE, self._free + more)
-        if self._free <= 0:
+        own = self._of.get(origin)
+        if own is None:
+            own = Allowance(_LOOKS_OF_ONE, _LOOKS_OF_ONE, _LOOKS_OF_ONE_EVERY_S)
+            self._of.put(origin, own)
+        if not (own.some() and self.all.some()):
             return False
-        self._free -= 1
+        own.left -= 1
+        self.all.left -= 1
         return True
 
 
@@ -249,7 +275,7 @@ class TlsConnection(Connection):
 
     def _look(self) -> None:
         """Keep the session once it can be resumed."""
-        if self._looks and LOOKS.take():
+        if self._looks and LOOKS.take(self.origin):
             self._found = self._sessions.keep(self.origin, self._tls.session)
             self._looks = 0 if self._found else self._looks - 1
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +25,18 @@ from tests.dispatcher.suite import heard
 from tests.dispatcher.transport_conformance import Conformance
 
 pytestmark = pytest.mark.unit
+
+
+def free_of(version: tuple[int, int, int]) -> int | None:
+    """Return how many looks a process of that Python has for nothing, None for all."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "version_info", version)
+        spec = importlib.util.spec_from_file_location("another_tls", tls.__file__)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return None if module.LOOKS.all is None else int(module.LOOKS.all.left)
 
 
 class TestNativeTransport(Conformance):
@@ -150,12 +164,70 @@ class TestNativeTransport(Conformance):
         now = [100.0]
         monkeypatch.setattr("hookline.dispatcher.transport.tls.time.monotonic", lambda: now[0])
         looks = tls.Looks(2)
-        assert [looks.take() for _ in range(3)] == [True, True, False]
+        assert [looks.take(n) for n in range(3)] == [True, True, False]
         now[0] += 59
-        assert not looks.take()
+        assert not looks.take(3)
         now[0] += 62
-        assert [looks.take() for _ in range(3)] == [True, True, False]
-        assert all(tls.Looks(None).take() for _ in range(10))
+        assert [looks.take(n) for n in range(3)] == [True, True, False]
+        assert all(tls.Looks(None).take("one") for _ in range(10))
+
+    async def test_an_origin_has_few_of_the_looks_that_leak(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What it may not take is left to the others; it gets another one every ten minutes, and no more than it had at first."""
+        now = [100.0]
+        monkeypatch.setattr("hookline.dispatcher.transport.tls.time.monotonic", lambda: now[0])
+        looks = tls.Looks(100)
+        assert [looks.take("one") for _ in range(100)] == [True] * 8 + [False] * 92
+        assert looks.all is not None
+        assert looks.all.left == 92
+        now[0] += 599
+        assert not looks.take("one")
+        now[0] += 602
+        assert [looks.take("one") for _ in range(3)] == [True, True, False]
+        now[0] += 1e6
+        assert [looks.take("one") for _ in range(10)] == [True] * 8 + [False] * 2
+
+    async def test_a_receiver_that_never_resumes_leaves_the_sessions_of_the_others(
+        self, names: Names, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It gives tickets with each connection and takes none: however often it is called, another one that comes later is resumed."""
+        monkeypatch.setattr(tls, "LOOKS", tls.Looks(20))
+        names["evil.test"] = names["good.test"] = lambda: ["127.0.0.1"]
+        resumed: list[bool] = []
+
+        async def answer(peer: Peer) -> None:
+            resumed.append(peer.writer.get_extra_info("ssl_object").session_reused)
+            await peer.request()
+            await peer.send(OK)
+
+        async with self.calling(tls=lambda: trusting(authority)) as caller:
+            port = 0
+            for _ in range(25):
+                with self.certified(authority, "evil.test") as context:  # each has keys of its own for its tickets
+                    async with Server(answer, port=port).running(context) as server:
+                        port = server.port
+                        await caller.reply(server.url(scheme="https", host="evil.test"))
+                        await heard(0.02)
+            assert resumed == [False] * 25
+            resumed.clear()
+            with self.certified(authority, "good.test") as context:
+                async with Server(answer).running(context) as server:
+                    for _ in range(3):
+                        await caller.reply(server.url(scheme="https", host="good.test"))
+                        await heard(0.05)
+        assert resumed == [False, True, True]
+
+    @pytest.mark.parametrize(
+        ("version", "free"),
+        [((3, 11, 7), 4_000), ((3, 12, 7), 4_000), ((3, 12, 8), None), ((3, 13, 0), 4_000), ((3, 13, 1), None), ((3, 14, 0), None)],
+    )
+    async def test_looks_are_bounded_where_python_leaks(self, version: tuple[int, int, int], free: int | None) -> None:
+        """By its version: with none that leaks without a bound, and none bounded that does not."""
+        assert free_of(version) == free
+
+    async def test_looks_of_this_process_are_bounded_if_this_python_leaks(self) -> None:
+        """The ones that are taken from, not others."""
+        left = None if tls.LOOKS.all is None else tls.LOOKS.all.left
+        assert (left is None) == (free_of(sys.version_info[:3]) is None)
 
     async def test_a_call_back_that_raises_ends_no_other_call(self, caller: Caller) -> None:
         """Neither the deadlines that are still to come, nor what is to be written in the same turn."""
