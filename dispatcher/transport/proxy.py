@@ -16,14 +16,21 @@ from typing import Final, NoReturn
 
 from yarl import URL
 
+from hookline.dispatcher.transport.connection import Connection, Listener
 from hookline.dispatcher.transport.contract import Unsendable
 from hookline.dispatcher.transport.origins import OURS, Address, Blocked, Resolver, dial
 from hookline.dispatcher.transport.phases import Phase, Steps
+from hookline.dispatcher.transport.racing import race
 
 _MOST: Final = 8 * 1024
 _END: Final = b"\r\n\r\n"
+_INTERIM: Final = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d[ \r]")
+"""How an answer begins that another one follows; after 101 there is no HTTP."""
+# With these it says that the receiver cannot be reached; every other one may be its own state, which is the same for all receivers.
+_NOT_REACHED: Final = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r\n")
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_TOO_SOON: Final = "bytes followed its answer, before the receiver was asked for any"
 _FORM: Final = "must be http://host:port or http://user:password@host:port"
 
 
@@ -80,26 +87,55 @@ async def tunnel(proxy: Proxy, host: str, address: Address, resolver: Resolver, 
     return sock
 
 
+def quiet(sock: socket.socket) -> None:
+    """Raise `Unsendable` where a fresh tunnel holds bytes already: nobody has been asked for any yet. A closed one is as the receiver's."""
+    try:
+        spoken = sock.recv(1, socket.MSG_PEEK)
+    except OSError:  # nothing to read, or an end that the loop tells of
+        return
+    if spoken:
+        raise _unsendable(_TOO_SOON)
+
+
+class Tunnelled(Connection):
+    """A tunnel for plain HTTP: what comes before the first request is the proxy's, and no answer. After it, nobody can tell."""
+
+    __slots__ = ("_sock",)
+
+    def watch(self, sock: socket.socket) -> None:
+        """Note whose bytes these are."""
+        super().watch(sock)
+        self._sock = sock
+
+    def request(self, parts: tuple[bytes, ...], listener: Listener) -> None:
+        """Write a request; the first one only into a tunnel that has been quiet."""
+        if not self.used and self._loss is None:
+            try:
+                quiet(self._sock)
+            except Unsendable as error:
+                self._loss = error
+        super().request(parts, listener)
+
+    def _received(self, data: bytes) -> None:
+        if self.idle and not self.used:
+            self._loss = self._loss or _unsendable(_TOO_SOON)
+        super()._received(data)
+
+
 async def _reach(proxy: Proxy, resolver: Resolver) -> socket.socket:
-    """Connect to the first of the proxy's addresses that answers, one after the other: they are the operator's own."""
-    addresses = await resolver.unchecked(proxy.host, proxy.port)
-    for address in addresses[:-1]:
-        try:
-            return await dial(address)
-        except OSError as error:  # refused, no way to there, an address of a kind that this machine does not know
-            if error.errno in OURS:
-                raise
-    return await dial(addresses[-1])
+    """Connect to the first of the proxy's addresses that answers; they are the operator's own, and not checked."""
+    return await race(await resolver.unchecked(proxy.host, proxy.port), dial)
 
 
 async def _ask(sock: socket.socket, request: bytes, steps: Steps) -> int:
-    """Return the status of the answer to CONNECT, read to the end of its head and no further."""
-    loop, head = asyncio.get_running_loop(), b""
+    """Return the status of the answer to CONNECT, read to the end of its head and no further; interim ones before it count for nothing."""
+    loop, head, taken = asyncio.get_running_loop(), b"", 0
     try:
         await loop.sock_sendall(sock, request)
         steps.phase = Phase.CONNECT
-        while _END not in head and len(head) <= _MOST and (part := await loop.sock_recv(sock, _MOST)):
-            head += part
+        while _END not in head and taken <= _MOST and (part := await loop.sock_recv(sock, _MOST)):
+            taken += len(part)
+            head = _final(head + part)
     except OSError as error:
         _fail("it broke the connection off", error)
     found = _STATUS_LINE.match(head)
@@ -107,8 +143,15 @@ async def _ask(sock: socket.socket, request: bytes, steps: Steps) -> int:
         raise _unsendable("it gave no HTTP answer to CONNECT")
     status = int(found[1])
     if _opened(status) and head.index(_END) + len(_END) != len(head):
-        raise _unsendable("bytes followed its answer, before the receiver was asked for any")
+        raise _unsendable(_TOO_SOON)
     return status
+
+
+def _final(head: bytes) -> bytes:
+    """Return what is left without the interim answers that are whole."""
+    while _END in head and _INTERIM.match(head):
+        head = head[head.index(_END) + len(_END) :]
+    return head
 
 
 def _judge(status: int, host: str, address: Address) -> None:
@@ -118,7 +161,7 @@ def _judge(status: int, host: str, address: Address) -> None:
         raise _unsendable("it wants other credentials (407)")
     if status == HTTPStatus.FORBIDDEN:
         raise Blocked(f"{host} must not be called (the proxy lets nobody through to {address.ip}: 403)")
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status in _NOT_REACHED:
         raise OSError(f"the proxy did not reach {address.ip} ({status})")
     raise _unsendable(f"it answered {status} to CONNECT")
 

@@ -16,10 +16,11 @@ Says: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitab
 
 @dataclass
 class Tunneller:
-    """Notes each request for a tunnel; opens it, unless `says` has something else to say."""
+    """Notes each request for a tunnel; opens it, unless `says` has something else to say, and says `before` first, a piece at a time."""
 
     says: Says | None = None
     port: int = 0
+    before: tuple[bytes, ...] = ()
     asked: list[bytes] = field(default_factory=list)
 
     @property
@@ -46,6 +47,9 @@ class Tunneller:
         except OSError:
             writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nno\n")
             return
+        for piece in self.before:
+            writer.write(piece)
+            await asyncio.sleep(0.02)
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         async with asyncio.TaskGroup() as both:
             both.create_task(_copy(reader, there[1]))
@@ -69,6 +73,18 @@ def saying(data: bytes) -> Says:
     async def says(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
         await writer.drain()
+
+    return says
+
+
+def endless(piece: bytes) -> Says:
+    """Return what says this again and again, as fast as it is taken, until the client goes."""
+
+    async def says(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(piece * (1 + 65_536 // len(piece)))
+                await writer.drain()
 
     return says
 

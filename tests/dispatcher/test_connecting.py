@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from hookline.dispatcher.transport import connecting
+from hookline.dispatcher.transport import racing
 from hookline.dispatcher.transport.connecting import connect
 from hookline.dispatcher.transport.origins import Address, Blocked, Resolver, target_of
 from hookline.dispatcher.transport.phases import Steps
@@ -62,17 +62,17 @@ async def test_two_connects_that_end_in_the_same_turn(ends: tuple[bool, bool], m
         made.append(socket.socket())
         return made[-1]
 
-    monkeypatch.setattr(connecting, "_STAGGER_S", 0.01)
-    racing = asyncio.create_task(connecting._race([Address(socket.AF_INET, (str(number),)) for number in range(2)], dial))
+    monkeypatch.setattr(racing, "_STAGGER_S", 0.01)
+    running = asyncio.create_task(racing.race([Address(socket.AF_INET, (str(number),)) for number in range(2)], dial))
     await asyncio.sleep(0.1)
     go.set()
     if any(ends):
-        with closing(await racing):
+        with closing(await running):
             assert sum(sock.fileno() >= 0 for sock in made) == 1
     else:
         with pytest.raises(ConnectionRefusedError):
-            await racing
-    del racing
+            await running
+    del running
     gc.collect()
     await asyncio.sleep(0)
     assert told == []
@@ -80,7 +80,7 @@ async def test_two_connects_that_end_in_the_same_turn(ends: tuple[bool, bool], m
 
 async def test_a_race_that_is_called_off_as_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller's own end gets through while a loser of the race is still on its way, and what connects late is closed."""
-    monkeypatch.setattr(connecting, "_STAGGER_S", 0.01)
+    monkeypatch.setattr(racing, "_STAGGER_S", 0.01)
     go, made = asyncio.Event(), list[socket.socket]()
 
     async def dial(address: Address) -> socket.socket:
@@ -93,7 +93,7 @@ async def test_a_race_that_is_called_off_as_it_ends(monkeypatch: pytest.MonkeyPa
         return made[-1]
 
     async def call() -> None:
-        (await connecting._race([Address(socket.AF_INET, (str(number),)) for number in range(2)], dial)).close()
+        (await racing.race([Address(socket.AF_INET, (str(number),)) for number in range(2)], dial)).close()
         await asyncio.sleep(30)
 
     calling = asyncio.create_task(call())

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import errno
+import os
 import socket
 import ssl
 import threading
@@ -21,7 +22,7 @@ from hookline.dispatcher.transport import native_transport
 from hookline.dispatcher.transport import proxy as proxy_module
 from hookline.dispatcher.transport.contract import Transport
 from hookline.dispatcher.transport.native_transport import NativeTransport
-from hookline.dispatcher.transport.origins import Address
+from hookline.dispatcher.transport.origins import Address, dial
 from hookline.dispatcher.transport.phases import CONNECT_S, Keeper, Phase
 from hookline.dispatcher.transport.proxy import Proxy, proxy_of
 from hookline.dispatcher.transport.tls import tls_context
@@ -36,6 +37,9 @@ from tests.dispatcher.proxying import Says, Tunneller, saying, silent
 from tests.dispatcher.suite import LOCAL
 
 pytestmark = pytest.mark.unit
+
+PROXY_STATES = (429, 500, 501, 503, 505, 511, 599, 999, 101, 99)
+"""Answers that may be the same for all receivers."""
 
 
 @contextlib.asynccontextmanager
@@ -138,6 +142,9 @@ async def test_what_must_not_be_called_is_not_asked_of_it(names: Names) -> None:
         ),
         (saying(b"HTTP/1.0 502 Bad\r\n\r\n"), ErrorKind.CONNECT, "no connection: the proxy did not reach 127.0.0.1 (502)"),
         (saying(b"HTTP/1.1 504\r\n\r\n"), ErrorKind.CONNECT, "no connection: the proxy did not reach 127.0.0.1 (504)"),
+        (saying(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 502 Bad\r\n\r\n"), ErrorKind.CONNECT, "did not reach 127.0.0.1 (502)"),
+        *((saying(b"HTTP/1.1 %03d x\r\n\r\n" % status), ErrorKind.INTERNAL, f"it answered {status} to CONNECT") for status in PROXY_STATES),
+        (saying(b"HTTP/1.1 100 Continue\r\n\r\n"), ErrorKind.INTERNAL, "it gave no HTTP answer to CONNECT"),
         (saying(b"SSH-2.0-x\r\n\r\n"), ErrorKind.INTERNAL, "it gave no HTTP answer to CONNECT"),
         (saying(b"HTTP/1.1 200 OK\r\n"), ErrorKind.INTERNAL, "it gave no HTTP answer to CONNECT"),
         (saying(b""), ErrorKind.INTERNAL, "it gave no HTTP answer to CONNECT"),
@@ -211,7 +218,40 @@ async def test_an_address_of_the_proxy_without_a_way_to_it_is_passed_over(names:
         await caller.reply(server.url())
 
 
-@pytest.mark.parametrize(("code", "tried"), [(errno.EHOSTUNREACH, 2), (errno.EINVAL, 2), (errno.ETIMEDOUT, 2), (errno.EMFILE, 1)])
+async def test_an_address_of_the_proxy_that_is_deaf_delays_calls_and_stops_none(names: Names) -> None:
+    """Nothing comes back from there, not even a refusal: the next one is asked meanwhile, as with a receiver's addresses."""
+    names["proxy.test"] = lambda: ["127.0.0.2", "127.0.0.1"]
+    with socket.create_server(("127.0.0.2", 0), backlog=0) as deaf, contextlib.ExitStack() as held:
+        await _fill(deaf, held)
+        port = deaf.getsockname()[1]
+        served, proxied = Server(always(OK)).running(), Tunneller(port=port).running()
+        async with served as server, proxied as proxy, through(Proxy("proxy.test", port)) as caller:
+            for number in range(2):
+                assert (await caller.reply(server.url())).elapsed_s < 1.0
+                assert len(proxy.asked) == number + 1
+
+
+async def test_an_address_of_the_proxy_of_a_kind_that_this_machine_lacks_is_passed_over(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container without IPv6 has no way to ::1, which `localhost` leads to first."""
+    names["proxy.test"] = lambda: ["::1", "127.0.0.1"]
+
+    async def without_v6(address: Address) -> socket.socket:
+        if address.family is socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        return await dial(address)
+
+    monkeypatch.setattr(proxy_module, "dial", without_v6)
+    served, proxied = Server(always(OK)).running(), Tunneller().running()
+    async with served as server, proxied as proxy, through(Proxy("proxy.test", proxy.port)) as caller:
+        await caller.reply(server.url())
+
+
+@pytest.mark.parametrize(
+    ("code", "tried"),
+    [(errno.EHOSTUNREACH, 2), (errno.EINVAL, 2), (errno.ETIMEDOUT, 2), (errno.EADDRNOTAVAIL, 2), (errno.EMFILE, 1)],
+)
 async def test_the_way_to_the_proxy_is_looked_for_as_long_as_it_is_not_our_fault(
     names: Names, monkeypatch: pytest.MonkeyPatch, code: int, tried: int
 ) -> None:
@@ -219,11 +259,11 @@ async def test_the_way_to_the_proxy_is_looked_for_as_long_as_it_is_not_our_fault
     names["proxy.test"] = lambda: ["127.0.0.1", "127.0.0.2"]
     asked: list[str] = []
 
-    async def dial(address: Address) -> socket.socket:
+    async def refused(address: Address) -> socket.socket:
         asked.append(address.ip)
         raise OSError(code, "no")
 
-    monkeypatch.setattr(proxy_module, "dial", dial)
+    monkeypatch.setattr(proxy_module, "dial", refused)
     async with through(Proxy("proxy.test", 3128)) as caller:
         assert (await caller.failure("http://127.0.0.1:9/hook")).kind is ErrorKind.INTERNAL
     assert asked[:2] == ["127.0.0.1", "127.0.0.2"][:tried]
