@@ -41,12 +41,12 @@ def explained(history: History, chapter: Chapter) -> Counter[str]:
     """Return delivery id → how many of its calls may be made again; together they may be more than `bound`.
 
     Around Kafka any moment may have been the one at which a membership was lost. A delivery that waits in line behind others
-    is put on a retry topic, by each owner of its partition anew until the offset is committed: each record asks for a call.
+    is put on a retry topic, by each owner of its partition anew until the offset is committed: each record asks for a call, and
+    the event itself, read again, for its first one.
     """
     found = Counter(delivery for delivery, _, _ in _calls_again(history, chapter, _ever_open))
-    for (delivery, _), asked in history.retries.items():
-        if asked > 1:
-            found[delivery] += asked - 1
+    for (delivery, attempt), asked in history.retries.items():
+        found[delivery] += asked if attempt == 1 else asked - 1
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 
 import pytest
 
@@ -134,8 +135,12 @@ def test_each_duplicate_needs_a_reason_of_its_own(small: Small) -> None:
 def test_a_retry_record_more_asks_for_a_call_more(small: Small) -> None:
     """Parked by each owner of its partition: explained one by one, while the bound of all together stays."""
     small.again(0, BEGAN + 3)
-    small.history.retries[delivery(0), 1] = 2
+    small.history.retries[delivery(0), 2] = 1
+    assert explained(small.history, small.chapter)[delivery(0)] == 0
+    small.history.retries[delivery(0), 2] = 2
     assert explained(small.history, small.chapter)[delivery(0)] == 1
+    small.history.retries = Counter({(delivery(0), 1): 1})
+    assert explained(small.history, small.chapter)[delivery(0)] == 1, "parked, and the event read again"
     [violation] = check(small.history, small.chapter)
     assert "1 duplicates where at most 0 are explained" in violation.text
 
