@@ -53,6 +53,7 @@ _FIRST_PAUSE_S: Final = 0.1
 _STALLED_S: Final = 270.0  # below the consumer's max.poll.interval
 _ANSWER_S: Final = 0.005
 _LATE_S: Final = 5.0
+_LOOK_S: Final = 1.0
 _UNANSWERED_S: Final = 60.0
 """As long as librdkafka waits for an answer: after that this client will not work again, or Kafka is away and another one is as good."""
 
@@ -78,6 +79,7 @@ class Sink:
         self._paused = False
         self._inserts = ThreadPoolExecutor(1, thread_name_prefix="insert")
         self._beat = time.monotonic()
+        self._next_look = 0.0
         self.trouble = "no partition of the attempts topic is assigned yet"
 
     def run(self, stop: Stop) -> None:
@@ -100,6 +102,7 @@ class Sink:
             while not stop.is_set() and not loss.happened:
                 self._take(consumer)
                 self._learn(consumer)
+                self._tell_emptied(consumer)
                 self._write_ripe(consumer, writer, stop)
             if loss.happened:
                 self._shares.clear()  # what was announced is replayed by whom Kafka gives it to
@@ -139,8 +142,7 @@ class Sink:
         found: dict[int, list[Message]] = {}
         fetched = kafka.fetch(consumer, 1 if full else min(_FETCH, self._settings.batch_rows), wait_s)
         for (_, gone_from), gone in HOLES.before(fetched).items():
-            metrics.MISSED.inc(gone)
-            _log.error("sink.records_gone", partition=gone_from, records=gone)
+            _tell_hole(gone_from, gone)
         for message in fetched:
             found.setdefault(message.partition() or 0, []).append(message)
         for partition, messages in found.items():
@@ -171,6 +173,21 @@ class Sink:
                 _log.error("sink.announced_records_gone", partition=found.partition, first=found.offset, last=last, low=low, high=high)
             share.replay_to, share.torn = (last, low > found.offset) if low <= last < high else (None, False)
         share.known = True
+
+    def _tell_emptied(self, consumer: Consumer) -> None:
+        """Tell where retention left nothing to read, and commit behind it, or the next owner would tell it again until a record comes."""
+        if self._beat < self._next_look:
+            return
+        self._next_look, behind = self._beat + _LOOK_S, dict[int, tuple[int, str]]()
+        for share in self._shares.values():
+            place = self._topic, share.partition
+            if HOLES.waits(place) and share.known and not share.messages and share.replay_to is None:
+                low, _high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)  # it came with the last fetch
+                if gone := HOLES.left_from(place, low):
+                    _tell_hole(share.partition, gone)
+                    behind[share.partition] = low, ""
+        if behind:
+            self._commit(consumer, behind)
 
     def _full(self) -> bool:
         """Tell whether enough is held; an announced batch must be read to its end, however long."""
@@ -328,6 +345,11 @@ def _renewed(lease: Lease) -> bool:
     except NotOurs:
         return False
     return True
+
+
+def _tell_hole(partition: int, gone: int) -> None:
+    metrics.MISSED.inc(gone)
+    _log.error("sink.records_gone", partition=partition, records=gone)
 
 
 def _first(batch: Sequence[Message]) -> int:

@@ -19,7 +19,7 @@ from hookline.dispatcher import metrics
 from hookline.dispatcher.commits import Commits
 from hookline.dispatcher.joining import Joining
 from hookline.dispatcher.lease import NORMAL, Lease
-from hookline.dispatcher.shares import Record, Share, Shares, positions, tell_holes
+from hookline.dispatcher.shares import Record, Share, Shares, positions, tell_emptied, tell_holes
 from hookline.dispatcher.source import IntakeLimits, Sink, Source
 from hookline.kernel import kafka, lost
 from hookline.kernel.errors import BrokerError
@@ -169,6 +169,7 @@ class Intake:
             loss.happened |= self._commits.unanswered()
             self._resume_due(consumer, now)
             if now >= self._next_commit:
+                tell_emptied(self.source.name, consumer, self.shares)
                 self._commit_async(consumer)
                 metrics.PENDING.labels(self.source.name).set(self.shares.records)
                 self._next_commit = now + self._limits.commit_s

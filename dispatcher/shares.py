@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from confluent_kafka import Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from hookline.dispatcher import metrics
 from hookline.dispatcher.offsets import Offsets
@@ -144,5 +144,21 @@ def positions(shares: Iterable[Share], *, every: bool = False) -> list[TopicPart
 def tell_holes(source: str, messages: Sequence[Message]) -> None:
     """Count, and tell loudly, what retention took before these messages."""
     for (topic, partition), gone in HOLES.before(messages).items():
-        metrics.MISSED.labels(source).inc(gone)
-        _log.error("shares.records_gone", source=source, topic=topic, partition=partition, records=gone)
+        _tell_hole(source, topic, partition, gone)
+
+
+def tell_emptied(source: str, consumer: Consumer, shares: Shares) -> None:
+    """Do the same where retention left nothing to read, and go on behind it: by the intake's thread, now and then, between polls."""
+    for share in shares:
+        if HOLES.waits(share.key):
+            low, _high = consumer.get_watermark_offsets(share.at(0), cached=True)  # it came with the last fetch
+            if gone := HOLES.left_from(share.key, low):
+                _tell_hole(source, share.topic, share.partition, gone)
+                # Else it would be there for the next owner to tell again, until a record comes.
+                share.offsets.add(low - 1)
+                share.offsets.done(low - 1)
+
+
+def _tell_hole(source: str, topic: str, partition: int, gone: int) -> None:
+    metrics.MISSED.labels(source).inc(gone)
+    _log.error("shares.records_gone", source=source, topic=topic, partition=partition, records=gone)

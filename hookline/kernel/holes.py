@@ -1,7 +1,8 @@
 """Records that retention took before they were read: counted, so that they are never missed in silence.
 
 A reader whose next record is gone is sent on to the oldest that is left. librdkafka (2.x) tells that only in its log, with the offset
-that was asked for; with the next record's offset that is how many are gone. Pure but for that log.
+that was asked for; with the next record's offset that is how many are gone. Where none is left no record comes: then the partition's
+low watermark tells. Pure but for that log.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ class Holes(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._asked: dict[Place, int] = {}
+        self._lows: dict[Place, int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Note where a reader was; let every line through."""
         if record.levelno >= logging.WARNING and (found := _SENT_ON.match(record.getMessage())):
-            self._asked[found[1], int(found[2])] = int(found[3])
+            place, asked = (found[1], int(found[2])), int(found[3])
+            self._asked[place] = min(asked, self._asked.get(place, asked))  # of two holes without a record between them
         return True
 
     def before(self, messages: Sequence[Message]) -> dict[Place, int]:
@@ -41,9 +44,26 @@ class Holes(logging.Filter):
                 found[place] = offset - self._asked.pop(place)
         return {place: gone for place, gone in found.items() if gone}
 
+    def waits(self, place: Place) -> bool:
+        """Tell whether a reader was sent on there and no record has come since."""
+        return place in self._asked
+
+    def left_from(self, place: Place, low: int) -> int:
+        """Return how many are gone before a low watermark, each once; a reader where `waits` asks now and then, between polls.
+
+        0 unless the one before was the same: what was fetched while it was lower comes first, and tells by itself.
+        """
+        asked, seen = self._asked.get(place, low), self._lows.get(place)
+        self._lows[place] = low
+        if low <= asked or low != seen:
+            return 0
+        self._asked[place] = low
+        return low - asked
+
     def forget(self, topic: str, partition: int) -> None:
         """Drop what is known of a partition."""
         self._asked.pop((topic, partition), None)
+        self._lows.pop((topic, partition), None)
 
 
 HOLES: Final = Holes()

@@ -142,6 +142,29 @@ def test_what_retention_took_unread_is_counted(attempts: Attempts, until: Until)
     assert (gone["partition"], gone["records"]) == (partition, 20)
 
 
+def test_what_retention_took_wholly_is_counted_once(attempts: Attempts, until: Until) -> None:
+    """No record is left to tell by, nor comes: the sink says how many are gone all the same, and the next one begins behind them."""
+    attempts.produce(50, webhook_id="wh_0")
+    partition = _only_partition(attempts)
+    first = attempts.sink()
+    until(lambda: first.audit() == _whole(50), what="50 rows")
+    first.process.send_signal(signal.SIGTERM)
+    assert first.process.wait(30) == 0
+    attempts.produce(30, webhook_id="wh_0")
+    client = kafka.admin(attempts.config)
+    [deleted] = client.delete_records([TopicPartition(attempts.topics.attempts, partition, 80)]).values()
+    deleted.result(20)
+    second = attempts.sink()
+    until(lambda: second.metric("hookline_sink_missed_records_total") == 30, what="the loss counted")
+    second.process.send_signal(signal.SIGTERM)
+    assert second.process.wait(30) == 0
+    third = attempts.sink()
+    attempts.produce(5, webhook_id="wh_0")
+    until(lambda: third.audit() == _whole(55), what="new rows")
+    assert third.metric("hookline_sink_missed_records_total") == 0
+    assert len(second.said("sink.records_gone")) == 1
+
+
 def test_sigterm_writes_what_is_held_and_leaves_nothing_announced(attempts: Attempts, until: Until) -> None:
     """It ends by itself with status 0; the next one has nothing to replay and nothing is missing."""
     sink = attempts.sink(HOOKLINE_SINK_BATCH_WAIT_S="60")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.dispatcher.shares import Record, Shares
+from hookline.dispatcher import metrics
+from hookline.dispatcher.shares import Record, Shares, positions, tell_emptied, tell_holes
 from tests.dispatcher.fake_kafka import message
 
 pytestmark = pytest.mark.unit
@@ -105,3 +110,44 @@ def test_the_counts_are_those_of_what_is_there(steps: list[tuple[str, int, int]]
                 shares.let_go(record)
         held = [record for record in records if record.share.open]
         assert (shares.records, shares.bytes) == (len(held), sum(record.bytes for record in held))
+
+
+def sent_on(topic: str, asked: int) -> None:
+    """Have librdkafka say that a reader of partition 0 was sent on."""
+    line = (
+        f"OFFSET [x#consumer-1] [thrd:main]: {topic} [0]: offset reset (at offset {asked}) to offset BEGINNING: Broker: Offset out of range"
+    )
+    logging.getLogger("librdkafka").warning("%s", line)
+
+
+def missed(source: str) -> float:
+    """Return how many records were told to be missed."""
+    return float(metrics.MISSED.labels(source)._value.get())
+
+
+def test_where_nothing_is_left_the_loss_is_told_once_and_committed_behind() -> None:
+    """By the low watermark; a record that is still under way keeps its place, and the next one that comes is taken up."""
+    consumer: Any = SimpleNamespace(get_watermark_offsets=lambda _place, *, cached: (50, 50) if cached else None)
+    shares = Shares()
+    early = take_up(shares, 19)
+    tell_emptied("emptied", consumer, shares)
+    sent_on("t", 20)
+    for _ in range(4):
+        tell_emptied("emptied", consumer, shares)
+    assert missed("emptied") == 30
+    assert [place.offset for place in positions(shares)] == [19]
+    shares.settle(early)
+    assert [place.offset for place in positions(shares)] == [50]
+    tell_holes("emptied", [message(topic="t", offset=50)])
+    assert missed("emptied") == 30
+    assert take_up(shares, 50).offset == 50
+
+
+def test_a_hole_of_an_earlier_assignment_is_not_told_again() -> None:
+    """The owner meanwhile has told it, and read on."""
+    shares = Shares()
+    shares.begin("t", 0)
+    sent_on("t", 20)
+    shares.begin("t", 0)
+    tell_holes("again", [message(topic="t", offset=70)])
+    assert missed("again") == 0

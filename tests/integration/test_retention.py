@@ -63,6 +63,29 @@ def test_events_that_are_gone_while_nobody_reads(pipeline: Pipeline, until: Unti
     assert '"event": "shares.records_gone"' in (pipeline.folder / "dispatcher.1.log").read_text()
 
 
+def test_events_that_are_all_gone(pipeline: Pipeline, until: Until) -> None:
+    """With none left to come the loss is counted all the same, once: the next dispatcher begins behind it."""
+    webhook = pipeline.create("hook")
+    first = pipeline.start_dispatcher()
+    until(lambda: at_work(pipeline, first), what="the dispatcher at work")
+    early = pipeline.publish(count=5)
+    until(lambda: pipeline.account("hook", webhook, early).delivered == 5, what="the first ones")
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(60) == 0
+    pipeline.publish(count=30)
+    take_away(pipeline, pipeline.topics.events("orders"), 0)
+    second = pipeline.start_dispatcher()
+    until(lambda: missed(pipeline, second, "events") == 30, what="the loss counted")
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(60) == 0
+    third = pipeline.start_dispatcher()
+    until(lambda: at_work(pipeline, third), what="the next dispatcher at work")
+    late = pipeline.publish(count=5)
+    until(lambda: pipeline.account("hook", webhook, late).delivered == 5, what="new ones")
+    assert missed(pipeline, third, "events") == 0
+    assert "offset reset (at offset" not in (pipeline.folder / "dispatcher.2.log").read_text()
+
+
 def test_retries_that_are_gone_while_they_wait(pipeline: Pipeline, until: Until) -> None:
     """The same of a retry topic, in a dispatcher that runs all the time."""
     pipeline.environ |= {"HOOKLINE_RETRY_TIERS": "300ms,1s,3s,15s", "HOOKLINE_RETRY_SCHEDULE": "15s"}

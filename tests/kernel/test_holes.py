@@ -52,6 +52,31 @@ def test_a_hole_is_counted_once() -> None:
     assert holes.before([Read(40)]) == {}  # type: ignore[list-item]
 
 
+def test_two_holes_without_a_record_between_them_are_one() -> None:
+    """Sent on at 20, and again at 50 before anything was read: all up to the next record is gone."""
+    holes = told(LINE)
+    holes.filter(logging.LogRecord("librdkafka", logging.WARNING, "", 0, "%s", (LINE.replace("offset 20", "offset 50"),), None))
+    assert holes.before([Read(60)]) == {PLACE: 40}  # type: ignore[list-item]
+
+
+def test_where_nothing_is_left_the_watermark_tells() -> None:
+    """Once it was seen twice, and each once: what goes after that, and before a record comes, is told with the record."""
+    holes = told(LINE)
+    assert holes.waits(PLACE)
+    assert [holes.left_from(PLACE, low) for low in (-1, -1, 20, 20, 30, 50, 50, 50)] == [0, 0, 0, 0, 0, 0, 30, 0]
+    assert holes.before([Read(60)]) == {PLACE: 10}  # type: ignore[list-item]
+    assert not holes.waits(PLACE)
+    assert [holes.left_from(PLACE, 70), holes.left_from(PLACE, 70)] == [0, 0]
+
+
+def test_what_was_fetched_before_the_watermark_rose_tells_by_itself() -> None:
+    """Records that are gone on Kafka by now and come all the same were not missed."""
+    holes = told(LINE)
+    assert [holes.left_from(PLACE, 50), holes.left_from(PLACE, 60)] == [0, 0]
+    assert holes.before([Read(50), Read(51)]) == {PLACE: 30}  # type: ignore[list-item]
+    assert holes.left_from(PLACE, 60) == 0
+
+
 def test_a_partition_that_was_cut_off_has_none() -> None:
     """Its offsets go back, and meet the old one later: nothing was missed."""
     holes = told(LINE)
@@ -62,6 +87,11 @@ def test_a_partition_that_was_cut_off_has_none() -> None:
 def test_a_partition_that_is_given_anew_is_forgotten() -> None:
     """Another reader may have gone on meanwhile."""
     holes = told(LINE)
+    assert holes.left_from(PLACE, 25) == 0
+    holes.forget(*PLACE)
+    assert not holes.waits(PLACE)
+    holes.filter(logging.LogRecord("librdkafka", logging.WARNING, "", 0, "%s", (LINE,), None))
+    assert holes.left_from(PLACE, 25) == 0
     holes.forget(*PLACE)
     assert holes.before([Read(25)]) == {}  # type: ignore[list-item]
 
