@@ -245,6 +245,16 @@ def test_dispatchers_with_a_proxy_reach_nothing_else() -> None:
 
 
 @needs_helm
+@pytest.mark.parametrize(("enabled", "refused"), [("true", True), ("false", False)])
+def test_a_proxy_has_a_place(enabled: str, refused: bool) -> None:
+    """Without `to` dispatchers might reach everything inside on its port: the chart says what is missing. Without policies nothing is."""
+    settings = ["--kube-version", f"{KUBERNETES[1]}.0", "--set", f"dispatcher.proxy.key=HOOKLINE_PROXY,networkPolicy.enabled={enabled}"]
+    done = helm("template", "shop", str(CHART), "--values", str(CHART / "ci" / "small.yaml"), *settings)
+    assert (done.returncode != 0) is refused
+    assert ("dispatcher.proxy.to is needed with dispatcher.proxy.key" in done.stderr) is refused
+
+
+@needs_helm
 def test_a_release_without_the_extras_asks_for_nothing_that_may_not_be_there() -> None:
     """KEDA and the Prometheus operator are asked for only when they are turned on."""
     assert FOREIGN.isdisjoint(found["kind"] for found in rendered(CHART / "ci" / "small.yaml"))
