@@ -172,3 +172,16 @@ async def test_a_tunnel_that_is_dropped_is_as_closed_by_the_receiver(scheme: str
     async with Server(always(OK)).running() as server, Tunneller(saying(OPEN)).running() as proxy, through(proxy.address) as caller:
         assert (await caller.failure(server.url(scheme=scheme))).kind is ErrorKind.RESET
         assert (len(proxy.asked), server.seen) == (1, [])
+
+
+async def test_bytes_that_come_within_the_handshake_are_no_tls() -> None:
+    """The receiver's or the proxy's, nobody can tell."""
+
+    async def says(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(OPEN)
+        await reader.read(1)
+        writer.write(OK)
+
+    async with Tunneller(says).running() as proxy, through(proxy.address) as caller:
+        assert (await caller.failure("https://127.0.0.1:9/hook")).kind is ErrorKind.TLS
+        assert len(proxy.asked) == 1
