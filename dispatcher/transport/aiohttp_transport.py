@@ -17,7 +17,7 @@ from yarl import URL
 
 from hookline.dispatcher.transport.aiohttp_protocol import STEPS, Connector, giving
 from hookline.dispatcher.transport.contract import MAX_BODY, MAX_DETAIL, MAX_HEAD, Failure, Reply, Request, Result, Unsendable, header_lines
-from hookline.dispatcher.transport.look_ups import LookUps, domain_of
+from hookline.dispatcher.transport.look_ups import LookUps
 from hookline.dispatcher.transport.origins import MOST_URLS, OURS, Blocked, allowed_target
 from hookline.dispatcher.transport.phases import CONNECT_S, LOWEST_STATUS, NO_STATUS, Keeper, Late, Phase, Steps, malformed
 from hookline.dispatcher.transport.tls import READY_S, Identities, tls_context
@@ -40,7 +40,7 @@ class _Resolver(AbstractResolver):
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
         """Return the addresses of a name; raise `Blocked` when any of them must not be called."""
-        found = await self._look_ups.find((host, port, family), lambda: _look_up(host, port, family), domain_of(host))
+        found = await self._look_ups.find((host, port, family), lambda: _look_up(host, port, family), host)
         for entry in found:
             why = refusal(entry["host"], self._policy)
             if why:

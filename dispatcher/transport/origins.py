@@ -13,7 +13,7 @@ from typing import Final
 from yarl import URL
 
 from hookline.dispatcher.transport.contract import Unsendable
-from hookline.dispatcher.transport.look_ups import LookUps, domain_of
+from hookline.dispatcher.transport.look_ups import LookUps
 from hookline.webhooks.urls import UrlPolicy, closed, refusal
 
 _DNS_TTL_S: Final = 10.0
@@ -118,7 +118,7 @@ class Resolver:
             if is_literal(host):
                 found = look_up(host, port)  # asks nobody
             else:
-                found = await look_ups.find((host, port), lambda: look_up(host, port), domain_of(host))
+                found = await look_ups.find((host, port), lambda: look_up(host, port), host)
             if len(self._known) >= _MOST_NAMES:
                 self._known.clear()
             known = self._known[host, port] = (time.monotonic() + _DNS_TTL_S, _in_turn(found))
