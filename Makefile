@@ -57,7 +57,7 @@ bench-full: $(READY) ## The same with 100,000 webhooks, 800 hung calls, two disp
 bench-compare: $(READY) ## Two results side by side: A=old.json B=new.json
 	@$(PY) -m benchmarks.compare "$(A)" "$(B)"
 
-chaos: $(READY) ## Break everything on purpose and count: FAULT=…, SEED=…, ROUNDS=…; all faults take a quarter of an hour, beside other work twice that
+chaos: $(READY) ## Break everything on purpose and count: FAULT=…, SEED=…, ROUNDS=…; all of it takes some 40 minutes
 	@$(PY) -m tests.chaos $(ARGS)
 
 lock: $(READY) ## Compile requirements.lock anew from pyproject.toml
