@@ -74,6 +74,17 @@ def test_what_comes_late_is_redacted_too(warehouse: ClickHouse, fill: Fill, rig:
     assert redaction.step(NOW_US + round(4 * LATE_S * 1e6)) == 0, "by then the sink itself inserts nothing of it any more"
 
 
+@pytest.mark.clickhouse
+def test_what_comes_almost_five_days_late_is_redacted(warehouse: ClickHouse, fill: Fill, rig: Rig) -> None:
+    """In a process that looks every few seconds, a row that comes 4 days and 23 hours after the erasure; not one after 5 days."""
+    redaction = Redaction(warehouse, Known(erasure("evt_ann")))  # type: ignore[arg-type]
+    for late_s, redacted in ((0.0, 1), (3_700.0, 1), (4 * 86_400.0 + 23 * 3_600.0, 1), (5 * 86_400.0 + 60.0, 0)):
+        at_us = NOW_US + round(late_s * 1e6)
+        redaction.step(at_us - 5_000_000)  # the look before
+        fill([answered(rig, "evt_ann")])
+        assert redaction.step(at_us) == redacted, late_s
+
+
 @pytest.mark.unit
 def test_rows_of_erased_events_are_redacted_before_they_are_inserted(rig: Rig) -> None:
     """However long ago the erasure was; other events, other stores, what was empty and all other columns stay."""

@@ -44,3 +44,21 @@ def test_what_nobody_knows_for_a_day_is_a_dead_letter() -> None:
         (Outcome.DEAD, "its webhook has not been known for a day"),
         (Outcome.SKIPPED, "the webhook is not known"),
     ]
+
+
+@pytest.mark.parametrize("trigger", Trigger)
+@pytest.mark.parametrize("job_id", ["", "job_1"])
+@pytest.mark.parametrize("attempt", [0, 1, 5])
+def test_an_erased_event_is_not_sent_whoever_asked_for_it(trigger: Trigger, job_id: str, attempt: int) -> None:
+    """Its own delivery, one that a replay job queued before the erasure, a resend, a test: none calls, each is told of."""
+    rig = Rig()
+    rig.erased.add(("shop", delivery().waiting.event_id))
+    rig.submit(1, trigger=trigger, job_id=job_id, attempt=attempt)
+    assert rig.sent == []
+    [record] = rig.records()
+    assert (record.outcome, record.error_kind, record.error_detail) == (Outcome.SKIPPED, ErrorKind.CANCELLED, "the event was erased")
+    assert rig.ledger.of("dead-letters") == rig.ledger.of("retry") == []
+    assert rig.settled() == 1
+    assert rig.at_rest()
+    rig.submit(1, trigger=trigger, job_id=job_id, attempt=attempt, event_id="evt_other")
+    assert rig.sent == ["wh_1"]
