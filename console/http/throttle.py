@@ -24,14 +24,20 @@ class Throttle:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, name: str) -> None:
-        """Count one; raise `Refused` (429) with when to come back once there were too many."""
+    def take(self, name: str, told: str = "") -> None:
+        """Count one; raise `Refused` (429) with when to come back once there were too many. `told` replaces the usual words."""
         with self._lock:
             left = self._left(name)
         if left < 0:
             wait_s = math.ceil(-left * _MINUTE_S / self._per_min)
-            message = f"More than {self._per_min} {self._what} in a minute"
+            message = told or f"More than {self._per_min} {self._what} in a minute"
             raise Refused(Code.RATE_LIMITED, message, headers={"Retry-After": str(wait_s)})
+
+    def give_back(self, name: str) -> None:
+        """Take one back that was counted and came to nothing."""
+        with self._lock:
+            left, at = self._buckets.get(name, (float(self._per_min), self._clock.monotonic()))
+            self._buckets[name] = (min(float(self._per_min), left + 1), at)
 
     def _left(self, name: str) -> float:
         """Take one from a bucket and return what is left in it; below 0 what it lacked, and then nothing was taken."""

@@ -48,8 +48,8 @@ class DispatcherSettings:
 class Services:
     """The parts.
 
-    `users` is read in memory from any thread; `writer` and what changes `sessions` only in `Work.CHANGES`, `sign_in` only in
-    `Work.PASSWORDS`. `routes` are the API's by name. `dispatchers` tell when breakers open and how calls are tried again.
+    `users` is read in memory from any thread; `writer` and what changes `sessions` only in `Work.CHANGES`, `sign_in` by
+    `passwords.py` alone. `routes` are the API's by name. `dispatchers` tell when breakers open and how calls are tried again.
     `first_run` is the token of the link that makes the first operator. `once` remembers
     what forms made, `once_briefly` what receivers said to tests, which may name a person who is erased later: for `BRIEFLY_S` seconds. Both
     are used on the event loop.

@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from hookline.console.http.pools import Work
-from hookline.console.panel import cookies
+from hookline.console.panel import cookies, passwords
 from hookline.console.panel.browsers import browser_name
 from hookline.console.panel.page import Access, Page
 from hookline.console.panel.visit import Visit
@@ -58,7 +58,7 @@ async def change_password(visit: Visit) -> web.Response:
     services, me, form = visit.services, _present(visit).user, visit.form
     try:
         check_same(form.raw("password"), form.raw("again"))
-        await services.parts.pools[Work.PASSWORDS].run(lambda: _check_current(visit, me))
+        await _check_current(visit)
         cookie = await services.parts.pools[Work.CHANGES].run(lambda: _with_password(visit, me))
     except HooklineError as error:
         return visit.show_wrong(_TEMPLATE, error, **_context(visit, me.name))
@@ -90,10 +90,10 @@ def _present(visit: Visit) -> Presence:
     return visit.presence
 
 
-def _check_current(visit: Visit, me: User) -> None:
+async def _check_current(visit: Visit) -> None:
     """Raise `InputError` unless the present password is right, `Refused` after too many wrong ones."""
     try:
-        visit.services.sign_in.check(me.login, visit.form.raw("current"), visit.request.remote or "")
+        await passwords.of_presence(visit, _present(visit), visit.form.raw("current"))
     except Unauthorized as error:
         raise InputError("The present password is another one", field="current", remedy="Nothing was changed.") from error
 

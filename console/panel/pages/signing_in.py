@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from hookline.console.http.pools import Work
-from hookline.console.panel import cookies
+from hookline.console.panel import cookies, passwords
 from hookline.console.panel.application import CONFIRM, SIGN_IN
 from hookline.console.panel.page import Access, Page
 from hookline.console.panel.visit import Visit
@@ -39,10 +39,10 @@ async def show_sign_in(visit: Visit) -> web.Response:
 
 async def sign_in(visit: Visit) -> web.Response:
     """Check login and password, and begin a session."""
-    form, services = visit.form, visit.services
-    login, address = form.text("login"), visit.request.remote or ""
+    form = visit.form
+    login = form.text("login")
     try:
-        user = await services.parts.pools[Work.PASSWORDS].run(lambda: services.sign_in.check(login, form.raw("password"), address))
+        user = await passwords.of_login(visit, login, form.raw("password"))
     except HooklineError as error:
         return visit.show_wrong(_TEMPLATE, error, login=login, next=form.text("next"), empty=False)
     return await _begun(visit, user, safe_next(form.text("next")), "user.sign_in")
@@ -92,9 +92,9 @@ async def confirm(visit: Visit) -> web.Response:
     services, presence = visit.services, visit.presence
     if presence is None:
         return visit.to(SIGN_IN)
-    password, address, following = visit.form.raw("password"), visit.request.remote or "", safe_next(visit.form.text("next"))
+    following = safe_next(visit.form.text("next"))
     try:
-        await services.parts.pools[Work.PASSWORDS].run(lambda: services.sign_in.check(presence.user.login, password, address))
+        await passwords.of_presence(visit, presence, visit.form.raw("password"))
     except HooklineError as error:
         return visit.show_wrong(_CONFIRM, error, next=following)
     origin = _origin(visit)
