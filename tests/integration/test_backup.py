@@ -22,7 +22,7 @@ from hookline.analytics.client import open_client
 from hookline.analytics.queries import ClickHouseQueries, LogFilter, log_page
 from hookline.kernel.clock import SystemClock
 from hookline.kernel.config import load
-from hookline.kernel.kafka import KafkaConfig
+from hookline.kernel.kafka import KafkaConfig, scan
 from hookline.local.kafka_broker import EmbeddedBroker
 from hookline.producers.publisher import Publisher, PublisherConfig
 from hookline.schemas.erasures import Erasure, following
@@ -56,9 +56,14 @@ def stopped(process: subprocess.Popen[bytes]) -> None:
 def test_what_is_copied_under_traffic_comes_back_elsewhere(
     pipeline: Pipeline, own_broker: EmbeddedBroker, tmp_path: Path, until: Until
 ) -> None:
-    """Webhooks with their secrets and headers, API keys, the audit: on an empty cluster all are there, and calls are signed as before."""
+    """Webhooks with their secrets and headers, API keys, the audit: on an empty cluster all are there, and calls are signed as before.
+
+    A webhook that was deleted before is not: its tombstone comes back as one, or the record before that would stand again.
+    """
     hook = pipeline.create("kept", headers=(("authorization", "Bearer topsecret"),))
     _, key = hookline(pipeline.environ, "api-keys", "create", "--store", "shop")
+    deleted = pipeline.create("deleted")
+    assert hookline(pipeline.environ, "webhooks", "delete", deleted.id, "--yes")[0] == 0
     backup = tmp_path / "backup"
     with Load(pipeline, per_s=50):
         status, copied = hookline(pipeline.environ, "topics", "dump", "--to", str(backup), "--all")
@@ -75,6 +80,9 @@ def test_what_is_copied_under_traffic_comes_back_elsewhere(
     assert status != 0
     assert "is not empty" in refused
 
+    assert last_values(environ, pipeline.topics.webhooks)[deleted.id] is None
+    assert hookline(environ, "webhooks", "show", deleted.id)[0] != 0
+    assert [row["id"] for row in hookline(environ, "webhooks", "list")[1]] == [hook.id]
     shown = [hookline(one, "webhooks", "show", hook.id)[1] for one in (pipeline.environ, environ)]
     assert shown[0] == shown[1]
     assert [row["id"] for row in hookline(environ, "api-keys", "list", "--store", "shop")[1]] == [key["id"]]
@@ -85,6 +93,12 @@ def test_what_is_copied_under_traffic_comes_back_elsewhere(
     call = pipeline.receiver.of("kept")[-1]
     Verifier(pipeline.secrets[hook.id]).verify(call.body, call.headers)
     assert call.headers["authorization"] == "Bearer topsecret"
+
+
+def last_values(environ: dict[str, str], topic: str) -> dict[str, bytes | None]:
+    """Return by key what a topic's last record holds, None for a tombstone."""
+    records = scan(load(KafkaConfig, environ), [topic])
+    return {bytes(record.key() or b"").decode(): record.value() for record in records}
 
 
 def published(environ: dict[str, str]) -> None:
