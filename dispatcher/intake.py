@@ -169,7 +169,7 @@ class Intake:
             loss.happened |= self._commits.unanswered()
             self._resume_due(consumer, now)
             if now >= self._next_commit:
-                tell_emptied(self.source.name, consumer, self.shares)
+                tell_emptied(self.source.name, consumer, () if self._full_since else self.shares)
                 self._commit_async(consumer)
                 metrics.PENDING.labels(self.source.name).set(self.shares.records)
                 self._next_commit = now + self._limits.commit_s

@@ -147,8 +147,11 @@ def tell_holes(source: str, messages: Sequence[Message]) -> None:
         _tell_hole(source, topic, partition, gone)
 
 
-def tell_emptied(source: str, consumer: Consumer, shares: Shares) -> None:
-    """Do the same where retention left nothing to read, and go on behind it: by the intake's thread, now and then, between polls."""
+def tell_emptied(source: str, consumer: Consumer, shares: Iterable[Share]) -> None:
+    """Do the same where retention left nothing to read, and go on behind it: by the intake's thread, now and then, between polls.
+
+    Not while there is no room: a record that was fetched before would be behind what is gone on from.
+    """
     for share in shares:
         if HOLES.waits(share.key):
             low, _high = consumer.get_watermark_offsets(share.at(0), cached=True)  # it came with the last fetch

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from hookline.dispatcher import intake as module
 from hookline.dispatcher.source import Source, again, fresh
+from hookline.kernel.lifecycle import Stop
+from hookline.kernel.lost import Loss
 from hookline.schemas.topics import Topics
 from tests.dispatcher.fake_kafka import TOPICS, message
 from tests.dispatcher.intake_desk import ORDERS, TIER, Desk
@@ -85,6 +87,20 @@ def test_full_of_records_pauses_and_goes_on_without_a_gap() -> None:
     assert [*crowded, desk.intake.crowded] == [True, False]
     assert desk.step(4, 5) == [4, 5]
     assert desk.consumer.what("resume")[-1] == [(ORDERS, 0)]
+
+
+def test_what_is_gone_is_passed_over_only_while_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without room, a record that was fetched before may be behind it still."""
+    desk, seen = Desk(limits={"pending": 1}), list[int]()
+    desk.assign(0)
+    monkeypatch.setattr(module, "tell_emptied", lambda _source, _consumer, shares: seen.append(len(list(shares))))
+    monkeypatch.setattr(desk.intake, "_commit_async", lambda _consumer: desk.intake._stop.set())
+    for _ in range(2):
+        desk.intake._stop = Stop()
+        desk.intake._next_commit = 0.0
+        desk.intake._loop(cast("Any", desk.consumer), Loss())
+        desk.step(1)
+    assert seen == [1, 0]
 
 
 def test_full_of_bytes_pauses_too() -> None:
