@@ -12,7 +12,7 @@ from hookline.console.api.deliveries_models import AttemptDetail, attempt_fields
 from hookline.console.api.webhooks import own
 from hookline.console.http.models import EventTypeName, Model
 from hookline.console.http.pools import Work
-from hookline.console.http.problems import Code
+from hookline.console.http.problems import Code, Refused
 from hookline.console.http.routes import Answer, Call, Change, Route
 from hookline.schemas.events import Event, example_event, new_event_id, validate
 from hookline.schemas.records import Attempt
@@ -39,10 +39,20 @@ def send_test(call: Call) -> Answer:
     """Have a dispatcher make the call, wait for it and answer what it brought."""
     webhook, asked = own(call), call.asked(TrialRequest)
     event = _event(call, webhook, asked)
-    for name in (f"store {call.store_id}", f"host {URL(webhook.url).host}"):
-        call.parts.trial_pace.take(name)
+    _take_turn(call, webhook)
     attempt = call.parts.trials.send(webhook, event, call.parts.config.trial_wait_s)
     return Answer(value=result_of(attempt), change=Change(target=webhook.id))
+
+
+def _take_turn(call: Call, webhook: Webhook) -> None:
+    """Count the call for its receiver and its store; raise `Refused` for whichever has too many, and then neither is counted."""
+    pace, host = call.parts.trial_pace, f"host {URL(webhook.url).host}"
+    pace.take(host, f"This receiver's host got {pace.per_min} test calls in a minute, from all stores together")
+    try:
+        pace.take(f"store {call.store_id}", f"This store made {pace.per_min} test calls in a minute, to all receivers together")
+    except Refused:
+        pace.give_back(host)
+        raise
 
 
 def _event(call: Call, webhook: Webhook, asked: TrialRequest) -> Event:

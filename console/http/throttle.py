@@ -24,6 +24,11 @@ class Throttle:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def per_min(self) -> int:
+        """How often a minute."""
+        return self._per_min
+
     def take(self, name: str, told: str = "") -> None:
         """Count one; raise `Refused` (429) with when to come back once there were too many. `told` replaces the usual words."""
         with self._lock:
