@@ -189,6 +189,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "user.password": "Set their own password",
     "user.rename": "Changed their own name",
     "user.end-sessions": "Ended sessions of their own",
+    "privacy.erase": "Erased a person's events",
 }
 """What the audit calls changes; a test holds it against what is written there."""
 ACTORS: Final[Mapping[str, str]] = {
