@@ -26,11 +26,12 @@ class Resealer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What became of one webhook: already `current`, `moved`, `gone` meanwhile, or `failed` with the reason."""
+    """What became of one webhook: already `current`, `moved`, `gone` meanwhile, or `failed` with the reason and what to do."""
 
     webhook_id: str
     outcome: str
     reason: str = ""
+    remedy: str = ""
 
 
 def keys_in_use(webhooks: Iterable[Webhook], vault: Vault) -> dict[str, int]:
@@ -62,6 +63,6 @@ def reencrypt(webhooks: Iterable[Webhook], writer: Resealer) -> Iterator[Step]:
         except NotFound:
             yield Step(webhook.id, GONE)
         except ConfigError as error:
-            yield Step(webhook.id, FAILED, error.message)
+            yield Step(webhook.id, FAILED, error.message, error.remedy)
         else:
             yield Step(webhook.id, MOVED if moved else CURRENT)

@@ -135,7 +135,8 @@ def replay(  # one parameter per option
         job_id = f"job_{uuid.uuid4().hex[:20]}"
         letters = (found for found in _replayable(stack, wanted) if not _disabled(known.registry, found.webhook_id))
         made = _replay(stack, letters, Pace(rate=rate, most=chosen), _Job(job_id, store)) if chosen else 0
-    show_fields({"job_id": job_id, **told, "replayed": made}, as_json=as_json)
+    job = {"job_id": job_id} if made else {}  # of a replay that made nothing, no delivery and no page knows one
+    show_fields({**job, **told, "replayed": made}, as_json=as_json)
     if made and not as_json:
         say("Follow them with: hookline log --trigger replay")
 

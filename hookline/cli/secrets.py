@@ -61,15 +61,20 @@ def reencrypt(
 
 
 def _watched(steps: Iterator[Step], total: int, *, quiet: bool) -> Iterator[Step]:
-    """Pass steps on, with a bar for a person at a terminal, and a line for each that failed."""
+    """Pass steps on, with a bar for a person at a terminal, a line for each that failed, and what to do about them."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    remedies: dict[str, None] = {}
     columns = (TextColumn("re-encrypting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(emoji=False, stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
         bar = progress.add_task("", total=total)
         for step in steps:
             if step.reason:
                 say(f"{step.webhook_id}: {step.reason}")
+            if step.remedy:
+                remedies[step.remedy] = None
             progress.advance(bar)
             yield step
+    for remedy in remedies:  # once: it is the same for every webhook of a key
+        say(f"what to do: {remedy} Then run this again.")
