@@ -72,13 +72,18 @@ def _value(spec: Setting, environ: Mapping[str, str]) -> object:
 
 
 def masked(component: type, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return variable → text in force, secrets masked and passwords within addresses too, for `hookline config`."""
+    """Return variable → text in force, secrets masked, and what addresses hold of them too, for `hookline config`."""
     found = {spec.env: (spec, environ.get(spec.env) or spec.default or "") for _, spec in settings_of(component)}
     return {env: ("********" if spec.secret and text else blanked(text)) for env, (spec, text) in found.items()}
 
 
 def blanked(text: str) -> str:
-    """Return an address with `***` for the user and password that stand before its last `@`; any other text as it is."""
+    """Return an address with `***` for the user and password that stand before its last `@`, and for its query; any other text as it is."""
+    address, mark, query = _without_user(text).partition("?")
+    return f"{address}?***" if mark and query and ("//" in address or "=" in query) else f"{address}{mark}{query}"
+
+
+def _without_user(text: str) -> str:
     before, at, host = text.rpartition("@")
     scheme, slashes, _ = before.partition("//")
     if not at or not (slashes or ":" in before):
@@ -148,8 +153,8 @@ def state_dir(environ: Mapping[str, str]) -> Path:
 def environment() -> dict[str, str]:
     """Return the process environment over what a running `hookline up` has written for its neighbours.
 
-    Raises `ConfigError` for a file that is damaged, or that somebody else owns or may write: it says which Kafka and
-    which addresses are trusted.
+    Raises `ConfigError` for a file that is damaged, is a link or no plain file, or that somebody else owns or may
+    write: it says which Kafka and which addresses are trusted.
     """
     beside = state_dir(os.environ) / ENVIRONMENT_FILE
     try:
@@ -173,13 +178,23 @@ def _own_text(path: Path) -> str | None:
         return None
     except PermissionError as error:
         raise ConfigError(f"{path} is not used: another user keeps it shut", remedy=_distrusted(path)) from error
+    except OSError as error:
+        if not path.is_symlink():
+            raise
+        raise ConfigError(f"{path} is not used: it is a link", remedy=_misplaced(path)) from error
     with os.fdopen(handle) as file:
         found = os.fstat(handle)
         if found.st_uid not in {os.geteuid(), 0}:
             raise ConfigError(f"{path} is not used: it belongs to another user ({found.st_uid})", remedy=_distrusted(path))
-        if not stat.S_ISREG(found.st_mode) or found.st_mode & _OTHERS_WRITE:
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigError(f"{path} is not used: it is no plain file", remedy=_misplaced(path))
+        if found.st_mode & _OTHERS_WRITE:
             raise ConfigError(f"{path} is not used: other users may write it", remedy=_distrusted(path))
         return file.read()
+
+
+def _misplaced(path: Path) -> str:
+    return f"Look who put it there, and remove it: `hookline up` writes {path} itself. Or set {STATE_DIR} to a folder of your own."
 
 
 def _distrusted(path: Path) -> str:

@@ -60,13 +60,19 @@ def test_a_secret_is_never_shown() -> None:
         ("http://u:PLANTED word@h", "http://***@h"),
         ("u:PLANTED//x@h", "***@h"),
         ("http://u:PLANTED@a,http://v:PLANTED@b", "http://***@b"),
+        ("http://h/v1?api-key=PLANTED", "http://h/v1?***"),
+        ("http://u:PLANTED@h/v1?PLANTED", "http://***@h/v1?***"),
+        ("http://a?k=PLANTED,http://b?k=PLANTED", "http://a?***"),
+        ("h:4317?key=PLANTED", "h:4317?***"),
+        ("http://h/v1?", "http://h/v1?"),
+        ("what?", "what?"),
         ("hooks@example.com", "hooks@example.com"),
         ("http://h:1/x", "http://h:1/x"),
         ("127.0.0.0/8,::1/128", "127.0.0.0/8,::1/128"),
     ],
 )
 def test_passwords_within_addresses_are_never_shown(text: str, shown: str) -> None:
-    """What stands before the last @ of an address is hidden, in the list of settings and in the error for a wrong one."""
+    """What stands before the last @ of an address is hidden, and its query, in the list of settings and in the error for a wrong one."""
     assert blanked(text) == shown
     assert masked(Example, {"EXAMPLE_PORT": text})["EXAMPLE_PORT"] == shown
     with pytest.raises(ConfigError) as refused:
@@ -147,11 +153,11 @@ def test_no_link_and_no_pipe_is_followed(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "mine.json").write_text(json.dumps({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}))
     file = tmp_path / "state" / config.ENVIRONMENT_FILE
     file.symlink_to(tmp_path / "mine.json")
-    with pytest.raises(ConfigError, match=r"environment\.json cannot be read"):
+    with pytest.raises(ConfigError, match=r"environment\.json is not used: it is a link.*remove it.*HOOKLINE_STATE_DIR"):
         environment()
     file.unlink()
     os.mkfifo(file, 0o600)
-    with pytest.raises(ConfigError, match=r"environment\.json is not used"):
+    with pytest.raises(ConfigError, match=r"environment\.json is not used: it is no plain file.*remove it.*HOOKLINE_STATE_DIR"):
         environment()
 
 
