@@ -101,6 +101,9 @@ def test_an_idempotency_key_belongs_to_store_key_and_route(stack: Stack, admin: 
     assert admin.post("/webhooks", {**HOOK, "event_types": ["order.nope"]}, **key).status == 422
     made = admin.post("/webhooks", HOOK, **key)
     assert made.status == 201
+    by_operator = [stack.operator.post("/webhooks", HOOK, **key, **{"Hookline-Store": f"{store}{which}"}) for which in "ab"]
+    assert [reply.status for reply in by_operator] == [201, 201]  # one caller, one path: the store alone tells them apart
+    assert len({reply.json["id"] for reply in by_operator}) == 2
     assert stack.admin(f"z{os.urandom(4).hex()}").post("/webhooks", HOOK, **key).json["id"] != made.json["id"]
     assert stack.admin(store).post("/webhooks", HOOK, **key).status == 409
     assert admin.post(f"/webhooks/{made.json['id']}/pause", **key).json["state"] == "paused"
