@@ -127,6 +127,10 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
         self.gateway = gateway
 
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002  # the name and form socketserver calls
+        """Log what a request's thread died of: written to a terminal that takes nothing it would end the process."""
+        _log.exception("gateway.failed")
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server

@@ -139,21 +139,24 @@ def _on_loss(stop: Stop) -> Callable[[], None]:
         if not lost.is_set():
             lost.set()
             _log.error("process.ends", error=f"{what}; start the process again", status=EXIT_LOST)
+            stop.set()
             timer = threading.Timer(_DRAIN_S, os._exit, (EXIT_LOST,))
             timer.daemon = True
             with suppress(RuntimeError):  # no thread can be started: then it drains for as long as it takes
                 timer.start()
-            stop.set()
 
     def died(args: threading.ExceptHookArgs) -> None:
         if args.exc_type is SystemExit or args.exc_value is None:
             return
         name = args.thread.name if args.thread is not None else "of no name"
+        stopping = stop.is_set()
         try:
             _log.error("thread.died", thread=name, exc_info=args.exc_value)
-        finally:
-            if not stop.is_set():
+            if not stopping:
                 lose(f"the thread {name} died")
+        finally:
+            if not stop.is_set():  # no memory even to say so
+                os._exit(EXIT_LOST)
 
     def leave() -> None:
         if lost.is_set():

@@ -17,7 +17,9 @@ from prometheus_client.samples import Sample
 
 from hookline.kernel.config import integer, setting
 from hookline.kernel.errors import ConfigError
+from hookline.kernel.log import logger
 
+_log = logger("metrics")
 Probe: TypeAlias = Callable[[], str]
 """Returns an empty text when all is well, else one sentence that says what is not."""
 
@@ -98,6 +100,12 @@ class Health:
         return all(text == "ok" for text in found.values()), found
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002  # the name and form socketserver calls
+        """Log what a request's thread died of: written to a terminal that takes nothing it would end the process."""
+        _log.exception("metrics.failed")
+
+
 class MetricsServer:
     """Serves the three pages from a daemon thread; `port` is the bound one after `start`."""
 
@@ -111,7 +119,7 @@ class MetricsServer:
     def start(self) -> None:
         """Bind and serve; raise `ConfigError` when the port is taken."""
         try:
-            self._server = ThreadingHTTPServer((self._config.host, self._config.port), self._handler())
+            self._server = _Server((self._config.host, self._config.port), self._handler())
         except OSError as error:
             message = f"HOOKLINE_METRICS_PORT={self._config.port} cannot be opened: {error.strerror}"
             raise ConfigError(message, remedy="Stop what uses it, or set another port (0 takes a free one).") from error

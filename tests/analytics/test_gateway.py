@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
+import io
 import json
+import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -64,6 +68,23 @@ def _ask(gateway: Gateway, method: str, path: str, body: bytes = b"", **headers:
         return answer.status, json.loads(text) if answer.headers["Content-Type"] == "application/json" else text
     finally:
         connection.close()
+
+
+def test_a_request_that_fails_costs_its_thread_alone(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a terminal takes no word of it (a full disk): a thread that dies of that would end the process."""
+    died = list[object]()
+
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    monkeypatch.setattr(sys, "stderr", Full())
+    monkeypatch.setattr(gateway, "admit", lambda _authorization: 1 / 0)
+    with pytest.raises(http.client.HTTPException):
+        _ask(gateway, "POST", "/queries/statistics")
+    time.sleep(0.2)
+    assert died == []
 
 
 def test_answers_are_the_same_as_asking_directly(gateway: Gateway, fill: Fill, rig: Rig, warehouse: ClickHouse) -> None:

@@ -24,8 +24,10 @@ class Emptied(Scene):
 
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig)
+        self.low = 50
         group: Any = self.group
-        group.get_watermark_offsets = lambda _place, *, cached: (50, 50) if cached else None
+        group.get_watermark_offsets = lambda _place, *, cached: (self.low, 50) if cached else None
+        group.position = lambda places: [TopicPartition(place.topic, place.partition, 3) for place in places]
         self.before = metrics.MISSED._value.get()
 
     @property
@@ -53,6 +55,17 @@ def sent_on(asked: int) -> None:
         f"OFFSET [x#consumer-1] [thrd:main]: test.attempts [0]: offset reset (at offset {asked}) to offset BEGINNING: Offset out of range"
     )
     logging.getLogger("librdkafka").warning("%s", line)
+
+
+def test_what_another_client_was_sent_on_from_sets_nothing_back(emptied: Emptied) -> None:
+    """Its line names the same partition; what lies before where this one stands was never missed by it."""
+    emptied.write()
+    emptied.low = 2
+    sent_on(1)
+    before = list(emptied.group.commits)
+    for _ in range(3):
+        emptied.look()
+    assert (emptied.missed, emptied.group.commits) == (0, before)
 
 
 def test_where_nothing_is_left_the_loss_is_told_once_and_committed_behind(emptied: Emptied) -> None:

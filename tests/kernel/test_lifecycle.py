@@ -136,6 +136,24 @@ def test_a_thread_that_dies_ends_the_process(run: str) -> None:
     assert "MemoryError" in process.stdout + process.stderr
 
 
+MUTE = """
+import time
+from hookline.kernel import lifecycle
+class Mute:
+    def error(self, *_, **__):
+        raise MemoryError
+lifecycle._log = Mute()
+"""
+
+
+def test_a_thread_that_dies_ends_a_process_that_cannot_even_say_so() -> None:
+    """Without the memory for a line of log or a drain it ends at once, with the status that asks for a new start."""
+    process = subprocess.run(
+        [sys.executable, "-c", MUTE + DIES + "run_sync(main)"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (process.stdout, process.returncode) == ("", EXIT_LOST), process.stderr
+
+
 def test_a_thread_that_dies_while_the_process_stops_changes_nothing() -> None:
     """A clean end stays one; so does a thread that ends by SystemExit."""
     quiet = (

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
+import io
 import json
+import os
 import socket
+import sys
+import threading
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -46,6 +51,28 @@ def test_three_pages_and_what_makes_them_fail() -> None:
         assert get(server.port, "/nothing")[0] == 404
     finally:
         server.stop()
+
+
+def test_a_request_that_fails_costs_its_thread_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a terminal takes no word of it (a full disk): a thread that dies of that would end the process."""
+    died, health = list[object](), Health()
+    health.ready("broken", lambda: str(1 / 0))
+
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    monkeypatch.setattr(sys, "stderr", Full())
+    server = MetricsServer(MetricsConfig(host="127.0.0.1", port=0), health, CollectorRegistry())
+    server.start()
+    try:
+        with pytest.raises(http.client.HTTPException):
+            get(server.port, "/readyz")
+        assert get(server.port, "/healthz")[0] == 200
+    finally:
+        server.stop()
+    assert died == []
 
 
 def test_a_client_that_asks_nothing_keeps_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
