@@ -51,7 +51,8 @@ class Chapter:
     early: list[Violation] = field(default_factory=list)
     """What lay below a committed offset without a fate, whenever that was looked at in the middle of the fault."""
     glances: int = 0
-    """How often it was looked at."""
+    """How often it was looked at, of `glanced` tries."""
+    glanced: int = 0
     rows: Mapping[tuple[int, int], str] = field(default_factory=dict)
     """Place on the attempts topic → what its row says, as `Tried.row`."""
     doubled: Sequence[tuple[int, int]] = ()

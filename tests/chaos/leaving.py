@@ -11,7 +11,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -19,7 +19,8 @@ from typing import Final, Protocol
 from hookline.local.supervisor import Child, Supervisor
 from tests.chaos.history import Incident, Kind
 
-_OTHERS: Final = ("sink", "ingest", "console")
+ANY: Final = "a dispatcher"
+OTHERS: Final = ("sink", "ingest", "console")
 _LOOK_EVERY_S: Final = 0.3
 
 
@@ -73,7 +74,7 @@ class End:
 
 
 class Leaving:
-    """Tells four to stop when it is time, and follows them. One thread; `tick` is to be called often."""
+    """Tells four to stop when it is time, each as soon as it can hear, and follows them. One thread; `tick` is to be called often."""
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
@@ -83,14 +84,19 @@ class Leaving:
         self._waits_for: Container[Kind] = ()
         self._numbers = random.Random(0)
         self._after_s = 0.0
-        self._spared: Container[str] = ()
+        self._names: list[str] = []
+        self.pending: list[str] = []
         self.ends: list[End] = []
 
-    def arm(self, numbers: random.Random, after_s: float, waits_for: Container[Kind] = (), spared: Container[str] = ()) -> None:
-        """Tell them `after_s` seconds from now, or from the first harm of one of these kinds; some are spared."""
-        self._numbers, self._after_s, self._waits_for, self._spared = numbers, after_s, waits_for, spared
+    def arm(self, numbers: random.Random, after_s: float, names: Sequence[str], waits_for: Container[Kind] = ()) -> None:
+        """Tell these `after_s` seconds from now, or from the first harm of one of these kinds; `ANY`: one dispatcher that can hear."""
+        self._numbers, self._after_s, self._names, self._waits_for = numbers, after_s, list(names), waits_for
         self._due_at = time.monotonic() + (math.inf if waits_for else after_s)
-        self.ends = []
+        self.pending, self.ends = [], []
+
+    def disarm(self) -> None:
+        """Tell nobody any more."""
+        self._due_at, self._waits_for, self.pending = math.inf, (), []
 
     def harmed(self, what: Kind) -> None:
         """Hear what is done to a process: the moment counts from it where it was waited for."""
@@ -98,23 +104,31 @@ class Leaving:
             self._waits_for, self._due_at = (), time.monotonic() + self._after_s
 
     def fire(self) -> None:
-        """Tell them now, unless they were told."""
-        if not self.armed:
-            return
-        self._due_at, self._waits_for = math.inf, ()
-        dispatchers = self._processes.dispatchers
-        for name in [*_OTHERS, *([self._numbers.choice(dispatchers)] if dispatchers else [])]:
-            if name not in self._spared and name not in self._processes.frozen and self._processes.listens_for_sigterm(name):
-                self._tell(name)
+        """Tell them now, unless they were told; who is down or stands still is told as soon as it can hear."""
+        if self.armed:
+            self.disarm()
+            self.pending = list(self._names)
+            self._tell_pending()
 
     @property
     def armed(self) -> bool:
-        """Whether somebody is still to be told."""
+        """Whether the moment is still to come."""
         return self._due_at < math.inf or self._waits_for != ()
+
+    def _tell_pending(self) -> None:
+        for name in list(self.pending):
+            able = [one for one in (self._processes.dispatchers if name == ANY else [name]) if self._hears(one)]
+            if able:
+                self.pending.remove(name)
+                self._tell(self._numbers.choice(able))
+
+    def _hears(self, name: str) -> bool:
+        return name not in self._leavers and name not in self._processes.frozen and self._processes.listens_for_sigterm(name)
 
     def _tell(self, name: str) -> None:
         child: Child = self._processes.of(name).children[name]
         if child.process is None:
+            self.pending.append(name)
             return
         self._processes.did(Kind.TERM, name)
         self._leavers[name] = _Leaver(child.process, time.monotonic(), child.spec.stop_s)
@@ -126,8 +140,8 @@ class Leaving:
 
     @property
     def over(self) -> bool:
-        """Whether all that were told have left."""
-        return not self._leavers
+        """Whether all that were to be told have been, and have left."""
+        return not self._leavers and not self.pending
 
     def forget(self, name: str) -> None:
         """Hear that a fault ends a process itself: how it ends is its doing."""
@@ -139,6 +153,7 @@ class Leaving:
         now = time.monotonic()
         if now >= self._due_at:
             self.fire()
+        self._tell_pending()
         for name, one in list(self._leavers.items()):
             late = now - one.began_at > one.stop_s and name not in self._processes.frozen
             if late or one.process.poll() is not None:

@@ -18,6 +18,7 @@ from hookline.schemas.events import example_event
 from tests.chaos.cast import ONE
 from tests.chaos.history import Publish, Role
 from tests.chaos.load import STORE
+from tests.chaos.memory import now_mb
 from tests.chaos.world import KAFKA, World, world
 
 _TYPE: Final = "cart.item_added"
@@ -103,7 +104,7 @@ def missed(found: Mapping[str, Any]) -> list[str]:
 def _flooded(found: World) -> dict[str, Any]:
     """Flood ingest, and take Kafka away for a moment in the middle of it."""
     flood = Flood(found.environ["HOOKLINE_INGEST_URL"], found.stack.api_key)
-    before = found.rss_mb("ingest")
+    before = now_mb(found.pid("ingest"))
     runner = threading.Thread(target=flood.run, args=(_FLOOD_S,), daemon=True)
     runner.start()
     found.sleep(_FLOOD_S / 3)
@@ -111,7 +112,7 @@ def _flooded(found: World) -> dict[str, Any]:
     found.sleep(4.0)
     found.thaw(KAFKA)
     runner.join()
-    most = found.rss_mb("ingest")
+    most = now_mb(found.pid("ingest"))
     back_s = _back_s(found)
     found.reader.catch_up(120)
     on_kafka = {copy.event_id for copy in found.history.copies}
@@ -141,7 +142,7 @@ def _slow(found: World, seconds: float) -> dict[str, Any]:
         found.library.send_off(example_event(_TYPE, role.store_id, clock=SystemClock()))
         number += 1
         if number % int(_ARRIVING * 2) == 0:
-            samples.append(sum(found.rss_mb(name) for name in found.dispatchers))
+            samples.append(sum(now_mb(found.pid(name)) for name in found.dispatchers))
         time.sleep(max(0.0, number / _ARRIVING - passed))
     found.look()
     third = samples[len(samples) // 3 :] or [0.0]

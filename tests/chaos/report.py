@@ -13,7 +13,19 @@ from typing import Any
 
 from tests.chaos.runner import Line
 
-_HEAD = ("fault", "rounds", "kills", "events", "calls", "lost", "duplicates ≤ bound", "rows = attempts", "recovery", "violations")
+_HEAD = (
+    "fault",
+    "rounds",
+    "kills",
+    "told to stop",
+    "events",
+    "calls",
+    "lost",
+    "duplicates ≤ bound",
+    "rows = attempts",
+    "recovery",
+    "violations",
+)
 
 
 def summary(lines: Sequence[Line], seed: int, transport: str) -> dict[str, Any]:
@@ -26,6 +38,7 @@ def summary(lines: Sequence[Line], seed: int, transport: str) -> dict[str, Any]:
         "seconds": round(sum(line.seconds for line in lines)),
         "rounds": len(lines),
         "kills": sum(line.kills for line in lines),
+        "told_to_stop": sum(len(line.told) for line in lines),
         "events": sum(line.events for line in lines),
         "calls": sum(line.calls for line in lines),
         "lost": sum(line.lost for line in lines),
@@ -41,7 +54,8 @@ def summary(lines: Sequence[Line], seed: int, transport: str) -> dict[str, Any]:
 def markdown(found: Mapping[str, Any], lines: Sequence[Line]) -> str:
     """Return the report for people: the sums, then a row per fault."""
     told = (
-        f"{found['rounds']} rounds, {found['kills']} kills, {found['events']:,} events, {found['calls']:,} calls in {found['seconds']} s: "
+        f"{found['rounds']} rounds, {found['kills']} kills, {found['told_to_stop']} told to stop in the middle, "
+        f"{found['events']:,} events, {found['calls']:,} calls in {found['seconds']} s: "
         f"**{found['lost']} lost**, {found['duplicates']} duplicates, {found['attempts']:,} attempts recorded = {found['rows']:,} rows, "
         f"longest recovery {found['longest_recovery_s']} s, {found['violations']} violations. "
         f"Seed {found['seed']}, transport {found['transport']}, {found['machine']}, {found['at']}."
@@ -56,6 +70,7 @@ def _row(name: str, lines: Sequence[Line]) -> str:
         f"`{name}`: {mine[0].what}",
         len(mine),
         sum(line.kills for line in mine),
+        sum(len(line.told) for line in mine),
         sum(line.events for line in mine),
         sum(line.calls for line in mine),
         sum(line.lost for line in mine),

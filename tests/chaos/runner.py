@@ -17,6 +17,7 @@ from tests.chaos.chapter import Chapter, Violation
 from tests.chaos.faults.fault import Fault
 from tests.chaos.history import Kind, Role
 from tests.chaos.invariants import check, recovery_s, repeated, without_fate
+from tests.chaos.memory import peak_mb, watch
 from tests.chaos.world import COMMIT_S, KAFKA, SPARE, World
 
 _BEFORE_S: Final = 0.7
@@ -46,6 +47,7 @@ class Line:
     recovery_s: float = 0.0
     rss_mb: float = 0.0
     glances: int = 0
+    told: list[str] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
 
 
@@ -65,18 +67,20 @@ class Runner:
         """
         try:
             return self._play(fault, number)
-        except (HooklineError, KafkaException, OSError, TimeoutError, LookupError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it was, the other rounds count, and this one does as a violation
             text = f"the round could not be judged: {type(error).__name__}: {error}"
             return Line(fault=fault.name, what=fault.what, round=number, violations=[Violation("judged", text)])
         finally:
             self._world.glance = lambda: None
             self._world.load.off()
+            self._world.let_be()
 
     def _play(self, fault: Fault, number: int) -> Line:
         world = self._world
         world.look()
         chapter = self._begin(fault, number)
         world.glance = partial(self._glance, chapter)
+        watch(world.pid(name) for name in world.dispatchers)
         world.load.on()
         world.sleep(_BEFORE_S)
         fault.inject(world, random.Random(f"{self._seed}:{fault.name}:{number}"))
@@ -87,7 +91,7 @@ class Runner:
         world.load.off()
         chapter.deaths_expected, chapter.deaths_of = fault.deaths, fault.deaths_of
         self._settle(chapter)
-        own = [Violation(fault.name, text) for text in fault.check(world)]
+        own = [Violation(fault.name, text) for text in [*fault.check(world), *self._unseen(chapter)]]
         line = self._line(fault, number, chapter, own)
         self._judged = len(world.history.incidents)  # a rebalance that `after` sets off goes on in the next round, and is that one's
         fault.after(world)
@@ -115,6 +119,7 @@ class Runner:
         world = self._world
         if not world.answers(KAFKA):
             return
+        chapter.glanced += 1
         try:
             offsets = world.reader.committed(_GLANCE_S)
             world.look()
@@ -123,6 +128,12 @@ class Runner:
             return
         chapter.glances += 1
         chapter.early += without_fate(world.history, world.history.copies[chapter.copies_from :], offsets)
+
+    def _unseen(self, chapter: Chapter) -> list[str]:
+        """Return that nobody could look at the offsets, where Kafka was there all the time."""
+        harmed = {i.what for i in self._world.history.incidents[chapter.incidents_from :] if i.name == KAFKA}
+        unseen = chapter.glanced and not chapter.glances and not harmed
+        return ["the committed offsets could not be looked at in the middle of it"] if unseen else []
 
     # ---- settling ----
 
@@ -231,8 +242,9 @@ class Runner:
                 recovery_s(history, chapter),
                 *(at - chapter.healed_at for at in (chapter.complained_at, chapter.lagged_at, chapter.written_at)),
             ),
-            rss_mb=max((self._world.rss_mb(name) for name in self._world.dispatchers), default=0.0),
+            rss_mb=max((peak_mb(self._world.pid(name)) for name in self._world.dispatchers), default=0.0),
             glances=chapter.glances,
+            told=list(fault.told),
             violations=violations,
         )
 

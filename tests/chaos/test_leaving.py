@@ -13,7 +13,7 @@ import pytest
 
 from hookline.local.supervisor import ChildSpec, Notice, Supervisor, What
 from tests.chaos.history import Incident, Kind
-from tests.chaos.leaving import Leaving, handles_sigterm
+from tests.chaos.leaving import ANY, Leaving, handles_sigterm
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(60)]
 _OBEDIENT = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); time.sleep(60)"
@@ -94,7 +94,7 @@ def test_each_is_told_followed_and_started_again(few: Callable[..., _Few]) -> No
     """One of the dispatchers, and the others; the next one is another process."""
     found = few(sink=_OBEDIENT, console=_OBEDIENT, dispatcher_1=_OBEDIENT, dispatcher_2=_OBEDIENT)
     before = {name: found.pid(name) for name in found.supervisor.children}
-    found.leaving.arm(random.Random(1), 0.2)
+    found.leaving.arm(random.Random(1), 0.2, ["sink", "console", ANY])
     found.until(lambda: len(found.told()) == 3)
     found.until(lambda: found.leaving.over)
     assert {end.name: end.wrong for end in found.leaving.ends} == dict.fromkeys(found.told(), "")
@@ -107,7 +107,7 @@ def test_each_is_told_followed_and_started_again(few: Callable[..., _Few]) -> No
 def test_whoever_does_not_leave_is_killed_and_named(few: Callable[..., _Few]) -> None:
     """After as long as its supervisor allows; a status that is none of a clean end is named too."""
     found = few(sink=_DEAF, console=_WRONG)
-    found.leaving.arm(random.Random(1), 0.0)
+    found.leaving.arm(random.Random(1), 0.0, ["sink", "console"])
     found.until(lambda: len(found.told()) == 2 and found.leaving.over)
     wrong = sorted(end.wrong for end in found.leaving.ends)
     assert wrong[0].startswith("console ended with status 3 ")
@@ -117,24 +117,28 @@ def test_whoever_does_not_leave_is_killed_and_named(few: Callable[..., _Few]) ->
 
 
 def test_the_moment_counts_from_the_harm(few: Callable[..., _Few]) -> None:
-    """Nobody is told before it; who stands still, or is spared, is not told at all."""
-    found = few(sink=_OBEDIENT, ingest=_OBEDIENT, console=_OBEDIENT)
-    found.frozen.add("console")
-    found.leaving.arm(random.Random(1), 0.1, {Kind.FREEZE}, ("ingest",))
+    """Nobody is told before it; who stands still then is told as soon as it can hear, and one of two dispatchers that can."""
+    found = few(sink=_OBEDIENT, console=_OBEDIENT, dispatcher_1=_OBEDIENT, dispatcher_2=_OBEDIENT)
+    found.frozen |= {"console", "dispatcher-1"}
+    found.leaving.arm(random.Random(1), 0.1, ["sink", "console", ANY], {Kind.FREEZE})
     time.sleep(0.2)
     found.leaving.tick()
     assert found.leaving.armed
     assert found.told() == []
     found.leaving.harmed(Kind.FREEZE)
-    found.until(lambda: found.told() == ["sink"] and found.leaving.over)
+    found.until(lambda: found.told() == ["sink", "dispatcher-2"])
+    found.until(lambda: len(found.leaving.ends) == 2)
+    assert (found.leaving.pending, found.leaving.over) == (["console"], False)
+    found.frozen.clear()
+    found.until(lambda: found.told() == ["sink", "dispatcher-2", "console"] and found.leaving.over)
     found.leaving.fire()
-    assert found.told() == ["sink"]
+    assert len(found.told()) == 3
 
 
 def test_what_the_fault_ends_itself_is_its_own_doing(few: Callable[..., _Few]) -> None:
     """Killed while it leaves: it is neither judged nor started again."""
     found = few(sink=_DEAF)
-    found.leaving.arm(random.Random(1), 0.0)
+    found.leaving.arm(random.Random(1), 0.0, ["sink"])
     found.until(lambda: found.told() == ["sink"])
     assert "sink" in found.leaving
     found.leaving.forget("sink")

@@ -64,7 +64,7 @@ def test_the_report_names_sums_and_violations(tmp_path: Path) -> None:
     assert (found["seed"], found["lost"], found["kills"], found["violations"], found["rows"]) == (7, 1, 3, 1, 12)
     text = people.read_text()
     assert "**1 lost**" in text
-    assert "| `kill-it`: SIGKILL | 2 | 3 | 10 | 12 | 1 | 2 ≤ 5 | no | 0.0 s | 1 |" in text
+    assert "| `kill-it`: SIGKILL | 2 | 3 | 0 | 10 | 12 | 1 | 2 ≤ 5 | no | 0.0 s | 1 |" in text
     assert "transport native" in text
 
 

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import psutil
 from confluent_kafka import KafkaException, Producer
 
 from hookline.analytics.client import open_client
@@ -98,6 +97,7 @@ class World:
         self.stack = Stack(StackOptions(dispatchers=len(DISPATCHERS)), self._base, tell, self._heard)
         self.neighbours = Supervisor(self._heard)
         self.frozen: set[str] = set()
+        self._dead: set[str] = set()
         self.leaving = Leaving(self)
         self.stack_open = False
         self.glance: Callable[[], None] = lambda: None
@@ -164,8 +164,12 @@ class World:
     def _heard(self, notice: Notice) -> None:
         if notice.what is What.STARTED:
             self.history.ended(self._pids.get(notice.child, 0))
-            self._pids[notice.child] = int(notice.detail.removeprefix("pid "))
+            self._pids[notice.child] = pid = int(notice.detail.removeprefix("pid "))
+            if notice.child in self._dead:  # its supervisor has started it again
+                self._dead.discard(notice.child)
+                self.history.incidents.append(Incident(time.time(), Kind.START, notice.child, pid))
         if notice.what is What.DIED and not self.leaving.left(notice.child):
+            self._dead.add(notice.child)
             self.history.incidents.append(Incident(time.time(), Kind.KILL, notice.child, self._pids[notice.child]))
             self.history.deaths.append((time.time(), notice.child, f"{notice.detail}: {' / '.join(notice.words)}"))
             self._loud(f"{notice.child} {notice.detail}")
@@ -200,13 +204,14 @@ class World:
         except (KeyError, HooklineError):
             return 0
 
-    def kill(self, name: str) -> None:
-        """Kill -9, and leave it down until `start`."""
-        self.leaving.forget(name)
-        self.frozen.discard(name)
-        self.did(Kind.KILL, name)
-        self.of(name).end(name, signal.SIGKILL)
-        if name.startswith("dispatcher"):
+    def kill(self, *names: str) -> None:
+        """Kill -9, all at the same moment, and leave them down until `start`."""
+        for name in names:
+            self.leaving.forget(name)
+            self.frozen.discard(name)
+            self.did(Kind.KILL, name)
+            self.of(name).end(name, signal.SIGKILL)
+        if any(name.startswith("dispatcher") for name in names):
             self.glance()
 
     def term(self, name: str) -> int:
@@ -260,6 +265,14 @@ class World:
         self.frozen.discard(name)
         self.did(Kind.THAW, name)
 
+    def let_be(self) -> None:
+        """Tell nobody to stop any more, and let everybody go on who stands still: a round that broke off may have left that."""
+        self.leaving.disarm()
+        for name in list(self.frozen):
+            self.frozen.discard(name)
+            if pid := self._pid(name):
+                os.kill(pid, signal.SIGCONT)
+
     def set_clock(self, name: str, ahead_s: float) -> None:
         """Set a process's wall clock that far ahead of the right time, or behind it."""
         pid = self.pid(name)
@@ -292,11 +305,6 @@ class World:
             lines: list[str] = answer.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{sample}[ {{]", line))
 
-    def rss_mb(self, name: str) -> float:
-        """Return the resident megabytes of a process, 0 when it does not run."""
-        pid = self._pid(name)
-        return float(psutil.Process(pid).memory_info().rss) / 1e6 if pid else 0.0
-
     # ---- waiting and reading ----
 
     def until_broker(self, patience_s: float = 180.0) -> None:
@@ -322,10 +330,6 @@ class World:
             started = next((i for i in reversed(self.history.incidents) if i.name == name), None)
             if started is not None and started.what is Kind.START:
                 started.until = started.until or time.time()
-
-    def until_listening(self, *names: str) -> None:
-        """Wait until these processes have their own handler of SIGTERM: before that, while they load, it just ends them."""
-        self.wait(lambda: all(self.listens_for_sigterm(name) for name in names))
 
     def listens_for_sigterm(self, name: str) -> bool:
         """Tell whether it runs and has its own handler of SIGTERM."""

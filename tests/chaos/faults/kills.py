@@ -83,8 +83,7 @@ class KillAllDispatchers(Fault):
         for _ in range(2):
             world.sleep(numbers.uniform(*_ALIVE_S))
             victims = world.dispatchers
-            for name in victims:
-                world.kill(name)
+            world.kill(*victims)
             world.sleep(numbers.uniform(0.5, 2.0))
             for name in victims:
                 world.start(name)
@@ -153,8 +152,7 @@ class KillAnybody(KillOften):
             world.sleep(numbers.uniform(*_ALIVE_S))
             pair = numbers.sample([KAFKA, CLICKHOUSE, "sink", "ingest", "console", *world.dispatchers], 2)
             broker = away(world) if KAFKA in pair else None
-            for name in pair:
-                world.kill(name)
+            world.kill(*pair)
             world.sleep(numbers.uniform(*_DOWN_S))
             for name in sorted(pair, key=lambda name: name != KAFKA):
                 world.start(name)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 import resource
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -17,8 +19,11 @@ from hookline.schemas.events import example_event
 from tests.chaos.cast import TWO
 from tests.chaos.faults.fault import Fault
 from tests.chaos.history import Publish, Role
-from tests.chaos.world import DISPATCHERS, World
+from tests.chaos.leaving import ANY
+from tests.chaos.world import World
 
+_ENDS: Final = ("status 75", "emory", "SIGABRT")
+"""How one may end that has no memory."""
 _TYPES: Final = ("order.created", "cart.item_added")
 
 
@@ -28,7 +33,7 @@ class FewFiles(Fault):
     name = "few-files"
     what = "dispatchers may open no more files (RLIMIT_NOFILE), and every call needs a connection of its own"
     # A loop that ends opens two files anew, which this limit forbids and one that was there all along would not.
-    term_spares = DISPATCHERS
+    term_spares = (ANY,)
     _MADE: Final = 40
 
     def inject(self, world: World, numbers: random.Random) -> None:
@@ -58,21 +63,32 @@ class LittleMemory(Fault):
     what = "dispatchers get no memory beyond what they have (RLIMIT_AS), while 100 events of 200 kB come"
     deaths_of = "dispatcher"
     # CPython waits for ever for a thread that had no memory to begin (`Thread.start`); its supervisor kills it.
-    term_spares = DISPATCHERS
+    term_spares = (ANY,)
     _MADE: Final = 100
     _LONG: Final = 200_000
 
     def inject(self, world: World, numbers: random.Random) -> None:
-        """Take the memory away, publish, give it back."""
+        """Start dispatchers that have nothing to spare, take the memory away, publish, give it back."""
+        for name in world.dispatchers:
+            world.term(name)
+            world.start(name)
+            world.until_ready(name)
         name = f"memory-{numbers.getrandbits(24):06x}"
         self._role = world.cast.engage(Role(name=name, store_id=name, types=_TYPES, receiver=TWO), "slow")
-        known = len(world.history.deaths)
+        known, logs = len(world.history.deaths), {name: _log_of(world, name).stat().st_size for name in world.dispatchers}
         pids = [world.pid(name) for name in world.dispatchers]
         with _limited(resource.RLIMIT_AS, {pid: psutil.Process(pid).memory_info().vms for pid in pids}):
             self._publish(world, name)
             world.sleep(numbers.uniform(3.0, 5.0))
-        self.deaths = min(len(pids), len(world.history.deaths) - known)
+        self.deaths = sum(1 for _, _, how in world.history.deaths[known:] if any(word in how for word in _ENDS))
+        self._felt = [name for name, size in logs.items() if re.search(rb"(?i)memory", _log_of(world, name).read_bytes()[size:])]
         world.until_ready(*world.dispatchers)
+
+    def check(self, world: World) -> list[str]:
+        """Require that somebody felt it: said so, failed for it, or died of it."""
+        kinds = {t.kind for t in world.history.attempts if t.webhook_id == self._role.webhook_id}
+        felt = self._felt or self.deaths or "internal_error" in kinds
+        return [] if felt else ["nobody felt that there was no memory"]
 
     def _publish(self, world: World, store_id: str) -> None:
         type_name = _TYPES[0]
@@ -105,6 +121,10 @@ class LogsFull(Fault):
         world.sleep(1.0)
         for name in names:
             resource.prlimit(world.pid(name), resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def _log_of(world: World, name: str) -> Path:
+    return world.folder / "state" / "logs" / f"{name}.log"
 
 
 @contextmanager

@@ -34,12 +34,14 @@ class RegistryAway(Fault):
     """Records of a new schema are held, uncommitted, and no poison; those of known schemas go on; all arrive once it is back."""
 
     term_waits_for = frozenset({Kind.FREEZE})
+    deaths_of = "dispatcher"
     name = "registry-away"
     what = "the schema registry hangs, is killed, comes back: events of a schema that was not looked up are held, the others go on"
 
     def inject(self, world: World, numbers: random.Random) -> None:
         """Have the dispatchers use a registry of its own process, take it away, publish with a new schema, bring it back."""
         self._open(world)
+        self._known = len(world.history.deaths)
         schema = _grown(numbers)
         number = self._register(world, schema)
         world.sleep(2.0)
@@ -52,6 +54,8 @@ class RegistryAway(Fault):
         world.look()
         self._calls = [call.event_id for call in world.history.calls if call.at > self._gone_at]
         self._letters = [place for place in world.history.poison if place in self._places(world)]
+        # One that is told to stop meanwhile cannot start without a registry: it says so, ends, and is started again.
+        self.deaths = sum(1 for _, _, how in world.history.deaths[self._known :] if "schema registry" in how)
         world.start(_NAME)
         world.until_ready(_NAME)
 

@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 from hookline.schemas.records import Attempt, Outcome, Trigger
-from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.fault import Fault, until_left
 from tests.chaos.faults.others import others_noticed
 from tests.chaos.world import CLICKHOUSE, World
 
@@ -76,6 +76,7 @@ class ClickHouseAway(Fault):
         self._gone_at = time.time()
         world.sleep(_LONG_S + numbers.uniform(0.0, 2.0))
         self._complaint, self._back_at = world.ready("sink"), time.time()
+        until_left(world)
         world.start(CLICKHOUSE)
         world.until_ready(CLICKHOUSE)
 
@@ -112,6 +113,7 @@ class ClickHouseMute(Fault):
         world.sleep(numbers.uniform(2.0, 4.0))
         world.rows.fault("hang")
         world.sleep(7.0)
+        until_left(world)
         world.rows.fault("ok")
 
 
@@ -125,6 +127,7 @@ class FreezeClickHouse(Fault):
         """Stop it where it stands."""
         world.freeze(CLICKHOUSE)
         world.sleep(8.0 + numbers.uniform(0.0, 2.0))
+        until_left(world)
         world.thaw(CLICKHOUSE)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 from tests.chaos.faults.fault import Fault
-from tests.chaos.world import World
+from tests.chaos.leaving import ANY, OTHERS
+from tests.chaos.world import DISPATCHERS, World
 
 SUFFIX = "+term"
 
@@ -22,7 +23,9 @@ class WithTerm(Fault):
         """Inject the fault; the signal comes meanwhile, at its end at the latest."""
         fault = self._fault
         own = random.Random(numbers.getrandbits(64))
-        world.leaving.arm(own, own.uniform(*fault.term_after_s), fault.term_waits_for, fault.term_spares)
+        names = [*OTHERS, *(DISPATCHERS[:2] if fault.term_all else [ANY])]
+        self._names = [name for name in names if name not in fault.term_spares]
+        world.leaving.arm(own, own.uniform(*fault.term_after_s), self._names, fault.term_waits_for)
         fault.inject(world, numbers)
         world.leaving.fire()
         self._fetch()
@@ -31,6 +34,7 @@ class WithTerm(Fault):
         """Heal the fault, and wait until all have left."""
         self._fault.heal(world)
         world.wait(lambda: world.leaving.over)
+        self.told = [end.name for end in world.leaving.ends]
         self._fetch()
 
     def _fetch(self) -> None:
@@ -39,9 +43,9 @@ class WithTerm(Fault):
 
     def check(self, world: World) -> list[str]:
         """Require what the fault does, and that whoever was told left by itself, in time, with status 0."""
-        ends = world.leaving.ends
-        found = [end.wrong for end in ends if end.wrong]
-        return found + ([] if ends else ["nobody was told to stop, or nobody left"]) + self._fault.check(world)
+        found = [end.wrong for end in world.leaving.ends if end.wrong]
+        found += [f"{name} was not told to stop: it could not hear" for name in world.leaving.pending]
+        return found + self._fault.check(world)
 
     def after(self, world: World) -> None:
         """Clear away what the fault left."""
