@@ -15,12 +15,14 @@ _TICK_S: Final = 0.1
 _MEASURE_S: Final = 1.0
 _ARM_S: Final = 5.0
 _STILL_S: Final = 20.0
+_OVER_S: Final = 30.0
 
 
 class Pulse:
     """Calls the `ticks` ten times and `measure` once a second, from `start` until `stop`.
 
-    When the loop stands still for 20 s the stacks of all threads go to standard error, and `/healthz` fails.
+    When the loop stands still for 20 s `/healthz` fails; after 30 s the stacks of all threads go to standard error and the process ends
+    with status 1, by a timer that needs neither Python nor memory: nobody but its supervisor can do anything for it any more.
     """
 
     def __init__(self, faults: Faults, ticks: Sequence[Callable[[], None]], measure: Callable[[], None]) -> None:
@@ -60,7 +62,7 @@ class Pulse:
                 self._guarded(self._measure)
             if now - armed >= _ARM_S:
                 armed = now
-                faulthandler.dump_traceback_later(_STILL_S)
+                faulthandler.dump_traceback_later(_OVER_S, exit=True)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:

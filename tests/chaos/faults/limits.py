@@ -24,6 +24,8 @@ from tests.chaos.world import World
 
 _ENDS: Final = ("status 75", "emory", "SIGABRT")
 """How one may end that has no memory."""
+_STILL: Final = b"Timeout (0:00:30)!"
+"""What one says whose loop stood still, and that ended for it."""
 _TYPES: Final = ("order.created", "cart.item_added")
 
 
@@ -80,9 +82,12 @@ class LittleMemory(Fault):
         with _limited(resource.RLIMIT_AS, {pid: psutil.Process(pid).memory_info().vms for pid in pids}):
             self._publish(world, name)
             world.sleep(numbers.uniform(3.0, 5.0))
-        self.deaths = sum(1 for _, _, how in world.history.deaths[known:] if any(word in how for word in _ENDS))
-        self._felt = [name for name, size in logs.items() if re.search(rb"(?i)memory", _log_of(world, name).read_bytes()[size:])]
         world.until_ready(*world.dispatchers)
+        said = {name: _log_of(world, name).read_bytes()[size:] for name, size in logs.items()}
+        self._felt = [name for name, text in said.items() if re.search(rb"(?i)memory", text)]
+        still = [name for name, text in said.items() if _STILL in text]
+        deaths = [(name, how) for _, name, how in world.history.deaths[known:]]
+        self.deaths = sum(1 for name, how in deaths if name in still or any(word in how for word in _ENDS))
 
     def check(self, world: World) -> list[str]:
         """Require that somebody felt it: said so, failed for it, or died of it."""
