@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -21,8 +23,8 @@ _OVER_S: Final = 30.0
 class Pulse:
     """Calls the `ticks` ten times and `measure` once a second, from `start` until `stop`.
 
-    When the loop stands still for 20 s `/healthz` fails; after 30 s the stacks of all threads go to standard error and the process ends
-    with status 1, by a timer that needs neither Python nor memory: nobody but its supervisor can do anything for it any more.
+    When the loop stands still for 20 s the stacks of all threads go to standard error, and `/healthz` fails. After 30 s a thread ends
+    the process with status 1: nobody but its supervisor can do anything for it any more.
     """
 
     def __init__(self, faults: Faults, ticks: Sequence[Callable[[], None]], measure: Callable[[], None]) -> None:
@@ -30,15 +32,19 @@ class Pulse:
         self._ticks = ticks
         self._measure = measure
         self._task: asyncio.Task[None] | None = None
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="pulse", daemon=True)
         self._at = time.monotonic()
 
     def start(self) -> None:
         """Begin, on the running loop."""
         self._at = time.monotonic()
+        self._watcher.start()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
         """End."""
+        self._stopping.set()
         faulthandler.cancel_dump_traceback_later()
         if self._task is not None:
             self._task.cancel()
@@ -62,10 +68,21 @@ class Pulse:
                 self._guarded(self._measure)
             if now - armed >= _ARM_S:
                 armed = now
-                faulthandler.dump_traceback_later(_OVER_S, exit=True)
+                self._guarded(_arm)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            if time.monotonic() - self._at > _OVER_S:
+                os.write(2, b"error: the event loop has stood still for 30 s\n")
+                os._exit(1)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
         except Exception as error:  # noqa: BLE001  # the pulse must go on
             self._faults.caught("pulse", error)
+
+
+def _arm() -> None:
+    """Set the alarm that shows the stacks anew; raise `RuntimeError` where its thread cannot be started."""
+    faulthandler.dump_traceback_later(_STILL_S)

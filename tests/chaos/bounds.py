@@ -34,46 +34,58 @@ _Choose: TypeAlias = Callable[[Sequence[_Span], float, float], set[_Key]]
 
 def bound(history: History, chapter: Chapter) -> int:
     """Return how many calls may be made again, of all disturbances together."""
-    return len(_calls_again(history, chapter, _most_open))
+    return len(_calls_again(history, chapter, wide=False))
 
 
 def explained(history: History, chapter: Chapter) -> Counter[str]:
     """Return delivery id → how many of its calls may be made again; together they may be more than `bound`.
 
-    Around Kafka any moment may have been the one at which a membership was lost. A delivery that waits in line behind others
+    Around Kafka any moment may have been the one at which a membership was lost, and after a start, a waking or a stop any
+    within some seconds the one at which a partition moved. A delivery that waits in line behind others
     is put on a retry topic, by each owner of its partition anew until the offset is committed: each record asks for a call, and
     the event itself, read again, for its first one.
     """
-    found = Counter(delivery for delivery, _, _ in _calls_again(history, chapter, _ever_open))
+    # The last call of a delivery was not made again, whatever it might have been.
+    found = Counter(delivery for delivery, _, at in _calls_again(history, chapter, wide=True) if at < _latest(history, delivery))
     for (delivery, attempt), asked in history.retries.items():
         found[delivery] += asked if attempt == 1 else asked - 1
     return found
 
 
-def _calls_again(history: History, chapter: Chapter, choose: _Choose) -> set[_Key]:
+def _latest(history: History, delivery: str) -> float:
+    unrecorded = (call.at for call in history.calls_of[delivery] if not _is_recorded(history, call))
+    return max((*(tried.at for tried in history.tried_of.get(delivery, ())), *unrecorded), default=0.0)
+
+
+def _calls_again(history: History, chapter: Chapter, *, wide: bool) -> set[_Key]:
     released = _released(history, chapter)
     unrecorded = [call for call in history.calls[chapter.calls_from :] if not _is_recorded(history, call)]
     made: list[Tried | Call] = [*history.attempts[chapter.attempts_from :], *unrecorded]
     found: set[_Key] = set()
     for incident in history.incidents[chapter.incidents_from :]:
         if incident.name.startswith("dispatcher"):
-            found |= {_key(one) for one in made if _may_repeat(incident, one, released, chapter)}
+            found |= {_key(one) for one in made if _may_repeat(incident, one, released, chapter, wide=wide)}
         elif incident.name.startswith("receiver"):
             found |= _unanswered(history, incident, chapter)
         elif incident.what in {Kind.AWAY, Kind.SLOW}:
-            found |= _uncommitted(incident, made, released, chapter, choose)
+            found |= _uncommitted(incident, made, released, chapter, _ever_open if wide else _most_open)
     return found
 
 
 # ---- a dispatcher ----
 
 
-def _may_repeat(incident: Incident, one: Tried | Call, released: Mapping[str, float], chapter: Chapter) -> bool:
+def _may_repeat(incident: Incident, one: Tried | Call, released: Mapping[str, float], chapter: Chapter, *, wide: bool) -> bool:
+    """Tell whether a call may be made again for what was done to a dispatcher.
+
+    `wide`: whichever may be one of those that were in hand when a partition moved, some seconds after somebody was ready; else
+    those alone that must have been, for they waited long enough.
+    """
     free_at = _free_at(one, released)
     if _theirs(incident, one) and one.at <= max(incident.until, incident.at) + SLACK_S:
         return free_at >= incident.at - chapter.commit_s - SLACK_S
-    pinned = free_at - one.at > SLACK_S
-    moved_by = max(incident.at + _REBALANCE_S, incident.until + SLACK_S)
+    pinned = wide or free_at - one.at > SLACK_S
+    moved_by = max(incident.at, incident.until) + _REBALANCE_S if wide else max(incident.at + _REBALANCE_S, incident.until + SLACK_S)
     return incident.what in _MOVES and pinned and one.at <= moved_by and free_at >= incident.at
 
 

@@ -13,7 +13,7 @@ STANDS = """
 import asyncio, threading, time
 from hookline.dispatcher import pulse as module
 from hookline.dispatcher.faults import Faults
-module._ARM_S, module._OVER_S = 0.1, {over_s}
+module._ARM_S, module._STILL_S, module._OVER_S = 0.1, 0.3, {over_s}
 async def main():
     pulse = module.Pulse(Faults(), (), lambda: None)
     pulse.start()
@@ -33,10 +33,17 @@ def ran(over_s: float, work: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_loop_that_waits_for_ever_ends_its_process() -> None:
     """With the stacks of its threads, so that somebody can tell where it stood."""
-    found = ran(0.5, "threading.Event().wait()")
+    found = ran(1.0, "threading.Event().wait()")
     assert (found.returncode, found.stdout) == (1, "")
-    assert "Timeout (0:00:00.5" in found.stderr
+    assert "Timeout (0:00:00.3" in found.stderr
     assert "in wait" in found.stderr
+    assert "error: the event loop has stood still for 30 s" in found.stderr
+
+
+def test_an_alarm_that_cannot_be_set_stops_no_pulse() -> None:
+    """Its thread needs memory: without, the pulse goes on, and the process with it."""
+    found = ran(1.0, "module.faulthandler.dump_traceback_later = lambda *_: 1 / 0; await asyncio.sleep(2)")
+    assert (found.returncode, found.stdout.splitlines()[-1]) == (0, "left"), found.stderr
 
 
 def test_a_loop_that_is_only_late_goes_on() -> None:

@@ -24,7 +24,7 @@ from tests.chaos.world import World
 
 _ENDS: Final = ("status 75", "emory", "SIGABRT")
 """How one may end that has no memory."""
-_STILL: Final = b"Timeout (0:00:30)!"
+_STILL: Final = b"the event loop has stood still for 30 s"
 """What one says whose loop stood still, and that ended for it."""
 _TYPES: Final = ("order.created", "cart.item_added")
 
