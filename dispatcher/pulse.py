@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from hookline.dispatcher import metrics
@@ -68,7 +69,8 @@ class Pulse:
                 self._guarded(self._measure)
             if now - armed >= _ARM_S:
                 armed = now
-                self._guarded(_arm)
+                with suppress(RuntimeError):  # its thread finds no memory: the next time
+                    faulthandler.dump_traceback_later(_STILL_S)
 
     def _watch(self) -> None:
         while not self._stopping.wait(_TICK_S):
@@ -81,8 +83,3 @@ class Pulse:
             work()
         except Exception as error:  # noqa: BLE001  # the pulse must go on
             self._faults.caught("pulse", error)
-
-
-def _arm() -> None:
-    """Set the alarm that shows the stacks anew; raise `RuntimeError` where its thread cannot be started."""
-    faulthandler.dump_traceback_later(_STILL_S)
