@@ -89,9 +89,9 @@ class Runner:
         chapter.healed_at = fault.ended_at or time.time()
         world.sleep(_AFTER_S)
         world.load.off()
-        chapter.deaths_expected, chapter.deaths_of = fault.deaths, fault.deaths_of
         self._settle(chapter)
         own = [Violation(fault.name, text) for text in [*fault.check(world), *self._unseen(chapter)]]
+        chapter.deaths_expected, chapter.deaths_of = fault.deaths, fault.deaths_of
         line = self._line(fault, number, chapter, own)
         self._judged = len(world.history.incidents)  # a rebalance that `after` sets off goes on in the next round, and is that one's
         fault.after(world)

@@ -17,8 +17,8 @@ _LEFT_S: Final = 75.0
 class Fault(ABC):
     """One way to do harm: `inject` under load, `heal`, and then everything must recover; one object per round.
 
-    `deaths`: how many deaths of processes it brings about that nobody kills. `ended_at`: when it was over, wall seconds;
-    0: once it was healed. `check` returns what is wrong beside the invariants.
+    `deaths`: how many deaths of processes it brings about that nobody kills, known once `check` is done. `ended_at`: when it
+    was over, wall seconds; 0: once it was healed. `check` returns what is wrong beside the invariants.
 
     Of its round with SIGTERM: `term_after_s` between which seconds the signal comes, counted from the beginning of `inject`, or
     from the first harm of a kind that `term_waits_for` names, where what comes before is preparation. `term_spares`: who is

@@ -77,22 +77,22 @@ class LittleMemory(Fault):
             world.until_ready(name)
         name = f"memory-{numbers.getrandbits(24):06x}"
         self._role = world.cast.engage(Role(name=name, store_id=name, types=_TYPES, receiver=TWO), "slow")
-        known, logs = len(world.history.deaths), {name: _log_of(world, name).stat().st_size for name in world.dispatchers}
+        self._known = len(world.history.deaths)
+        self._logs = {name: _log_of(world, name).stat().st_size for name in world.dispatchers}
         pids = [world.pid(name) for name in world.dispatchers]
         with _limited(resource.RLIMIT_AS, {pid: psutil.Process(pid).memory_info().vms for pid in pids}):
             self._publish(world, name)
             world.sleep(numbers.uniform(3.0, 5.0))
         world.until_ready(*world.dispatchers)
-        said = {name: _log_of(world, name).read_bytes()[size:] for name, size in logs.items()}
-        self._felt = [name for name, text in said.items() if re.search(rb"(?i)memory", text)]
-        still = [name for name, text in said.items() if _STILL in text]
-        deaths = [(name, how) for _, name, how in world.history.deaths[known:]]
-        self.deaths = sum(1 for name, how in deaths if name in still or any(word in how for word in _ENDS))
 
     def check(self, world: World) -> list[str]:
-        """Require that somebody felt it: said so, failed for it, or died of it."""
+        """Require that somebody felt it: said so, failed for it, or died of it; one whose loop stands still does half a minute later."""
+        said = {name: _log_of(world, name).read_bytes()[size:] for name, size in self._logs.items()}
+        still = [name for name, text in said.items() if _STILL in text]
+        deaths = [(name, how) for _, name, how in world.history.deaths[self._known :]]
+        self.deaths = sum(1 for name, how in deaths if name in still or any(word in how for word in _ENDS))
         kinds = {t.kind for t in world.history.attempts if t.webhook_id == self._role.webhook_id}
-        felt = self._felt or self.deaths or "internal_error" in kinds
+        felt = self.deaths or "internal_error" in kinds or any(re.search(rb"(?i)memory", text) for text in said.values())
         return [] if felt else ["nobody felt that there was no memory"]
 
     def _publish(self, world: World, store_id: str) -> None:

@@ -45,7 +45,9 @@ class WithTerm(Fault):
         """Require what the fault does, and that whoever was told left by itself, in time, with status 0."""
         found = [end.wrong for end in world.leaving.ends if end.wrong]
         found += [f"{name} was not told to stop: it could not hear" for name in world.leaving.pending]
-        return found + self._fault.check(world)
+        found += self._fault.check(world)
+        self._fetch()
+        return found
 
     def after(self, world: World) -> None:
         """Clear away what the fault left."""
