@@ -242,7 +242,7 @@ class Recovering(Fault):
     def _put_aside(self, world: World) -> int:
         """Return how many have a record on a retry topic: no more than are in hand may have none."""
         history, role = world.history, self._role
-        mine = [p.event_id for p in history.publishes.values() if p.store_id == role.store_id]
+        mine = [p.event_id for p in list(history.publishes.values()) if p.store_id == role.store_id]
         return sum(1 for event_id in mine if history.waits.get(delivery_id(role.store_id, event_id, role.webhook_id)))
 
     def check(self, world: World) -> list[str]:
