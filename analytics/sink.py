@@ -183,8 +183,7 @@ class Sink:
             place = self._topic, share.partition
             if HOLES.waits(place) and share.known and not share.messages and share.replay_to is None:
                 low, _high = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)  # it came with the last fetch
-                if consumer.position([TopicPartition(*place)])[0].offset >= low:  # another client of this process was sent on
-                    HOLES.forget(*place)
+                if low <= consumer.position([TopicPartition(*place)])[0].offset:  # not known yet, or another client was sent on
                     continue
                 if gone := HOLES.left_from(place, low):
                     _tell_hole(share.partition, gone)

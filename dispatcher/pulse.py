@@ -73,7 +73,7 @@ class Pulse:
                     faulthandler.dump_traceback_later(_STILL_S)
 
     def _watch(self) -> None:
-        while not self._stopping.wait(_TICK_S):
+        while not self._stopping.wait(_MEASURE_S):
             if time.monotonic() - self._at > _OVER_S:
                 os.write(2, b"error: the event loop has stood still for 30 s\n")
                 os._exit(1)

@@ -57,6 +57,20 @@ def sent_on(asked: int) -> None:
     logging.getLogger("librdkafka").warning("%s", line)
 
 
+def test_a_watermark_of_before_is_waited_for(emptied: Emptied) -> None:
+    """A sink that was reading has the one of its last fetch: the loss is told once the next one has come."""
+    emptied.write()
+    emptied.low = 0
+    sent_on(3)
+    for _ in range(3):
+        emptied.look()
+    assert emptied.missed == 0
+    emptied.low = 50
+    for _ in range(3):
+        emptied.look()
+    assert emptied.missed == 47
+
+
 def test_what_another_client_was_sent_on_from_sets_nothing_back(emptied: Emptied) -> None:
     """Its line names the same partition; what lies before where this one stands was never missed by it."""
     emptied.write()

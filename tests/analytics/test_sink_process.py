@@ -123,8 +123,8 @@ def test_a_torn_batch_adds_only_what_is_missing(attempts: Attempts, until: Until
     assert (gone["first"], gone["last"], gone["low"]) == (0, 49, 20)
 
 
-def test_what_retention_took_unread_is_counted(attempts: Attempts, until: Until) -> None:
-    """A sink that comes back too late says how many attempts are gone; the others are in the log."""
+def _taken_while_away(attempts: Attempts, until: Until, low: int) -> int:
+    """Have a sink write 50 rows and stop, produce 30 more, and take away all below an offset; return their partition."""
     attempts.produce(50, webhook_id="wh_0")
     partition = _only_partition(attempts)
     first = attempts.sink()
@@ -133,8 +133,14 @@ def test_what_retention_took_unread_is_counted(attempts: Attempts, until: Until)
     assert first.process.wait(30) == 0
     attempts.produce(30, webhook_id="wh_0")
     client = kafka.admin(attempts.config)
-    [deleted] = client.delete_records([TopicPartition(attempts.topics.attempts, partition, 70)]).values()
+    [deleted] = client.delete_records([TopicPartition(attempts.topics.attempts, partition, low)]).values()
     deleted.result(20)
+    return partition
+
+
+def test_what_retention_took_unread_is_counted(attempts: Attempts, until: Until) -> None:
+    """A sink that comes back too late says how many attempts are gone; the others are in the log."""
+    partition = _taken_while_away(attempts, until, 70)
     second = attempts.sink()
     until(lambda: second.audit() == _whole(60), what="those that were left")
     assert second.metric("hookline_sink_missed_records_total") == 20
@@ -144,16 +150,7 @@ def test_what_retention_took_unread_is_counted(attempts: Attempts, until: Until)
 
 def test_what_retention_took_wholly_is_counted_once(attempts: Attempts, until: Until) -> None:
     """No record is left to tell by, nor comes: the sink says how many are gone all the same, and the next one begins behind them."""
-    attempts.produce(50, webhook_id="wh_0")
-    partition = _only_partition(attempts)
-    first = attempts.sink()
-    until(lambda: first.audit() == _whole(50), what="50 rows")
-    first.process.send_signal(signal.SIGTERM)
-    assert first.process.wait(30) == 0
-    attempts.produce(30, webhook_id="wh_0")
-    client = kafka.admin(attempts.config)
-    [deleted] = client.delete_records([TopicPartition(attempts.topics.attempts, partition, 80)]).values()
-    deleted.result(20)
+    _taken_while_away(attempts, until, 80)
     second = attempts.sink()
     until(lambda: second.metric("hookline_sink_missed_records_total") == 30, what="the loss counted")
     second.process.send_signal(signal.SIGTERM)

@@ -13,7 +13,7 @@ STANDS = """
 import asyncio, threading, time
 from hookline.dispatcher import pulse as module
 from hookline.dispatcher.faults import Faults
-module._ARM_S, module._STILL_S, module._OVER_S = 0.1, 0.3, {over_s}
+module._ARM_S, module._MEASURE_S, module._STILL_S, module._OVER_S = 0.1, 0.1, 0.3, {over_s}
 faults = Faults()
 def no_thread(*_):
     raise RuntimeError("unable to start watchdog thread")

@@ -13,6 +13,8 @@ from aiohttp import web
 from confluent_kafka import TopicPartition
 
 from hookline.kernel import kafka
+from hookline.schemas.events import Event
+from hookline.webhooks.model import Webhook
 from tests.integration.test_delivery import at_work
 
 pytestmark = pytest.mark.kafka
@@ -44,8 +46,8 @@ def missed(pipeline: Pipeline, process: Any, source: str) -> float:
     )
 
 
-def test_events_that_are_gone_while_nobody_reads(pipeline: Pipeline, until: Until) -> None:
-    """A dispatcher that comes back late says how many it missed; what is left is delivered."""
+def worked_and_left(pipeline: Pipeline, until: Until) -> tuple[Webhook, list[Event]]:
+    """Have a dispatcher deliver five events and stop; return their webhook, and them."""
     webhook = pipeline.create("hook")
     first = pipeline.start_dispatcher()
     until(lambda: at_work(pipeline, first), what="the dispatcher at work")
@@ -53,6 +55,12 @@ def test_events_that_are_gone_while_nobody_reads(pipeline: Pipeline, until: Unti
     until(lambda: pipeline.account("hook", webhook, early).delivered == 5, what="the first ones")
     first.send_signal(signal.SIGTERM)
     assert first.wait(60) == 0
+    return webhook, early
+
+
+def test_events_that_are_gone_while_nobody_reads(pipeline: Pipeline, until: Until) -> None:
+    """A dispatcher that comes back late says how many it missed; what is left is delivered."""
+    webhook, early = worked_and_left(pipeline, until)
     late = pipeline.publish(count=30)
     take_away(pipeline, pipeline.topics.events("orders"), 2)
     second = pipeline.start_dispatcher()
@@ -65,13 +73,7 @@ def test_events_that_are_gone_while_nobody_reads(pipeline: Pipeline, until: Unti
 
 def test_events_that_are_all_gone(pipeline: Pipeline, until: Until) -> None:
     """With none left to come the loss is counted all the same, once: the next dispatcher begins behind it."""
-    webhook = pipeline.create("hook")
-    first = pipeline.start_dispatcher()
-    until(lambda: at_work(pipeline, first), what="the dispatcher at work")
-    early = pipeline.publish(count=5)
-    until(lambda: pipeline.account("hook", webhook, early).delivered == 5, what="the first ones")
-    first.send_signal(signal.SIGTERM)
-    assert first.wait(60) == 0
+    webhook, _ = worked_and_left(pipeline, until)
     pipeline.publish(count=30)
     take_away(pipeline, pipeline.topics.events("orders"), 0)
     second = pipeline.start_dispatcher()
